@@ -1,0 +1,2 @@
+//! mkimg
+fn main() {}

@@ -1,0 +1,1 @@
+//! Locations to verified blobs, and archives to their members.

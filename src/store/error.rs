@@ -1,0 +1,67 @@
+//! What can go wrong with the cache on disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+
+/// A failure of the cache. Each names the path it happened at.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk, or the user's quota on it, is full.
+    #[error("no space left to {what} `{path}`")]
+    NoSpace {
+        /// What was being done.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The cache cannot be written by this user, or at all.
+    #[error("the cache cannot be written: could not {what} `{path}`")]
+    NotWritable {
+        /// What was being done.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// Any other failure of the file system.
+    #[error("could not {what} `{path}`")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// An object's bytes are not the ones that its name says.
+    #[error("damaged object `{path}`: expected sha256 {expected}, found {actual}")]
+    Damaged {
+        /// The object.
+        path: PathBuf,
+        /// Its name.
+        expected: Digest,
+        /// What its bytes hash to.
+        actual: Digest,
+    },
+}
+
+impl StoreError {
+    /// Returns the error for a failed system call on `path`; `what` completes "could not ..".
+    pub fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let path = path.to_path_buf();
+        match source.kind() {
+            StorageFull | QuotaExceeded => StoreError::NoSpace { what, path, source },
+            PermissionDenied | ReadOnlyFilesystem => StoreError::NotWritable { what, path, source },
+            _ => StoreError::Io { what, path, source },
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Finished images: `images-v1/PLANID-NAME/`, a directory that appears whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Blob, Store, StoreError, make_dir, remove, set_mode};
+use crate::digest::Digest;
+
+const BUCKET: &str = "images-v1";
+
+/// An image that is being written. Dropped without [`NewImage::publish`], it is removed.
+#[derive(Debug)]
+pub struct NewImage {
+    path: PathBuf,
+    target: PathBuf,
+    /// Files to sync before the directory gets its name.
+    files: Vec<File>,
+}
+
+impl Store {
+    /// Returns where the image of a plan is, or would be.
+    pub fn image_path(&self, plan: &Digest, name: &str) -> PathBuf {
+        self.root.join(BUCKET).join(format!("{plan}-{name}"))
+    }
+
+    /// Begins the image of a plan.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the cache cannot be written.
+    pub fn new_image(&self, plan: &Digest, name: &str) -> Result<NewImage, StoreError> {
+        let path = self.scratch_path()?;
+        make_dir(&path)?;
+        Ok(NewImage {
+            path,
+            target: self.image_path(plan, name),
+            files: Vec::new(),
+        })
+    }
+
+    /// Removes an image that turned out to be damaged.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be removed.
+    pub fn remove_image(&self, plan: &Digest, name: &str) -> Result<(), StoreError> {
+        remove(&self.image_path(plan, name))
+    }
+}
+
+impl NewImage {
+    /// Returns a new, empty file of the image.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be made.
+    pub fn file(&mut self, name: &str) -> Result<File, StoreError> {
+        let path = self.path.join(name);
+        let io = |error| StoreError::io("create", &path, error);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(io)?;
+        self.files.push(file.try_clone().map_err(io)?);
+        set_mode(&path, 0o444)?;
+        Ok(file)
+    }
+
+    /// Returns where a file of the image is for now, for messages.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Gives the image a blob's bytes as a file: by a hard link where the file system can, for both are read-only, else by a
+    /// copy.
+    ///
+    /// # Errors
+    /// [`StoreError`] where neither works.
+    pub fn link(&mut self, blob: &Blob, name: &str) -> Result<(), StoreError> {
+        let path = self.path.join(name);
+        if fs::hard_link(&blob.path, &path).is_ok() {
+            return Ok(());
+        }
+        let mut from = blob.open()?;
+        let mut to = self.file(name)?;
+        match io::copy(&mut from, &mut to) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(StoreError::io("write", &path, error)),
+        }
+    }
+
+    /// Makes the image appear under its name and returns the path. Whoever was faster with the same plan wins: the bytes
+    /// are the same.
+    ///
+    /// # Errors
+    /// [`StoreError`]; no image has the name then that did not have it before.
+    pub fn publish(mut self) -> Result<PathBuf, StoreError> {
+        for file in std::mem::take(&mut self.files) {
+            file.sync_all()
+                .map_err(|error| StoreError::io("write", &self.path, error))?;
+        }
+        if let Some(parent) = self.target.parent() {
+            make_dir(parent)?;
+        }
+        match fs::rename(&self.path, &self.target) {
+            Ok(()) => sync_dir(self.target.parent()),
+            Err(error) if taken(&error) => {}
+            Err(error) => {
+                return Err(StoreError::io(
+                    "rename a finished image to",
+                    &self.target,
+                    error,
+                ));
+            }
+        }
+        Ok(self.target.clone())
+    }
+}
+
+/// Says whether a rename failed since a directory with files in it has the name.
+fn taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+    )
+}
+
+/// Brings a rename to the disk. Best effort: without it a power cut loses the name, never the bytes.
+fn sync_dir(path: Option<&Path>) {
+    if let Some(Ok(directory)) = path.map(File::open) {
+        let _ = directory.sync_all();
+    }
+}
+
+impl Drop for NewImage {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}

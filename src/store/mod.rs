@@ -1,0 +1,190 @@
+//! The cache on disk: blobs by their sha256, what was read out of archives, finished images.
+//!
+//! ```text
+//! CACHEDIR.TAG  .gitignore  lock
+//! blobs-v1/ab/cdef...          one file each, read-only, named by its sha256
+//! members-v1/ab/cdef...        what was read out of the archive of that sha256 (`source::members` says how)
+//! images-v1/PLANID-NAME/       vmlinuz  initramfs.cpio.gz  image.json
+//! partial/SHA256.part          a download under way, or interrupted
+//! tmp/N  tmp/N.lock            a running process's own files; swept when nobody holds the lock
+//! roots/                       what `gc` must keep
+//! ```
+//!
+//! Invariants: an object appears under its name by the rename of a finished, fsynced file, so it is there whole or not at
+//! all; nothing that is there is ever written again; whoever uses the cache holds a shared lock on `lock`. Killing any
+//! process at any moment leaves a working cache and at most some garbage.
+
+mod blob;
+mod error;
+mod image;
+mod partial;
+mod scratch;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+pub use blob::{Blob, BlobReader, BlobWriter};
+pub use error::StoreError;
+pub use image::NewImage;
+pub use partial::Partial;
+pub use scratch::Scratch;
+
+use crate::digest::Digest;
+use scratch::ScratchDir;
+
+/// The text that marks a directory as a cache for backup programs (the Cache Directory Tagging Specification).
+const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This directory is a cache of mkimg. Everything in it can be made again.\n";
+
+/// An open cache. Holds the shared lock on it until dropped.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    /// `None` where the lock file cannot be made: then nothing can be removed from the cache either.
+    _lock: Option<File>,
+    scratch: Mutex<Option<ScratchDir>>,
+}
+
+impl Store {
+    /// Opens the cache at `root`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the directory can neither be found nor made. A cache that can only be read opens.
+    pub fn open(root: &Path) -> Result<Store, StoreError> {
+        let path = root.join("lock");
+        let lock = match OpenOptions::new().read(true).open(&path) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(root, &path)?,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && root.is_dir() => None,
+            Err(error) => return Err(StoreError::io("open", &path, error)),
+        };
+        if let Some(lock) = &lock {
+            lock.lock_shared()
+                .map_err(|error| StoreError::io("lock", &path, error))?;
+        }
+        Ok(Store {
+            root: root.to_path_buf(),
+            _lock: lock,
+            scratch: Mutex::new(None),
+        })
+    }
+
+    fn create(root: &Path, lock: &Path) -> Result<Option<File>, StoreError> {
+        make_dir(root)?;
+        let opened = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(lock);
+        let file = match opened {
+            Ok(file) => file,
+            // A cache that is mounted read-only, or another user's: what is in it can still be used.
+            Err(error) if unwritable(&error) => return Ok(None),
+            Err(error) => return Err(StoreError::io("create", lock, error)),
+        };
+        set_mode(lock, 0o644)?;
+        for (name, text) in [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")] {
+            let path = root.join(name);
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(mut file) => file
+                    .write_all(text.as_bytes())
+                    .map_err(|error| StoreError::io("write", &path, error))?,
+                // Two processes made the cache at once, or the user keeps a `.gitignore` of his own there.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(StoreError::io("create", &path, error)),
+            }
+        }
+        Ok(Some(file))
+    }
+
+    /// Returns the cache's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the path of an object by its bucket and digest: `BUCKET/ab/cdef..`.
+    pub fn object_path(&self, bucket: &str, digest: &Digest) -> PathBuf {
+        let hex = digest.to_string();
+        let (fan, rest) = hex.split_at(2);
+        self.root.join(bucket).join(fan).join(rest)
+    }
+
+    /// Returns a new file of this process, for an object that is being made.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the cache cannot be written.
+    pub fn scratch(&self) -> Result<Scratch, StoreError> {
+        let path = self.scratch_path()?;
+        Scratch::create(path)
+    }
+
+    /// Returns a path for a new file or directory of this process; nothing is there yet.
+    fn scratch_path(&self) -> Result<PathBuf, StoreError> {
+        // The lock is only poisoned by a panic in the lines below, which leave the value usable.
+        let mut slot = self
+            .scratch
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        if slot.is_none() {
+            *slot = Some(ScratchDir::create(&self.root)?);
+        }
+        match slot.as_mut() {
+            Some(dir) => Ok(dir.next()),
+            // Filled two lines above.
+            None => Err(StoreError::io(
+                "use",
+                &self.root,
+                io::Error::other("no scratch directory"),
+            )),
+        }
+    }
+}
+
+/// Makes a directory and its parents; readable by everyone whatever the umask, since a cache may be shared.
+fn make_dir(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        make_dir(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => set_mode(path, 0o755),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(StoreError::io("create the directory", path, error)),
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(|error| StoreError::io("set the mode of", path, error))
+}
+
+/// Says whether an error means that this user cannot write there, as opposed to a broken disk.
+fn unwritable(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+/// Removes a file or a whole directory; one that is not there is fine.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,184 @@
+//! Files of a running process, before they become objects: `tmp/N`, guarded by a lock on `tmp/N.lock`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{StoreError, make_dir, remove, set_mode};
+
+/// A process's own directory below `tmp/`. Removed when dropped; swept by a later process when this one was killed.
+#[derive(Debug)]
+pub(super) struct ScratchDir {
+    path: PathBuf,
+    lock_path: PathBuf,
+    _lock: File,
+    count: u32,
+}
+
+impl ScratchDir {
+    pub(super) fn create(root: &Path) -> Result<ScratchDir, StoreError> {
+        let tmp = root.join("tmp");
+        make_dir(&tmp)?;
+        sweep(&tmp);
+        for number in 0u32.. {
+            let path = tmp.join(number.to_string());
+            let lock_path = tmp.join(format!("{number}.lock"));
+            let lock = match OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&lock_path)
+            {
+                Ok(lock) => lock,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(StoreError::io("create", &lock_path, error)),
+            };
+            // Between the two calls a sweeper may take the lock and unlink the file: then this name is lost.
+            if lock.try_lock().is_err() || !is_file_at(&lock, &lock_path) {
+                continue;
+            }
+            match fs::create_dir(&path) {
+                Ok(()) => {}
+                // Left by a process whose lock file somebody removed by hand.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let _ = fs::remove_file(&lock_path);
+                    continue;
+                }
+                Err(error) => {
+                    let _ = fs::remove_file(&lock_path);
+                    return Err(StoreError::io("create the directory", &path, error));
+                }
+            }
+            return Ok(ScratchDir {
+                path,
+                lock_path,
+                _lock: lock,
+                count: 0,
+            });
+        }
+        Err(StoreError::io(
+            "use",
+            &tmp,
+            io::Error::other("every number is taken"),
+        ))
+    }
+
+    /// Returns the path of the next file or directory.
+    pub(super) fn next(&mut self) -> PathBuf {
+        self.count += 1;
+        self.path.join(self.count.to_string())
+    }
+}
+
+impl Drop for ScratchDir {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept by the next process.
+        let _ = fs::remove_dir_all(&self.path);
+        let _ = fs::remove_file(&self.lock_path);
+    }
+}
+
+/// Removes what processes left that are no longer there: whose lock can be had.
+fn sweep(tmp: &Path) {
+    let Ok(entries) = fs::read_dir(tmp) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let lock_path = entry.path();
+        if lock_path
+            .extension()
+            .is_none_or(|extension| extension != "lock")
+        {
+            continue;
+        }
+        let Ok(lock) = OpenOptions::new().write(true).open(&lock_path) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() && is_file_at(&lock, &lock_path) {
+            let _ = fs::remove_dir_all(lock_path.with_extension(""));
+            let _ = fs::remove_file(&lock_path);
+        }
+    }
+}
+
+/// Says whether the open file is still the one at `path`.
+pub(super) fn is_file_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
+        _ => false,
+    }
+}
+
+/// A file that will become an object. Dropped without [`Scratch::publish`], it is removed.
+#[derive(Debug)]
+pub struct Scratch {
+    file: File,
+    path: PathBuf,
+    published: bool,
+}
+
+impl Scratch {
+    pub(super) fn create(path: PathBuf) -> Result<Scratch, StoreError> {
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path);
+        let file = opened.map_err(|error| StoreError::io("create", &path, error))?;
+        Ok(Scratch {
+            file,
+            path,
+            published: false,
+        })
+    }
+
+    /// Returns where the file is for now.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the file an object: synced to disk, read-only, renamed to `to`, whose directory is made.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is at `to` then that was not there before.
+    pub fn publish(mut self, to: &Path) -> Result<(), StoreError> {
+        self.file
+            .sync_all()
+            .map_err(|error| StoreError::io("write", &self.path, error))?;
+        set_mode(&self.path, 0o444)?;
+        if let Some(parent) = to.parent() {
+            make_dir(parent)?;
+        }
+        if to.is_dir() {
+            remove(to)?;
+        }
+        fs::rename(&self.path, to)
+            .map_err(|error| StoreError::io("rename a finished file to", to, error))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Write for Scratch {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Scratch {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
