@@ -64,6 +64,11 @@ impl EntryPath {
         Ok(EntryPath(bytes.to_vec()))
     }
 
+    /// Returns a bound for a range query: not checked, never kept in a tree.
+    pub(super) fn lower_bound(bytes: &[u8]) -> EntryPath {
+        EntryPath(bytes.to_vec())
+    }
+
     /// Returns the bytes, without the leading `/`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
