@@ -2,6 +2,7 @@
 
 pub mod arch;
 pub mod digest;
+pub mod pack;
 pub mod plan;
 pub mod progress;
 pub mod recipe;
