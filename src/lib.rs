@@ -6,5 +6,6 @@ pub mod pack;
 pub mod plan;
 pub mod progress;
 pub mod recipe;
+pub mod source;
 pub mod store;
 pub mod tree;
