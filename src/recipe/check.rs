@@ -6,7 +6,7 @@ use super::diagnostic::Diagnostic;
 use super::model::{Recipe, Span, Spanned};
 use super::node::Value;
 use super::report::Report;
-use super::word::{did_you_mean, list, nearest};
+use super::word::{list, nearest, suggest};
 
 /// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,13 +116,11 @@ impl Declared {
                 [] => {
                     "declare it: `source \"NAME\" { url \"https://..\" sha256=\"..\" }`".to_owned()
                 }
-                known => {
-                    format!(
-                        "{}the sources are {}",
-                        did_you_mean(&name.value, known),
-                        list(known)
-                    )
-                }
+                known => suggest(
+                    &name.value,
+                    known,
+                    &format!("the sources are {}", list(known)),
+                ),
             };
             report.add(error.help(help));
         }
@@ -145,10 +143,10 @@ impl Declared {
                         "remove one of them, or write `override=#true` on the later one to let it take the place of the first",
                     ));
                 }
-                (None, Some(flag)) if !before.iter().any(|b| b.may_provide(item)) => {
-                    if !self.unknown_path {
-                        self.nothing_to_replace(item, flag, report);
-                    }
+                (None, Some(flag))
+                    if !self.unknown_path && !before.iter().any(|b| b.may_provide(item)) =>
+                {
+                    self.nothing_to_replace(item, flag, report);
                 }
                 _ => {}
             }
@@ -224,10 +222,10 @@ impl Declared {
                     let files: Vec<&str> = files.map(|item| item.path.value.as_str()).collect();
                     let message = format!("no entry puts `{path}` into the image");
                     let label = "the applets are read out of this file";
-                    let help = format!(
-                        "{}declare it: `file \"{path}\" from=\"SOURCE\" path=\"GLOB\" mode=0o755`",
-                        did_you_mean(path, &files)
+                    let form = format!(
+                        "declare it: `file \"{path}\" from=\"SOURCE\" path=\"GLOB\" mode=0o755`"
                     );
+                    let help = suggest(path, &files, &form);
                     report.error(message, &of.span, label, help);
                 }
             }

@@ -85,9 +85,9 @@ fn parts(document: &KdlDocument, report: &Report<'_>, declared: &mut Declared) -
                 let error = Diagnostic::error(message, name, "given again here");
                 let error = error.and(first.clone(), "given here first");
                 report.add(error.help(format!("a recipe has one `{kind}`: remove one of them")));
-                continue;
+            } else {
+                single.insert(kind, name);
             }
-            single.insert(kind, name);
         }
         match kind {
             "image" => parts.image = image(node, report),

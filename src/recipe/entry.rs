@@ -50,7 +50,7 @@ const SYMLINK: Form = Form {
 
 const DEVICE: Form = Form {
     name: "device",
-    arguments: &["the path", "`\"char\"` or `\"block\"`"],
+    arguments: &["the path", "the class"],
     required: 2,
     properties: &["major", "minor", "mode", "uid", "gid", "override"],
     children: &[],
@@ -77,7 +77,7 @@ const TREE: Form = Form {
 
 const INCLUDE: Form = Form {
     name: "include",
-    arguments: &["one glob"],
+    arguments: &["the glob"],
     required: 1,
     properties: &[],
     children: &[],

@@ -42,6 +42,9 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// How deep braces and block comments may be nested. A recipe needs 3; kdl 6.7.1 survives 60 on a 2 MiB stack, not 80.
 pub const MAX_DEPTH: usize = 32;
 
+/// The most errors that are told at once. A file with more is no recipe, or was damaged as a whole.
+const MAX_ERRORS: usize = 100;
+
 /// How strict the parser is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -107,6 +110,15 @@ impl Invalid {
     fn wrong(text: SourceText, mut diagnostics: Vec<Diagnostic>) -> Invalid {
         diagnostics.sort_by_key(Diagnostic::start);
         diagnostics.dedup();
+        if diagnostics.len() > MAX_ERRORS {
+            let more = diagnostics.len() - MAX_ERRORS;
+            diagnostics.truncate(MAX_ERRORS);
+            let last = diagnostics.pop().map(|last| {
+                let help = last.help.clone().unwrap_or_default();
+                last.help(format!("{help} (there are {more} more errors, not shown)"))
+            });
+            diagnostics.extend(last);
+        }
         Invalid::Wrong { text, diagnostics }
     }
 }

@@ -8,7 +8,7 @@ use kdl::{KdlEntry, KdlNode, KdlValue};
 use super::diagnostic::Diagnostic;
 use super::model::{Span, Spanned};
 use super::report::Report;
-use super::word::{did_you_mean, list, nearest};
+use super::word::{list, nearest, suggest};
 
 /// What a kind of node looks like.
 pub(super) struct Form {
@@ -140,11 +140,10 @@ impl<'a> Node<'a> {
                     format!("it stands in the block, as a node: {}", form.example)
                 }
                 [] => format!("it has none: write {}", form.example),
-                [one] => format!("{}It takes `{one}`", did_you_mean(name, form.properties)),
-                all => format!("{}It takes {}", did_you_mean(name, all), list(all)),
+                [one] => suggest(name, form.properties, &format!("it takes `{one}`")),
+                all => suggest(name, all, &format!("it takes {}", list(all))),
             };
-            self.report
-                .error(message, &span, "unknown property", sentence(&help));
+            self.report.error(message, &span, "unknown property", help);
         }
         // What was meant is taken for it, so that it is not missing as well.
         let guess =
@@ -233,24 +232,12 @@ pub(super) fn kinds<'a>(
         if kind.is_none() {
             let message = format!("unknown node `{}`", name.escape_debug());
             let label = format!("{parent} has no such node");
-            let help = format!(
-                "{}It may have {}",
-                did_you_mean(name, allowed),
-                list(allowed)
-            );
-            report.error(message, &range(node.name().span()), label, sentence(&help));
+            let help = suggest(name, allowed, &format!("it may have {}", list(allowed)));
+            report.error(message, &range(node.name().span()), label, help);
         }
         Some((kind.or_else(|| nearest(name, allowed))?, node))
     };
     nodes.iter().filter_map(known).collect()
-}
-
-/// Puts the first letter in lower case where a help starts with `It`.
-fn sentence(help: &str) -> String {
-    match help.strip_prefix("It") {
-        Some(rest) => format!("it{rest}"),
-        None => help.to_owned(),
-    }
 }
 
 /// Returns the range of a place.
@@ -378,12 +365,8 @@ impl Value<'_> {
         let found = allowed.iter().find(|word| **word == text).copied();
         if found.is_none() {
             let message = format!("{} cannot be `{}`", self.what, text.escape_debug());
-            let help = format!(
-                "{}It is one of {}",
-                did_you_mean(&text, allowed),
-                list(allowed)
-            );
-            self.refuse(message, "not one of the words", sentence(&help));
+            let help = suggest(&text, allowed, &format!("it is one of {}", list(allowed)));
+            self.refuse(message, "not a known value", help);
         }
         found
     }

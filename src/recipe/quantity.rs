@@ -1,6 +1,6 @@
 //! Values with a form of their own: names, paths, globs, sizes, times, modes and digests.
 
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestError};
 
 use super::model::Spanned;
 use super::node::Value;
@@ -166,7 +166,7 @@ impl Value<'_> {
         if let Some(number) = self.kdl.as_integer() {
             let message = format!("{} has no unit", self.what);
             let help = format!("write `\"{number}s\"`, `\"{number}ms\"` or `\"{number}min\"`");
-            self.refuse(message, "seconds, or what?", help);
+            self.refuse(message, "the unit is missing", help);
             return None;
         }
         let text = self.quantity("a text such as `\"60s\"`")?;
@@ -317,7 +317,13 @@ impl Value<'_> {
                 ),
             ),
         };
-        self.refuse(format!("`sha256` is none: {error}"), label, help);
+        let message = match error {
+            DigestError::Length(count) => format!("`sha256` has {count} digits, not 64"),
+            DigestError::Digit(bad) => {
+                format!("`sha256` has the character `{}`", bad.escape_debug())
+            }
+        };
+        self.refuse(message, label, help);
         None
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Scan {
     /// The block comments.
     pub(super) comments: Vec<Span>,
     pub(super) errors: Vec<Diagnostic>,
+    /// Where the quotes are that are not closed on their line, in order.
+    pub(super) unclosed: Vec<usize>,
     /// The rest of the text was not looked at: what is open at its end says nothing.
     pub(super) cut_short: bool,
 }

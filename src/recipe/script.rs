@@ -27,7 +27,7 @@ const TEST: Form = Form {
 
 const EXPECT: Form = Form {
     name: "expect",
-    arguments: &["one text"],
+    arguments: &["the text"],
     required: 0,
     properties: &["regex"],
     children: &[],
@@ -42,7 +42,7 @@ const ABSENT: Form = Form {
 
 const SEND: Form = Form {
     name: "send",
-    arguments: &["one line"],
+    arguments: &["the line"],
     required: 1,
     properties: &[],
     children: &[],
@@ -51,7 +51,7 @@ const SEND: Form = Form {
 
 const EXIT: Form = Form {
     name: "exit",
-    arguments: &["`\"poweroff\"` or `\"panic\"`"],
+    arguments: &["the ending"],
     required: 1,
     properties: &[],
     children: &[],

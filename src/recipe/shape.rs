@@ -5,6 +5,7 @@ use super::MAX_DEPTH;
 use super::diagnostic::Diagnostic;
 use super::model::Span;
 use super::scan::{self, Kind, Scan, Token};
+use super::word;
 
 /// A block that is open.
 struct Block {
@@ -15,6 +16,8 @@ struct Block {
     node_drop: Option<usize>,
     /// Where its own `/-` stands.
     drop: Option<usize>,
+    /// Its node has a block that counts: this one, or one before it.
+    counts: bool,
 }
 
 /// What may come next.
@@ -30,9 +33,15 @@ enum State {
 struct Shape<'t> {
     text: &'t str,
     tokens: &'t [Token],
+    /// Where the lines start.
+    lines: Vec<usize>,
     next: usize,
     state: State,
     blocks: Vec<Block>,
+    /// The node at hand has a block that counts.
+    has_block: bool,
+    /// The node at hand has an error about a missing space.
+    crowded: bool,
     /// The `/-` that waits for what it takes out.
     drop: Option<usize>,
     /// The `/-` of the node at hand.
@@ -54,14 +63,21 @@ pub(super) fn plain(text: &str) -> Result<String, Vec<Diagnostic>> {
         tokens,
         comments,
         errors,
+        unclosed,
         cut_short,
     } = scan::scan(text);
     let mut shape = Shape {
         text,
         tokens: &tokens,
+        lines: [0]
+            .into_iter()
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect(),
         next: 0,
         state: State::Name,
         blocks: Vec::new(),
+        has_block: false,
+        crowded: false,
         drop: None,
         node_drop: None,
         dropped: Vec::new(),
@@ -74,7 +90,14 @@ pub(super) fn plain(text: &str) -> Result<String, Vec<Diagnostic>> {
         shape.finish();
     }
     if !shape.errors.is_empty() {
-        return Err(shape.errors);
+        // A quote too few or too many turns the texts of its line inside out: nothing else that is said about it helps.
+        let torn: Vec<usize> = unclosed.iter().map(|at| shape.line(*at)).collect();
+        let mut errors = std::mem::take(&mut shape.errors);
+        errors.retain(|error| {
+            let at = error.start();
+            unclosed.binary_search(&at).is_ok() || torn.binary_search(&shape.line(at)).is_err()
+        });
+        return Err(errors);
     }
     let mut bytes = text.as_bytes().to_vec();
     for span in comments.into_iter().chain(shape.dropped) {
@@ -94,6 +117,11 @@ impl<'t> Shape<'t> {
         };
         self.next += 1;
         match token.kind {
+            Kind::End if self.is_stray(token) => {
+                let message = "a `;` that ends nothing";
+                let error = Diagnostic::error(message, token.span.clone(), "no node before it");
+                self.errors.push(error.help("remove it"));
+            }
             Kind::End if self.drop.is_some() => {}
             Kind::End => self.end_node(),
             Kind::Drop if self.drop.is_some() => {
@@ -111,17 +139,30 @@ impl<'t> Shape<'t> {
         true
     }
 
+    /// Says whether this is a `;` without a node before it.
+    fn is_stray(&self, token: &Token) -> bool {
+        let semicolon = self.text.get(token.span.clone()) == Some(";");
+        semicolon && (matches!(self.state, State::Name) || self.drop.is_some())
+    }
+
     fn end_node(&mut self) {
         self.state = State::Name;
+        self.crowded = false;
+        self.has_block = false;
         if let Some(start) = self.node_drop.take() {
             self.dropped.push(start..self.last_end());
         }
     }
 
-    /// Returns the end of the last token that was taken in before the one at hand.
+    /// Returns the end of the last token before the one at hand, or of this one where it is a `;`: that goes with its node.
     fn last_end(&self) -> usize {
-        let last = self.next.checked_sub(2).and_then(|at| self.tokens.get(at));
-        last.map_or(0, |token| token.span.end)
+        let at = |back| {
+            self.next
+                .checked_sub(back)
+                .and_then(|at| self.tokens.get(at))
+        };
+        let semicolon = at(1).filter(|token| self.text.get(token.span.clone()) == Some(";"));
+        semicolon.or(at(2)).map_or(0, |token| token.span.end)
     }
 
     fn open(&mut self, token: &Token) {
@@ -154,9 +195,11 @@ impl<'t> Shape<'t> {
             open: token.span.clone(),
             indent: self.indent(token.span.start),
             node_drop: self.node_drop.take(),
+            counts: self.has_block || self.drop.is_none(),
             drop: self.drop.take(),
         });
         self.state = State::Name;
+        self.has_block = false;
     }
 
     fn close(&mut self, token: &Token) {
@@ -173,7 +216,12 @@ impl<'t> Shape<'t> {
             self.dropped.push(start..token.span.end);
         }
         self.node_drop = block.node_drop;
-        self.state = State::End;
+        self.has_block = block.counts;
+        self.state = if block.counts {
+            State::End
+        } else {
+            State::Values
+        };
     }
 
     fn equals(&mut self, token: &Token) {
@@ -189,6 +237,7 @@ impl<'t> Shape<'t> {
         self.adjacent(token);
         match self.state {
             State::Name => {
+                self.name(token, "a node");
                 self.node_drop = drop;
                 self.state = State::Values;
                 self.compare_indent(token);
@@ -218,9 +267,22 @@ impl<'t> Shape<'t> {
         }
     }
 
+    /// Checks that a word can be a name.
+    fn name(&mut self, token: &Token, what: &str) {
+        let word = self.text.get(token.span.clone()).unwrap_or_default();
+        if token.kind == Kind::Word && !word::is_name(word) {
+            let message = format!("`{word}` cannot be the name of {what}");
+            let label = "a number or a keyword";
+            let error = Diagnostic::error(message, token.span.clone(), label);
+            self.errors
+                .push(error.help("a name starts with a letter; a value follows a name"));
+        }
+    }
+
     /// Takes in `=` and the value after it; returns the end of the property.
     fn property(&mut self, name: &Token, equals: &Token) -> usize {
         self.next += 1;
+        self.name(name, "a property");
         let value = self.tokens.get(self.next);
         match value.filter(|token| matches!(token.kind, Kind::Word | Kind::Text)) {
             Some(value) => {
@@ -247,9 +309,10 @@ impl<'t> Shape<'t> {
         };
         // `r"..."` has got its own error.
         let old_raw = self.text.get(before.span.clone()) == Some("r");
-        if !matches!(before.kind, Kind::Word | Kind::Text) || old_raw {
+        if !matches!(before.kind, Kind::Word | Kind::Text) || old_raw || self.crowded {
             return;
         }
+        self.crowded = true;
         let word = self.text.get(token.span.clone()).unwrap_or_default();
         let help = if word.starts_with(',') {
             "values are separated by spaces, without commas"
@@ -279,21 +342,28 @@ impl<'t> Shape<'t> {
         }
     }
 
+    /// Returns the number of the line of an offset, from 0.
+    fn line(&self, at: usize) -> usize {
+        self.lines
+            .partition_point(|start| *start <= at)
+            .saturating_sub(1)
+    }
+
+    /// Returns the width of the white space that starts the line of an offset.
     fn indent(&self, at: usize) -> usize {
-        let before = self.text.get(..at).unwrap_or_default();
-        let line = before.rsplit(scan::is_newline).next().unwrap_or_default();
-        line.len() - line.trim_start_matches(scan::is_space).len()
+        let start = self.lines.get(self.line(at)).copied().unwrap_or_default();
+        let line = self.text.get(start..at).unwrap_or_default();
+        line.find(|c| !scan::is_space(c)).unwrap_or(line.len())
     }
 
     /// Remembers where a `}` is perhaps missing.
     fn compare_indent(&mut self, token: &Token) {
-        let Some(block) = self.blocks.last() else {
+        let Some(block) = self.blocks.last().filter(|_| self.suspect.is_none()) else {
             return;
         };
-        let between = self.text.get(block.open.end..token.span.start);
-        let same_line = !between.unwrap_or_default().contains(scan::is_newline);
-        if self.suspect.is_none() && !same_line && self.indent(token.span.start) <= block.indent {
-            self.suspect = Some((block.open.clone(), token.span.clone()));
+        let (start, open) = (token.span.start, block.open.clone());
+        if self.line(start) > self.line(open.start) && self.indent(start) <= block.indent {
+            self.suspect = Some((open, token.span.clone()));
         }
     }
 

@@ -42,7 +42,8 @@ impl Scanner<'_> {
             Some(length) => self.at += length + close.len(),
             None => {
                 let open = start..self.at;
-                self.at += line.len();
+                self.found.unclosed.push(start);
+                self.at = open.end + line.len();
                 let message = "the raw text is not closed on its line";
                 let help = format!(
                     "close it with `{close}`; a text of several lines starts and ends with three quotes"
@@ -53,10 +54,11 @@ impl Scanner<'_> {
     }
 
     fn unclosed(&mut self, open: Span) {
+        self.found.unclosed.push(open.start);
         let message = "the text is not closed on its line";
         let error = Diagnostic::error(message, open, "this quote is not closed");
         self.error(error.help(
-            "write `\"` where the text ends; a quote inside it is written `\\\"`, and a text of several lines starts and ends with `\"\"\"`",
+            "each text of the line needs a `\"` at both ends; a quote inside a text is written `\\\"`, and a text of several lines starts and ends with `\"\"\"`",
         ));
     }
 

@@ -71,6 +71,15 @@ fn mistake(word: &str, after: &str) -> Option<(String, &'static str, String)> {
         let help = format!("write `#{word}`: keywords have a `#` in KDL 2, and a text has quotes");
         return Some((message, "this is KDL 1", help));
     }
+    // 38 digits always fit into the 128 bits that kdl has for a number.
+    if starts_like_a_number(word) && is_number(word) && word.len() > 38 {
+        let help = "write a smaller number, or put a text in quotes".to_owned();
+        return Some((
+            format!("`{word}` is too large a number"),
+            "out of bounds",
+            help,
+        ));
+    }
     if starts_like_a_number(word) && !is_number(word) {
         let message = format!("`{word}` is neither a number nor a text");
         return Some((message, "starts like a number", quoted()));
@@ -89,12 +98,21 @@ fn hash(word: &str, keyword: &str) -> Option<(String, &'static str, String)> {
         )),
         _ => {
             let meant = nearest(keyword, &["true", "false"]);
-            let meant = meant.map_or(String::new(), |word| format!("did you mean `#{word}`? "));
-            let help =
-                format!("{meant}The keywords are `#true` and `#false`; a comment starts with `//`");
+            let meant = meant.map(|word| format!("did you mean `#{word}`?"));
+            let all = "the keywords are `#true` and `#false`; a comment starts with `//`";
+            let help = join(meant, all);
             Some((format!("unknown keyword `{word}`"), "not a keyword", help))
         }
     }
+}
+
+/// Says whether a word can be a name. What has a mistake of its own passes: one error is enough.
+pub(super) fn is_name(word: &str) -> bool {
+    let number = starts_like_a_number(word) && is_number(word);
+    let keyword = word
+        .strip_prefix('#')
+        .is_some_and(|keyword| hash(word, keyword).is_none());
+    !number && !keyword
 }
 
 fn starts_like_a_number(word: &str) -> bool {
@@ -233,9 +251,23 @@ pub(super) fn nearest<'a>(word: &str, allowed: &[&'a str]) -> Option<&'a str> {
     same.or_else(known).or_else(close).copied()
 }
 
-/// Returns `did you mean ..? `, or nothing.
-pub(super) fn did_you_mean(word: &str, allowed: &[&str]) -> String {
-    nearest(word, allowed).map_or(String::new(), |meant| format!("did you mean `{meant}`? "))
+/// Returns `did you mean ..?`, where something is near, followed by `rest`.
+pub(super) fn suggest(word: &str, allowed: &[&str], rest: &str) -> String {
+    join(
+        nearest(word, allowed).map(|meant| format!("did you mean `{meant}`?")),
+        rest,
+    )
+}
+
+/// Joins a question, if any, with the sentence that follows it.
+fn join(question: Option<String>, rest: &str) -> String {
+    let Some(question) = question else {
+        return rest.to_owned();
+    };
+    let mut letters = rest.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    let rest: String = first.into_iter().chain(letters).collect();
+    format!("{question} {rest}")
 }
 
 /// Returns the words in backticks, separated by commas.
