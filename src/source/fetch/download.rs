@@ -71,16 +71,16 @@ struct Body {
 
 impl Download<'_, '_> {
     /// Fills the sink from one location. On success it holds the expected bytes, or, when none are known, all of them.
-    pub(super) fn from_location(&mut self, location: &Location) -> Result<(), Halt> {
+    pub(super) fn fill(&mut self, location: &Location) -> Result<(), Halt> {
         if self.is_done() {
             return Ok(());
         }
         match &location.at {
             At::Http(_) if self.fetcher.options.offline => Err(Reason::Offline.into()),
-            At::Http(url) => self.from_url(&location.shown, url),
-            At::File(path) => self.from_file(&location.shown, path),
+            At::Http(url) => self.ask_server(&location.shown, url),
+            At::File(path) => self.read_file(&location.shown, path),
             At::Mirror(paths) => match paths.iter().find(|path| path.is_file()) {
-                Some(path) => self.from_file(&path.display().to_string(), path),
+                Some(path) => self.read_file(&path.display().to_string(), path),
                 None => Err(Reason::NotInMirror.into()),
             },
             At::NoUrl => Err(Reason::NoUrl.into()),
@@ -88,12 +88,12 @@ impl Download<'_, '_> {
         }
     }
 
+    /// Says whether an earlier process left the whole file, and only the renaming is missing.
     fn is_done(&self) -> bool {
-        self.expected
-            .is_some_and(|expected| self.sink.digest() == expected)
+        self.sink.size() > 0 && self.expected == Some(self.sink.digest())
     }
 
-    fn from_url(&mut self, location: &str, url: &Url) -> Result<(), Halt> {
+    fn ask_server(&mut self, location: &str, url: &Url) -> Result<(), Halt> {
         let origin = url.origin().ascii_serialization();
         let options = &self.fetcher.options;
         // Who could not be reached for one source is not asked four times again for each of the others.
@@ -132,7 +132,7 @@ impl Download<'_, '_> {
             }
             failures += 1;
             if !reason.passes() || failures >= tries {
-                if matches!(reason, Reason::Network(_) | Reason::Silent { .. }) {
+                if matches!(&reason, Reason::Network(error) if error.is_connect()) {
                     self.fetcher.mark_down(origin);
                 }
                 return Err(reason.into());
@@ -240,7 +240,7 @@ impl Download<'_, '_> {
         })))
     }
 
-    fn from_file(&mut self, location: &str, path: &Path) -> Result<(), Halt> {
+    fn read_file(&mut self, location: &str, path: &Path) -> Result<(), Halt> {
         let failed = |source: io::Error| {
             Halt::Location(Reason::File {
                 path: path.to_path_buf(),

@@ -25,7 +25,7 @@ pub enum FetchError {
         size: Option<u64>,
         /// What the cache said.
         #[source]
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// Several sources failed, in the order in which they were asked for.
     #[error("{}", joined(.0))]
@@ -199,7 +199,7 @@ impl FetchError {
             FetchError::Source(failure) => failure.help(),
             FetchError::Store { source, .. } => {
                 vec![
-                    match source {
+                    match **source {
                         StoreError::NoSpace { .. } => {
                             "make room on that disk, or take a cache elsewhere with `--cache DIR`"
                         }

@@ -1,4 +1,7 @@
 //! One request: the client that is made when it is first needed, redirects followed by our own rule, failures named.
+//!
+//! reqwest reads no environment here. The certificates are the system's, and the library that finds them heeds `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR`: that decides who is trusted to talk, never which bytes are taken.
 
 use std::error::Error;
 use std::io::{self, Read};
@@ -10,7 +13,7 @@ use reqwest::{NoProxy, Proxy, Url};
 
 use super::error::{Reason, chain};
 use super::options::FetchOptions;
-use super::redirect::{self, RedirectError};
+use super::redirect;
 
 /// Makes requests. Nothing is set up before the first one, and the certificates are read before the first https one: a
 /// machine without them can still use the http mirrors that its own apt uses.
@@ -56,9 +59,8 @@ impl Http {
                 });
             }
             let target = response.headers().get(header::LOCATION);
-            let target = target
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-                .ok_or_else(|| RedirectError::NoUrl(String::new()))?;
+            let target = target.map_or(b"".as_slice(), |value| value.as_bytes());
+            let target = String::from_utf8_lossy(target);
             url = redirect::next(&asked, &target)?;
             asked.push(url.clone());
         }
@@ -158,13 +160,10 @@ impl super::options::Proxies {
 
 fn failed(error: reqwest::Error, options: &FetchOptions) -> Reason {
     let error = error.without_url();
-    if error.is_timeout() {
-        let after = if error.is_connect() {
-            options.connect_timeout
-        } else {
-            options.idle_timeout
-        };
-        Reason::Silent { after }
+    if error.is_timeout() && !error.is_connect() {
+        Reason::Silent {
+            after: options.idle_timeout,
+        }
     } else if chain(&error).any(|error| error.is::<rustls::Error>()) {
         Reason::Untrusted(error)
     } else {

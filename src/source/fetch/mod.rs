@@ -199,7 +199,7 @@ impl<'a> Fetcher<'a> {
             head: Vec::new(),
             told: 0,
         };
-        match self.from_any(download, &places) {
+        match self.fill_from_any(download, &places) {
             Ok(_) => {}
             Err(Failed::Everywhere(attempts)) => {
                 if partial.size() == 0 {
@@ -263,7 +263,7 @@ impl<'a> Fetcher<'a> {
             head: Vec::new(),
             told: 0,
         };
-        let head = match self.from_any(download, &places) {
+        let head = match self.fill_from_any(download, &places) {
             Ok(head) => head,
             Err(Failed::Everywhere(attempts)) => return Err(failure(name, None, size, attempts)),
             Err(Failed::Store(error)) => return Err(kept_not(error)),
@@ -280,14 +280,14 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Fills the download's sink from the first location that can; returns the first bytes of what came, where they were seen.
-    fn from_any(
+    fn fill_from_any(
         &self,
         mut download: Download<'_, '_>,
         places: &[Location],
     ) -> Result<Vec<u8>, Failed> {
         let mut attempts = Vec::new();
         for location in places {
-            let reason = match download.from_location(location) {
+            let reason = match download.fill(location) {
                 Ok(()) => return Ok(download.head),
                 Err(Halt::Store(error)) => return Err(Failed::Store(error)),
                 Err(Halt::Location(reason)) => reason,
@@ -336,7 +336,7 @@ fn kept_not(name: &str, size: Option<u64>, source: StoreError) -> FetchError {
     FetchError::Store {
         name: name.to_owned(),
         size,
-        source,
+        source: Box::new(source),
     }
 }
 

@@ -31,7 +31,12 @@ pub enum RedirectError {
 /// [`RedirectError`] where mkimg does not go there. The hash would catch other bytes, but neither a request that everyone
 /// on the way can read, nor a server that has this machine read its own files.
 pub(super) fn next(asked: &[Url], location: &str) -> Result<Url, RedirectError> {
-    let no_url = || RedirectError::NoUrl(location.to_owned());
+    // A server chose this text, and a terminal may come to show it.
+    let plain = location.chars().filter(|c| !c.is_control());
+    let no_url = || RedirectError::NoUrl(plain.clone().take(200).collect());
+    if location.is_empty() {
+        return Err(no_url());
+    }
     let last = asked.last().ok_or_else(no_url)?;
     let mut url = last.join(location).map_err(|_| no_url())?;
     url.set_fragment(None);
@@ -96,6 +101,8 @@ mod tests {
             ),
             (http, "ftp://b.test/", Err(Scheme("ftp://b.test/".into()))),
             (http, "http://[", Err(NoUrl("http://[".into()))),
+            (http, "http://\u{9b}31m[", Err(NoUrl("http://31m[".into()))),
+            (http, "", Err(NoUrl("".into()))),
             (http, "/x", Err(Loop(http.into()))),
             (http, "#again", Err(Loop(http.into()))),
         ];
