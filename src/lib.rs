@@ -4,5 +4,6 @@ pub mod arch;
 pub mod digest;
 pub mod progress;
 pub mod recipe;
+pub mod source;
 pub mod store;
 pub mod tree;
