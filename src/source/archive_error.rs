@@ -24,7 +24,7 @@ pub enum ArchiveError {
         digest: Digest,
         /// What was found.
         #[source]
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The archive's file cannot be read.
     #[error("could not read `{path}`, which is `{archive}` in the cache")]
@@ -154,6 +154,19 @@ pub enum ArchiveError {
         /// What to do.
         help: String,
     },
+}
+
+impl ArchiveError {
+    /// Returns the path or pattern of the want that could not be met.
+    pub fn pattern(&self) -> Option<&str> {
+        match self {
+            ArchiveError::Pattern { pattern: path, .. }
+            | ArchiveError::NoMatch { path, .. }
+            | ArchiveError::Several { path, .. }
+            | ArchiveError::NotAFile { path, .. } => Some(path),
+            _ => None,
+        }
+    }
 }
 
 /// Why a file is no `.deb`: deb(5) and ar(5).

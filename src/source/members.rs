@@ -272,7 +272,7 @@ impl<'a> Shelf<'a> {
             Err(source @ StoreError::Damaged { .. }) => Err(ArchiveError::Damaged {
                 archive: self.name.to_owned(),
                 digest: self.archive.digest,
-                source,
+                source: Box::new(source),
             }),
             Err(error) => Err(ArchiveError::Store(error)),
         }

@@ -8,6 +8,8 @@ mod members;
 mod name;
 mod pax;
 mod pick;
+mod pick_one;
+mod pick_tree;
 mod suggest;
 mod tape;
 mod tar;

@@ -183,7 +183,7 @@ impl Glob {
             .text
             .find(SPECIAL)
             .and_then(|end| self.text[..end].rfind('/'))
-            .map(|end| self.text[..end].as_bytes().to_vec());
+            .map(|end| self.text.as_bytes()[..end].to_vec());
         match fixed {
             Some(directory) if deb => Stop::Leaving(directory),
             _ => Stop::End,

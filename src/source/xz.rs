@@ -60,7 +60,7 @@ impl<R: BufRead> XzReader<R> {
             if all && !end {
                 continue;
             }
-            if padding % 4 != 0 || (!end && !magic) {
+            if !padding.is_multiple_of(4) || (!end && !magic) {
                 return Err(trailing());
             }
             return Ok(!end);
