@@ -2,3 +2,25 @@
 
 pub mod apt;
 pub mod fetch;
+mod archive;
+mod archive_error;
+mod deb;
+mod listing;
+mod members;
+mod name;
+mod pax;
+mod pick;
+mod pick_one;
+mod pick_tree;
+mod suggest;
+mod tape;
+mod tar;
+mod unpack;
+mod want;
+mod xz;
+mod zstd;
+
+pub use archive::{ArchiveKind, archive_kind};
+pub use archive_error::{ArchiveError, DebProblem, MemberProblem, TarProblem};
+pub use members::{Content, DeviceClass, Limits, Member, MemberKind, members};
+pub use want::Want;

@@ -17,6 +17,7 @@
 mod blob;
 mod error;
 mod image;
+mod members;
 mod partial;
 mod scratch;
 
