@@ -3,7 +3,7 @@
 use libdeflater::{CompressionLvl, Compressor};
 
 use super::PackError;
-use super::walk::{Walker, WORD};
+use super::walk::{WORD, Walker};
 
 /// The compressor of one thread.
 pub(super) struct Deflater {

@@ -27,9 +27,7 @@ pub enum PackError {
         mode: u32,
     },
     /// The kernel's device numbers have 12 bits for the major and 20 for the minor number (`MINORBITS` in `linux/kdev_t.h`).
-    #[error(
-        "`{path}` is the device {major}:{minor}, but the kernel's numbers end at 4095:1048575"
-    )]
+    #[error("`{path}` is the device {major}:{minor}, but the kernel's numbers end at 4095:1048575")]
     Device {
         /// The entry.
         path: EntryPath,

@@ -86,17 +86,10 @@ impl Plan {
     ) -> Result<Plan, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut sources = BTreeMap::new();
-        for name in used_sources(recipe) {
-            let Some(source) = recipe
-                .sources
-                .iter()
-                .find(|source| source.name.value == name)
-            else {
-                continue;
-            };
+        for source in recipe.used_sources() {
             match pin(source, arch) {
                 Ok(pinned) => {
-                    sources.insert(name.to_owned(), pinned);
+                    sources.insert(source.name.value.clone(), pinned);
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -156,26 +149,6 @@ impl Plan {
     }
 }
 
-/// Returns the names of the sources that the kernel or an entry takes bytes from, sorted.
-pub fn used_sources(recipe: &Recipe) -> Vec<&str> {
-    let entries = recipe
-        .initramfs
-        .entries
-        .iter()
-        .filter_map(|entry| match &entry.kind {
-            EntryKind::File {
-                origin: Origin::Source { from, .. },
-                ..
-            }
-            | EntryKind::Tree { from, .. } => Some(from.value.as_str()),
-            _ => None,
-        });
-    let mut names: Vec<&str> = entries.chain([recipe.kernel.from.value.as_str()]).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
 /// Returns the files beside the recipe that its entries name, as they are written there, each with its place.
 pub fn local_files(recipe: &Recipe) -> Vec<(&str, Span)> {
     let entries = recipe.initramfs.entries.iter();
@@ -191,12 +164,7 @@ pub fn local_files(recipe: &Recipe) -> Vec<(&str, Span)> {
 }
 
 fn pin(source: &Source, arch: Arch) -> Result<Pinned, Diagnostic> {
-    let fitting = || {
-        source
-            .locations
-            .iter()
-            .filter(|location| location.arch.is_none_or(|is| is == arch))
-    };
+    let fitting = || source.locations_for(arch);
     let Some(first) = fitting().next() else {
         let message = format!("source `{}` has no location for {arch}", source.name.value);
         let problem = Diagnostic::error(

@@ -32,7 +32,13 @@ pub fn from_directory(root: &Path, data: &Path) -> Tree {
                 directories.push(path.clone());
                 Kind::Directory
             } else if meta.is_symlink() {
-                Kind::Symlink(fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec())
+                Kind::Symlink(
+                    fs::read_link(&path)
+                        .unwrap()
+                        .as_os_str()
+                        .as_bytes()
+                        .to_vec(),
+                )
             } else if meta.file_type().is_char_device() {
                 device(DeviceClass::Char)
             } else if meta.file_type().is_block_device() {

@@ -183,6 +183,15 @@ impl FetchError {
         }
     }
 
+    /// Returns what the cache said, where that is why the fetch failed.
+    pub fn store(&self) -> Option<&StoreError> {
+        match self {
+            FetchError::Source(_) => None,
+            FetchError::Store { source, .. } => Some(source),
+            FetchError::Several(errors) => errors.iter().find_map(FetchError::store),
+        }
+    }
+
     /// Returns what to do, one line each.
     pub fn help(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
