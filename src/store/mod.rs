@@ -90,9 +90,11 @@ impl Store {
         for (name, text) in [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")] {
             let path = root.join(name);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(mut file) => file
-                    .write_all(text.as_bytes())
-                    .map_err(|error| StoreError::io("write", &path, error))?,
+                Ok(mut file) => {
+                    file.write_all(text.as_bytes())
+                        .map_err(|error| StoreError::io("write", &path, error))?;
+                    set_mode(&path, 0o644)?;
+                }
                 // Two processes made the cache at once, or the user keeps a `.gitignore` of his own there.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(StoreError::io("create", &path, error)),
