@@ -18,7 +18,10 @@ use std::time::{Duration, Instant};
 use mkimg::pack::{Compression, Packed, pack};
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
     let [directory, level, jobs, turns, output] = &args[..] else {
         eprintln!("skipped: give DIRECTORY LEVEL JOBS TURNS OUTPUT, or run benches/pack.sh");
         return;
@@ -46,5 +49,11 @@ fn main() {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.unwrap().trim().trim_end_matches(" kB");
     // Seconds, KiB, bytes; then the identities.
-    println!("{:.3} {peak} {} {} {}", time.as_secs_f64(), packed.output_size, packed.tree, packed.output);
+    println!(
+        "{:.3} {peak} {} {} {}",
+        time.as_secs_f64(),
+        packed.output_size,
+        packed.tree,
+        packed.output
+    );
 }

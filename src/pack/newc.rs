@@ -52,11 +52,7 @@ pub fn archive_size(tree: &Tree) -> Result<u64, PackError> {
 pub(super) fn write(tree: &Tree, blocks: &mut Blocks<'_>) -> Result<(), PackError> {
     let mut contents = Contents::default();
     for (index, (path, entry)) in tree.iter().enumerate() {
-        header(
-            &fields(tree, index, path, entry)?,
-            path.as_bytes(),
-            blocks,
-        )?;
+        header(&fields(tree, index, path, entry)?, path.as_bytes(), blocks)?;
         match &entry.kind {
             Kind::File(content) => contents.copy(path, content, blocks)?,
             Kind::Symlink(target) => blocks.put(target)?,
@@ -115,7 +111,8 @@ fn fields(tree: &Tree, index: usize, path: &EntryPath, entry: &Entry) -> Result<
                     what,
                 });
             }
-            fields.mode |= 0o120000;
+            // Linux knows no other mode of a symlink.
+            fields.mode = 0o120777;
             fields.size = target.len() as u32;
         }
         Kind::Device {

@@ -158,7 +158,8 @@ impl Walker {
             at += (bits + more) as usize;
             let until = done + times as usize;
             let run = lengths.get_mut(done..until).filter(|_| until <= total);
-            run.ok_or("a deflate code has too many lengths")?.fill(value);
+            run.ok_or("a deflate code has too many lengths")?
+                .fill(value);
             done = until;
         }
         let (literals, rest) = lengths[..total].split_at(literals);
@@ -253,7 +254,11 @@ impl Code {
             starts[length + 1] = starts[length] + counts[length];
         }
         let mut symbols = [0u16; 288];
-        for (symbol, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
+        for (symbol, length) in lengths
+            .iter()
+            .enumerate()
+            .filter(|(_, length)| **length > 0)
+        {
             let place = &mut starts[usize::from(*length)];
             symbols[usize::from(*place)] = symbol as u16;
             *place += 1;

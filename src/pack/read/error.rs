@@ -81,7 +81,9 @@ pub enum ReadError {
         size: u32,
     },
     /// The body of a symlink is too long.
-    #[error("at byte {offset}: the target of a symlink has {size} bytes, at most 4095 are possible")]
+    #[error(
+        "at byte {offset}: the target of a symlink has {size} bytes, at most 4095 are possible"
+    )]
     Target {
         /// Where.
         offset: u64,

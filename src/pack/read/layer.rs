@@ -105,7 +105,9 @@ impl<R: BufRead> Layer<R> {
                 Some(0x1f) => Layer::Gzip(Box::new(BufReader::new(GzDecoder::new(input)))),
                 Some(0xfd) => {
                     let stream = Stream::new_stream_decoder(XZ_MEMORY, 0)?;
-                    Layer::Xz(Box::new(BufReader::new(XzDecoder::new_stream(input, stream))))
+                    Layer::Xz(Box::new(BufReader::new(XzDecoder::new_stream(
+                        input, stream,
+                    ))))
                 }
                 _ => {
                     let frame = StreamingDecoder::new(input).map_err(io::Error::other)?;
