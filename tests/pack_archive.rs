@@ -1,5 +1,5 @@
 //! The archive is the one of GNU cpio, byte for byte.
-#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "support/tree.rs"]
 mod from;
@@ -15,11 +15,7 @@ use std::process::Command;
 
 use mkimg::pack::{Compression, archive_size};
 use packing::{BLOCK, mixture, packed, run};
-use support::tool;
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
+use support::{is_root, skip, tool};
 
 /// Fills a directory with what may go wrong in an archive.
 fn fill(top: &Path) {
@@ -86,7 +82,7 @@ fn fill(top: &Path) {
             mknodat(CWD, top.join(name), class, mode, makedev(major, minor)).unwrap();
         }
     } else {
-        eprintln!("skipped: device nodes, which only root can make");
+        skip("only root can make device nodes");
     }
 }
 

@@ -17,6 +17,7 @@
 mod blob;
 mod error;
 mod image;
+mod members;
 mod partial;
 mod scratch;
 
@@ -30,7 +31,7 @@ pub use blob::{Blob, BlobReader, BlobWriter};
 pub use error::StoreError;
 pub use image::NewImage;
 pub use partial::Partial;
-pub use scratch::Scratch;
+pub use scratch::{Scratch, abandon_scratch};
 
 use crate::digest::Digest;
 use scratch::ScratchDir;
@@ -119,6 +120,40 @@ impl Store {
     pub fn scratch(&self) -> Result<Scratch, StoreError> {
         let path = self.scratch_path()?;
         Scratch::create(path)
+    }
+
+    /// Removes an object that turned out to be damaged, wherever in the cache it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is not in the cache or cannot be removed.
+    pub fn remove_damaged(&self, path: &Path) -> Result<(), StoreError> {
+        if !path.starts_with(&self.root) {
+            return Err(StoreError::io(
+                "remove",
+                path,
+                io::Error::other("it is not in the cache"),
+            ));
+        }
+        remove(path)
+    }
+
+    /// Remembers a path of the user's that leads to an image, so that `gc` keeps it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be written.
+    pub fn add_root(&self, path: &Path) -> Result<(), StoreError> {
+        let absolute =
+            std::path::absolute(path).map_err(|error| StoreError::io("find", path, error))?;
+        let roots = self.root.join("roots");
+        make_dir(&roots)?;
+        let name = Digest::of(absolute.as_os_str().as_encoded_bytes()).to_string();
+        let root = roots.join(name);
+        match std::os::unix::fs::symlink(&absolute, &root) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(StoreError::io("write", &root, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns a path for a new file or directory of this process; nothing is there yet.
