@@ -202,10 +202,10 @@ fn fetch_more_than_the_disk_holds() {
             "could not keep `thing` in the cache (3145728 bytes): no space left to {what} `cache"
         );
         assert!(text.starts_with(&start), "{text}");
-        let FetchError::Store { source, .. } = error else {
+        let FetchError::Store { error: cause, .. } = error else {
             panic!("{error}");
         };
-        assert!(matches!(*source, StoreError::NoSpace { .. }));
+        assert!(matches!(*cause, StoreError::NoSpace { .. }));
         // pitfall 56: a full disk does not stay full because of us.
         assert_eq!(
             files_below(Path::new("cache/partial")),
@@ -260,7 +260,14 @@ fn a_cache_that_cannot_be_written_is_named() {
         )
         .unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
-    assert!(!error.help().is_empty());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "could not keep `thing` in the cache: could not create the directory `{}`: File exists (os error 17)",
+            bed.store.root().join("partial").display()
+        )
+    );
+    assert!(error.help()[0].contains("--cache DIR"));
 }
 
 #[test]
