@@ -187,7 +187,7 @@ impl FetchError {
     pub fn store(&self) -> Option<&StoreError> {
         match self {
             FetchError::Source(_) => None,
-            FetchError::Store { source, .. } => Some(source),
+            FetchError::Store { error, .. } => Some(error),
             FetchError::Several(errors) => errors.iter().find_map(FetchError::store),
         }
     }
