@@ -1,0 +1,1 @@
+//! The ELF kernel inside a bzImage.
