@@ -83,7 +83,9 @@ impl FromStr for Choice {
             "kvm" => Ok(Choice::Only(Accelerator::Kvm)),
             "hvf" => Ok(Choice::Only(Accelerator::Hvf)),
             "tcg" => Ok(Choice::Only(Accelerator::Tcg)),
-            other => Err(format!("unknown accelerator `{other}`: expected `auto`, `kvm`, `hvf` or `tcg`")),
+            other => Err(format!(
+                "unknown accelerator `{other}`: expected `auto`, `kvm`, `hvf` or `tcg`"
+            )),
         }
     }
 }
@@ -112,7 +114,12 @@ impl Host {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\t{}", self.host, self.fault.as_deref().unwrap_or("works"))
+        write!(
+            f,
+            "{}\t{}",
+            self.host,
+            self.fault.as_deref().unwrap_or("works")
+        )
     }
 }
 
@@ -179,7 +186,9 @@ pub fn choose(
         return Ok(decided(match &known.fault {
             None => Accelerator::Kvm,
             Some(fault) => {
-                progress.event(Event::Detail(format!("KVM is not used on this host: {fault}")));
+                progress.event(Event::Detail(format!(
+                    "KVM is not used on this host: {fault}"
+                )));
                 Accelerator::Tcg
             }
         }));

@@ -108,9 +108,9 @@ impl FromStr for MachineKind {
 
     fn from_str(text: &str) -> Result<MachineKind, String> {
         let found = MachineKind::NAMES.iter().find(|(_, name)| *name == text);
-        found
-            .map(|(kind, _)| *kind)
-            .ok_or_else(|| format!("unknown machine `{text}`: expected `auto`, `microvm`, `pc`, `q35` or `virt`"))
+        found.map(|(kind, _)| *kind).ok_or_else(|| {
+            format!("unknown machine `{text}`: expected `auto`, `microvm`, `pc`, `q35` or `virt`")
+        })
     }
 }
 
@@ -135,7 +135,10 @@ pub fn arguments(machine: &Machine) -> Result<Vec<OsString>, Unsuitable> {
 /// [`Unsuitable`] where the architecture has no such board.
 pub fn added_words(machine: &Machine) -> Result<Vec<String>, Unsuitable> {
     let kind = machine.kind.on(machine.arch)?;
-    Ok(cmdline::taken(&wanted_words(machine, kind), &machine.cmdline))
+    Ok(cmdline::taken(
+        &wanted_words(machine, kind),
+        &machine.cmdline,
+    ))
 }
 
 fn own(words: &[&str]) -> Vec<OsString> {

@@ -108,7 +108,13 @@ impl Console {
 /// Returns whether a program said this, rather than nobody or the PC's firmware.
 fn is_spoken(calm: &str) -> bool {
     let text = calm.trim();
-    let firmware = ["SeaBIOS", "iPXE", "Booting from", "Press Ctrl-B", "Decompressing Linux"];
+    let firmware = [
+        "SeaBIOS",
+        "iPXE",
+        "Booting from",
+        "Press Ctrl-B",
+        "Decompressing Linux",
+    ];
     !text.is_empty() && !firmware.iter().any(|word| text.contains(word))
 }
 
@@ -140,9 +146,18 @@ mod tests {
             })
         };
         let cases = [
-            ("[    1.656062] reboot: System halted\r\n", Some(End::Halted)),
-            ("[    1.656062] reboot: Power down\r\n", Some(End::PoweredOff)),
-            ("[    1.656062] reboot: Restarting system\r\n", Some(End::Rebooted)),
+            (
+                "[    1.656062] reboot: System halted\r\n",
+                Some(End::Halted),
+            ),
+            (
+                "[    1.656062] reboot: Power down\r\n",
+                Some(End::PoweredOff),
+            ),
+            (
+                "[    1.656062] reboot: Restarting system\r\n",
+                Some(End::Rebooted),
+            ),
             ("reboot: Power down\r\n", Some(End::PoweredOff)),
             ("[    1.0] reboot: Power down\r\n", None),
             ("(linux) echo reboot: Power down\r\n", None),
@@ -166,7 +181,10 @@ mod tests {
         let cases = [
             ("\r\n\r\n", false),
             ("[    1.656062] Linux version 6.1\r\n", false),
-            ("\x1bc\x1b[?7lSeaBIOS (version 1.16.2)\r\nBooting from ROM..", false),
+            (
+                "\x1bc\x1b[?7lSeaBIOS (version 1.16.2)\r\nBooting from ROM..",
+                false,
+            ),
             ("(linux) \x1b[6n", true),
             ("hello\r\n", true),
         ];
@@ -187,10 +205,18 @@ mod tests {
             at,
             text: text.to_owned(),
         };
-        assert_eq!(console.lines(), [line(second, "abc"), line(2 * second, "d")]);
+        assert_eq!(
+            console.lines(),
+            [line(second, "abc"), line(2 * second, "d")]
+        );
         for _ in 0..100 {
             console.take(&[b'x'; 1024], 3 * second);
         }
-        assert!(console.lines().iter().all(|line| line.text.len() <= LONGEST + 1024));
+        assert!(
+            console
+                .lines()
+                .iter()
+                .all(|line| line.text.len() <= LONGEST + 1024)
+        );
     }
 }

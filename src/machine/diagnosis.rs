@@ -108,7 +108,9 @@ pub(super) fn of(kind: Kind, end: Option<&End>, lines: &[Line]) -> Option<&'stat
         };
     }
     let shown = |sign: &str| lines.iter().any(|line| line.text.contains(sign));
-    let told = ALL.iter().find(|diagnosis| !diagnosis.sign.is_empty() && shown(diagnosis.sign));
+    let told = ALL
+        .iter()
+        .find(|diagnosis| !diagnosis.sign.is_empty() && shown(diagnosis.sign));
     if told.is_some() {
         return told;
     }

@@ -84,7 +84,18 @@ mod tests {
 
     #[test]
     fn a_quoted_word_reaches_the_program_as_it_was() {
-        let words = ["", "a", "a b", "it's", "$HOME `id` \"x\" \\", "*?[~", "a\nb", "é", "=x", "#"];
+        let words = [
+            "",
+            "a",
+            "a b",
+            "it's",
+            "$HOME `id` \"x\" \\",
+            "*?[~",
+            "a\nb",
+            "é",
+            "=x",
+            "#",
+        ];
         let line: Vec<String> = words.iter().map(|word| quoted(OsStr::new(word))).collect();
         let output = std::process::Command::new("sh")
             .arg("-c")

@@ -61,7 +61,12 @@ impl Guest {
         let mut command = Command::new(&invocation.program);
         command
             .args(&invocation.arguments)
-            .envs(invocation.variables.iter().map(|(name, value)| (name, value)))
+            .envs(
+                invocation
+                    .variables
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -206,7 +211,9 @@ impl Guest {
         if self.stdout.is_none() {
             return self.reap().map(Some);
         }
-        let silent = self.now().saturating_sub(self.console.last().unwrap_or_default());
+        let silent = self
+            .now()
+            .saturating_sub(self.console.last().unwrap_or_default());
         match self.console.sign() {
             Some(sign) if silent >= GRACE => {
                 let sign = sign.clone();

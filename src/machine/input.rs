@@ -146,7 +146,9 @@ impl Input {
     fn may_go_on(&mut self, view: &View) -> bool {
         let Some(sent) = self.sent else { return true };
         let answered = view.last.is_some_and(|last| last > sent);
-        let quiet = view.now.saturating_sub(view.last.unwrap_or_default().max(sent));
+        let quiet = view
+            .now
+            .saturating_sub(view.last.unwrap_or_default().max(sent));
         if answered && quiet >= SHORTEST && self.prompt.as_ref() == Some(&view.partial) {
             self.pace = SILENCE;
             return true;
@@ -164,7 +166,9 @@ impl Input {
 
     fn farewell(&mut self, view: &View) -> Vec<u8> {
         let heard = match self.sent {
-            Some(sent) if self.farewells > 0 => view.last.is_some_and(|last| last > sent) && silence(view) >= SILENCE,
+            Some(sent) if self.farewells > 0 => {
+                view.last.is_some_and(|last| last > sent) && silence(view) >= SILENCE
+            }
             _ => true,
         };
         if !self.ended || !heard || self.farewells == FAREWELLS {

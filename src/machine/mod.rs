@@ -41,4 +41,4 @@ pub use run::{Ran, Seat, run};
 pub use script::{Pattern, Script, Step};
 pub use terminal::{restore_on_panic, window};
 pub use test::{Kind, Report, test};
-
+pub use vmlinux::vmlinux;

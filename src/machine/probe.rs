@@ -78,7 +78,10 @@ const AARCH64_CODE: [u32; 8] = [
 /// Returns the probe as a file that `-kernel` takes.
 fn image(arch: Arch) -> Vec<u8> {
     match arch {
-        Arch::Aarch64 => AARCH64_CODE.into_iter().flat_map(u32::to_le_bytes).collect(),
+        Arch::Aarch64 => AARCH64_CODE
+            .into_iter()
+            .flat_map(u32::to_le_bytes)
+            .collect(),
         Arch::X86_64 => elf(),
     }
 }
@@ -136,8 +139,20 @@ fn arguments(arch: Arch, accelerator: Accelerator, kernel: OsString) -> Vec<OsSt
         (Accelerator::Tcg, Arch::Aarch64) => "cortex-a72",
     };
     let mut all: Vec<OsString> = [
-        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "64", "-machine", board, "-accel",
-        accelerator.name(), "-cpu", cpu, "-kernel",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-m",
+        "64",
+        "-machine",
+        board,
+        "-accel",
+        accelerator.name(),
+        "-cpu",
+        cpu,
+        "-kernel",
     ]
     .map(OsString::from)
     .to_vec();
@@ -152,7 +167,11 @@ fn arguments(arch: Arch, accelerator: Accelerator, kernel: OsString) -> Vec<OsSt
 ///
 /// # Errors
 /// Whatever writing the probe's file or starting QEMU gives.
-pub(super) fn probe(emulator: &Emulator, arch: Arch, accelerator: Accelerator) -> io::Result<Option<String>> {
+pub(super) fn probe(
+    emulator: &Emulator,
+    arch: Arch,
+    accelerator: Accelerator,
+) -> io::Result<Option<String>> {
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(&image(arch))?;
     let invocation = emulator.with(arguments(arch, accelerator, file.path().into()));

@@ -58,14 +58,22 @@ pub struct Ran {
 ///
 /// # Errors
 /// [`MachineError::Start`] where QEMU cannot be started, [`MachineError::Io`] where the pipes to it or the terminal fail.
-pub fn run(invocation: &Invocation, seat: Seat<'_>, progress: &dyn Progress) -> Result<Ran, MachineError> {
+pub fn run(
+    invocation: &Invocation,
+    seat: Seat<'_>,
+    progress: &dyn Progress,
+) -> Result<Ran, MachineError> {
     let keys = isatty(seat.input);
     if keys {
-        progress.event(Event::Note("Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A".to_owned()));
+        progress.event(Event::Note(
+            "Ctrl-A X quits, Ctrl-A Ctrl-A sends Ctrl-A".to_owned(),
+        ));
     }
-    let mut signals = Signals::new().map_err(|source| MachineError::io("listen for signals", source))?;
+    let mut signals =
+        Signals::new().map_err(|source| MachineError::io("listen for signals", source))?;
     let mut guest = Guest::start(invocation)?;
-    let raw = Raw::enter(seat.input).map_err(|source| MachineError::io("set the terminal up", source))?;
+    let raw =
+        Raw::enter(seat.input).map_err(|source| MachineError::io("set the terminal up", source))?;
     let mut desk = Desk {
         input: Input::new(keys),
         open: true,
@@ -133,7 +141,8 @@ fn serve(
         if writes && ready.next() == Some(true) && !desk.write(seat.output)? {
             return Ok(End::OutputClosed);
         }
-        desk.out.extend(if desk.plain { &turn.clean } else { &turn.bytes });
+        desk.out
+            .extend(if desk.plain { &turn.clean } else { &turn.bytes });
         if end.is_none() {
             end = guest.ended()?;
             if guest.sent() {
@@ -199,8 +208,15 @@ impl Signals {
         for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&over))?;
             let number = usize::try_from(signal).unwrap_or_default();
-            actions.push(signal_hook::flag::register_usize(signal, Arc::clone(&caught), number)?);
-            actions.push(signal_hook::low_level::pipe::register(signal, pipe.try_clone()?)?);
+            actions.push(signal_hook::flag::register_usize(
+                signal,
+                Arc::clone(&caught),
+                number,
+            )?);
+            actions.push(signal_hook::low_level::pipe::register(
+                signal,
+                pipe.try_clone()?,
+            )?);
         }
         Ok(Signals {
             wake,

@@ -129,7 +129,9 @@ impl Unread {
         self.text.push_str(&String::from_utf8_lossy(&self.torn));
         self.torn = rest;
         let excess = self.text.len().saturating_sub(KEPT);
-        let cut = (excess..).find(|at| self.text.is_char_boundary(*at)).unwrap_or(0);
+        let cut = (excess..)
+            .find(|at| self.text.is_char_boundary(*at))
+            .unwrap_or(0);
         self.text.drain(..cut);
     }
 

@@ -30,7 +30,9 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
                 if getppid() == Some(parent) {
                     Ok(())
                 } else {
-                    Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()))
+                    Err(io::Error::from_raw_os_error(
+                        rustix::io::Errno::SRCH.raw_os_error(),
+                    ))
                 }
             });
         }

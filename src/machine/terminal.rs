@@ -51,7 +51,10 @@ impl Raw {
         let before = tcgetattr(fd)?;
         let mut raw = before.clone();
         raw.make_raw();
-        let copy = fd.as_fd().try_clone_to_owned().map_err(|_| rustix::io::Errno::MFILE)?;
+        let copy = fd
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|_| rustix::io::Errno::MFILE)?;
         *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some((copy, before));
         // From here on the value's drop puts it back, also when the next call fails half-way.
         let guard = Raw(());

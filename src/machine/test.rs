@@ -192,9 +192,18 @@ impl Play<'_> {
     fn late(&self, silent: bool) -> (Kind, String) {
         let within = self.script.within;
         match self.script.steps.get(self.step) {
-            _ if silent => (Kind::Timeout, format!("not one byte on the console in {within:?}")),
-            Some(step @ Step::Exit(_)) => (Kind::Timeout, format!("{step} did not come within {within:?}")),
-            Some(step) => (Kind::Expectation, format!("{step} did not come within {within:?}")),
+            _ if silent => (
+                Kind::Timeout,
+                format!("not one byte on the console in {within:?}"),
+            ),
+            Some(step @ Step::Exit(_)) => (
+                Kind::Timeout,
+                format!("{step} did not come within {within:?}"),
+            ),
+            Some(step) => (
+                Kind::Expectation,
+                format!("{step} did not come within {within:?}"),
+            ),
             None => (Kind::Passed, "passed".to_owned()),
         }
     }

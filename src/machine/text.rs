@@ -56,7 +56,8 @@ pub(super) fn record(line: &str) -> Option<(usize, &str)> {
         let rest = line.get(at + 1..)?;
         let (time, rest) = rest.split_once(']')?;
         let (seconds, fraction) = time.trim_start_matches(' ').split_once('.')?;
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !digits(seconds) || fraction.len() != 6 || !digits(fraction) {
             return None;
         }
@@ -88,7 +89,8 @@ mod tests {
 
     #[test]
     fn terminal_sequences_are_taken_out_wherever_the_stream_is_cut() {
-        let stream = b"\r\n(linux) \x1b[6nls\x1b[1;31m red\x1b[0m\x1b]0;title\x07 \x1b(B\x1b7end\r\n";
+        let stream =
+            b"\r\n(linux) \x1b[6nls\x1b[1;31m red\x1b[0m\x1b]0;title\x07 \x1b(B\x1b7end\r\n";
         let expected = "\n(linux) ls red end\n";
         for cut in 0..=stream.len() {
             let (mut cleaner, mut out) = (Cleaner::default(), Vec::new());
@@ -102,7 +104,10 @@ mod tests {
     #[test]
     fn kernel_records_are_told_from_what_programs_print() {
         let cases = [
-            ("[    1.234567] reboot: Power down", Some((0, "reboot: Power down"))),
+            (
+                "[    1.234567] reboot: Power down",
+                Some((0, "reboot: Power down")),
+            ),
             ("[12345.000001][    T1] x", Some((0, "x"))),
             ("[    0.000000][   C0] x", Some((0, "x"))),
             ("answ[    1.234567] random: done", Some((4, "random: done"))),
