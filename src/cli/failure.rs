@@ -18,6 +18,8 @@ pub(super) enum Code {
     Wrong = 2,
     /// A hash did not match.
     Mismatch = 3,
+    /// A boot or a test failed.
+    Guest = 5,
     /// The user interrupted it.
     Interrupted = 130,
 }
@@ -42,6 +44,8 @@ pub(super) enum Failure {
         /// The code.
         code: Code,
     },
+    /// What there is to say was said.
+    Said(Code),
     /// Whoever read our output went away: nothing is said.
     Silent,
 }
@@ -71,6 +75,15 @@ impl Failure {
     /// Returns the failure of a system call on a path; `what` completes "could not ..".
     pub(super) fn io(what: &'static str, path: &std::path::Path, error: std::io::Error) -> Failure {
         Failure::from(StoreError::io(what, path, error))
+    }
+
+    /// Returns the failure of a guest.
+    pub(super) fn guest(message: &str, help: Option<String>, code: Code) -> Failure {
+        Failure::Plain {
+            error: Box::new(Message(message.to_owned())),
+            help,
+            code,
+        }
     }
 
     /// Returns the failure of a recipe that is none.
@@ -133,6 +146,7 @@ impl Failure {
                 ui::print_error(error.as_ref(), help.as_deref(), terminal.color());
                 code as u8
             }
+            Failure::Said(code) => code as u8,
             Failure::Silent => 0,
         }
     }

@@ -62,6 +62,20 @@ pub enum Net {
     User,
 }
 
+impl FromStr for Net {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Net, String> {
+        match text {
+            "none" => Ok(Net::None),
+            "user" => Ok(Net::User),
+            other => Err(format!(
+                "unknown network `{other}`: expected `none` or `user`"
+            )),
+        }
+    }
+}
+
 /// A board that the architecture does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{arch} has no machine `{kind}`")]

@@ -7,6 +7,7 @@
 //! images-v1/PLANID-NAME/       vmlinuz  initramfs.cpio.gz  image.json
 //! partial/SHA256.part          a download under way, or interrupted
 //! tmp/N  tmp/N.lock            a running process's own files; swept when nobody holds the lock
+//! notes-v1/NAME                small texts: what was found out once (`note`)
 //! roots/                       what `gc` must keep
 //! ```
 //!
@@ -18,6 +19,7 @@ mod blob;
 mod error;
 mod image;
 mod members;
+mod note;
 mod partial;
 mod scratch;
 

@@ -59,6 +59,11 @@ impl Terminal {
         }
     }
 
+    /// Prints a line above the bars whatever the verbosity is.
+    pub fn error(&self, text: &str) {
+        self.print(text);
+    }
+
     /// Removes the bars, so that what follows stands on a clean terminal.
     pub fn clear(&self) {
         for (_, bar) in std::mem::take(&mut *self.running()) {
