@@ -78,7 +78,10 @@ impl<'a> Tree<'a> {
             let verdict = if above == Verdict::Excluded {
                 above
             } else {
-                let path = names.path(number);
+                let path = match self.include.len() + self.exclude.len() {
+                    0 => Vec::new(),
+                    _ => names.path(number),
+                };
                 let mut selected = above == Verdict::In || self.include.is_empty();
                 for (glob, used) in self.include.iter().zip(&mut self.used) {
                     // Below what is selected, patterns are only tried to see whether they match anything at all.
