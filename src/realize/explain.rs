@@ -19,6 +19,9 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
         AssembleError::Source { at, error, .. } => match *error {
             ArchiveError::Store(error) => return RealizeError::Store(error),
             ArchiveError::Damaged { source, .. } => return RealizeError::Store(*source),
+            ArchiveError::Read { path, source, .. } => {
+                return RealizeError::Store(StoreError::io("read", &path, source));
+            }
             error => {
                 let diagnostic = Diagnostic::error(with_causes(&error), at, "wanted here");
                 match archive_help(&error) {
@@ -114,17 +117,33 @@ fn clash(plan: &Plan, conflict: &Conflict, entry: usize) -> Diagnostic {
     })
 }
 
+/// Returns what to do about an archive; nothing where the message says it or where the recipe is not the place for it.
 fn archive_help(error: &ArchiveError) -> Option<&'static str> {
     Some(match error {
         ArchiveError::TooLarge { .. } => {
             "raise the limit with `--max-unpacked` if you trust the archive"
         }
         ArchiveError::NotAnArchive { .. } => "without `path` the source is taken as it is",
+        ArchiveError::Unsupported { .. } => {
+            "pack it anew in one of these forms, or take another source"
+        }
         ArchiveError::Several { .. } => "make the pattern narrower",
+        ArchiveError::NoMatch { .. } => {
+            "a path starts at the root of the archive, without a leading `/` or `./`, and is matched as a whole"
+        }
+        ArchiveError::Pattern { .. } => "correct the pattern",
+        ArchiveError::NotAFile { .. } => "name a file, or take all of it with a `tree` node",
         ArchiveError::Member { .. } => {
             "leave it out with `exclude \"..\"` in the `tree` node, or take another source"
         }
-        _ => return None,
+        ArchiveError::TooMany { .. } => "take another source, or a part of it packed anew",
+        ArchiveError::Deb { .. } | ArchiveError::Decompress { .. } | ArchiveError::Tar { .. } => {
+            "its sha256 is the declared one, so it was like this when it was pinned: take a whole file and pin that with \
+             `mkimg pin --refresh`"
+        }
+        ArchiveError::Store(_) | ArchiveError::Damaged { .. } | ArchiveError::Read { .. } => {
+            return None;
+        }
     })
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
+use textwrap::{WordSeparator, WordSplitter};
 
 use crate::recipe::{Diagnostic, SourceText};
 
@@ -18,7 +19,12 @@ pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color:
     } else {
         GraphicalTheme::unicode_nocolor()
     };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(width());
+    // Lines break at blanks alone: a path, a digest or an option that is cut in two cannot be copied.
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(width())
+        .with_break_words(false)
+        .with_word_separator(WordSeparator::AsciiSpace)
+        .with_word_splitter(WordSplitter::NoHyphenation);
     let mut text = String::new();
     for diagnostic in diagnostics {
         let located = diagnostic.clone().located(source);
