@@ -74,7 +74,17 @@ impl Failure {
 
     /// Returns the failure of a system call on a path; `what` completes "could not ..".
     pub(super) fn io(what: &'static str, path: &std::path::Path, error: std::io::Error) -> Failure {
-        Failure::from(StoreError::io(what, path, error))
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let failure = Failure::from(StoreError::io(what, path, error));
+        match failure {
+            // A path that the user named and that is not there is a slip of his.
+            Failure::Plain { error, .. } if missing => Failure::Plain {
+                error,
+                help: Some("check the path".to_owned()),
+                code: Code::Wrong,
+            },
+            other => other,
+        }
     }
 
     /// Returns the failure of a guest.
@@ -140,6 +150,13 @@ impl Failure {
                 code,
             } => {
                 ui::print_diagnostics(&source, &diagnostics, terminal.color());
+                if diagnostics.len() > 1 {
+                    terminal.error(&format!(
+                        "{} errors in `{}`",
+                        diagnostics.len(),
+                        source.name
+                    ));
+                }
                 code as u8
             }
             Failure::Plain { error, help, code } => {
