@@ -143,7 +143,13 @@ fn what_is_no_archive_says_what_it_is_and_what_is_read() {
     elf.resize(4096, 1);
     let mut almost = Tar::new().file("f", b"").end();
     almost[0] ^= 1;
-    let cases: [(&[u8], String); 12] = [
+    let mut disk = vec![0; 4096];
+    disk[1080] = 0x53;
+    let cases: [(&[u8], String); 13] = [
+        (
+            &disk,
+            "`it` is no valid tar archive: at byte 512: what is inside is not tar".to_owned(),
+        ),
         (b"", none.clone()),
         (b"!<arch>", none.clone()),
         (&[0; 511], none.clone()),

@@ -499,6 +499,6 @@ fn an_archive_of_too_many_names_is_refused() {
     }
     assert_eq!(
         told(archive),
-        "`it` has more than 1048576 members and directories above them"
+        "`it` has more than 524288 members and directories above them"
     );
 }
