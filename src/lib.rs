@@ -19,5 +19,6 @@ pub mod realize;
 pub mod recipe;
 pub mod source;
 pub mod store;
+pub mod tools;
 pub mod tree;
 pub mod ui;
