@@ -20,5 +20,6 @@ pub mod realize;
 pub mod recipe;
 pub mod source;
 pub mod store;
+pub mod tools;
 pub mod tree;
 pub mod ui;
