@@ -15,6 +15,7 @@ use crate::machine::{
 };
 use crate::realize::Realized;
 use crate::store::{Blob, Store, StoreError};
+use crate::tools::{self, Choice, Toolbox, ToolsError};
 
 /// What is to be booted.
 pub(super) struct Bootable {
@@ -82,7 +83,7 @@ impl Bootable {
         window: Option<(u16, u16)>,
         extra: &[OsString],
     ) -> Result<Ready, Failure> {
-        let emulator = emulator(self.arch, options)?;
+        let emulator = emulator(context, store, self.arch, options)?;
         let accelerator = accelerator(context, store, self.arch, &emulator, options)?;
         let kind = options
             .machine
@@ -185,26 +186,52 @@ fn accelerator(
     Ok(decision.accelerator)
 }
 
+/// Returns the QEMU to take: the one that was named, the system's, or the pinned one.
 #[allow(
     clippy::disallowed_methods,
     reason = "`cli` is where the environment is read"
 )]
-fn emulator(arch: Arch, options: &Boot) -> Result<Emulator, Failure> {
-    if let Some(path) = options
-        .qemu
-        .as_deref()
-        .filter(|path| *path != Path::new("system") && *path != Path::new("pinned"))
-    {
-        return Ok(Emulator::program(path));
-    }
-    let name = format!("qemu-system-{arch}");
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path)
-        .map(|directory| directory.join(&name))
-        .find(|file| file.is_file());
-    found
-        .map(|file| Emulator::program(&file))
-        .ok_or_else(|| Failure::usage(format!("there is no `{name}` on PATH"), "install QEMU"))
+fn emulator(
+    context: &Context<'_>,
+    store: &Store,
+    arch: Arch,
+    options: &Boot,
+) -> Result<Emulator, Failure> {
+    let choice = match &options.qemu {
+        None => Choice::Auto,
+        Some(word) if word == Path::new("system") => Choice::System,
+        Some(word) if word == Path::new("pinned") => Choice::Pinned,
+        Some(path) => Choice::Path(path.clone()),
+    };
+    let path = env::var_os("PATH");
+    let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let fetch = context.fetch_options()?;
+    let toolbox = Toolbox {
+        store,
+        fetch: &fetch,
+        jobs: context.jobs(),
+        progress: context.terminal,
+    };
+    let found = toolbox.qemu(
+        arch,
+        &choice,
+        &tools::Host::here(path.as_deref(), &os_release),
+    );
+    context.terminal.clear();
+    let found = found.map_err(|error| Failure::Plain {
+        help: Some(error.help().join("\n")).filter(|help| !help.is_empty()),
+        code: match error {
+            ToolsError::NotFound { .. } | ToolsError::NotForThisHost { .. } => Code::Wrong,
+            ToolsError::Run { .. } | ToolsError::NotQemu { .. } => Code::Wrong,
+            _ => Code::Failed,
+        },
+        error: Box::new(error),
+    })?;
+    Ok(Emulator {
+        program: found.program,
+        prefix: found.leading_args,
+        variables: found.env,
+    })
 }
 
 /// Returns the failure of a machine that could not be run at all.

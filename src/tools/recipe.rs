@@ -9,7 +9,7 @@ use crate::recipe::{self, Entry, EntryKind, Invalid, Mode, Origin, Recipe};
 use crate::source::fetch::Wanted;
 
 /// The recipe. It is an ordinary one, so that `mkimg pin` can renew it; what its nodes mean here is said in it.
-const TEXT: &str = include_str!("qemu.kdl");
+const TEXT: &str = include_str!("../machine/qemu.kdl");
 
 /// The version of QEMU in it, as the program itself says it.
 pub const VERSION: &str = "7.2.22";
