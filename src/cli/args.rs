@@ -98,7 +98,7 @@ pub(super) enum Verb {
     Pin(Pin),
     /// Put a local file into the cache and print the `source` line for it
     Add(Add),
-    /// Print a recipe to start from, or write it to a file
+    /// Write a recipe to start from: it realizes and boots as it is
     New(New),
     /// Print the completions for a shell
     Completions(Completions),

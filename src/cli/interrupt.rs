@@ -1,5 +1,6 @@
 //! Ctrl-C and `kill`: the process ends at once, with the exit code that says so, and leaves a working cache.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -24,6 +25,8 @@ pub(super) fn watch() {
                 continue;
             }
             store::abandon_scratch();
+            // Below whatever bar is drawn; what cannot be said is not needed.
+            let _ = std::io::stderr().write_all(b"\ninterrupted\n");
             let code = match signal {
                 SIGINT => Code::Interrupted as i32,
                 other => 128 + other,

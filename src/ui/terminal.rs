@@ -96,8 +96,8 @@ impl Terminal {
             None => "{prefix:>16} {spinner} {bytes:>10} {bytes_per_sec:>12}",
         };
         // The templates above are constants; one that indicatif cannot read would draw its default bar.
-        let style =
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(&template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = match size {
             Some(size) => ProgressBar::new(size),
             None => ProgressBar::no_length(),
@@ -134,6 +134,11 @@ impl Terminal {
         };
         self.line(&format!("{yellow}warning:{plain} {text}"));
     }
+}
+
+/// Returns the terminal's width.
+fn columns() -> u16 {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col)
 }
 
 /// The key of a step's bar; no source has such a name.
