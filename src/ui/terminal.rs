@@ -89,11 +89,13 @@ impl Terminal {
         if !self.drawn || self.verbosity == Verbosity::Quiet {
             return;
         }
+        // 51 columns are for the words and numbers beside the bar.
+        let width = usize::from(columns()).saturating_sub(51).clamp(4, 28);
         let template = match size {
-            Some(_) => {
-                "{prefix:>16} {bar:28} {percent:>3}% {bytes:>10} {bytes_per_sec:>12} {eta:>4}"
-            }
-            None => "{prefix:>16} {spinner} {bytes:>10} {bytes_per_sec:>12}",
+            Some(_) => format!(
+                "{{prefix:>16}} {{bar:{width}}} {{percent:>3}}% {{bytes:>10}} {{bytes_per_sec:>12}} {{eta:>4}}"
+            ),
+            None => "{prefix:>16} {spinner} {bytes:>10} {bytes_per_sec:>12}".to_owned(),
         };
         // The templates above are constants; one that indicatif cannot read would draw its default bar.
         let style = ProgressStyle::with_template(&template)
