@@ -1,12 +1,17 @@
 //! Ctrl-C and `kill`: the process ends at once, with the exit code that says so, and leaves a working cache.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::failure::Code;
 use crate::store;
+
+/// A signal came: the process is about to end, whatever its other threads make of that.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Watches for signals on a thread of its own, until the process ends.
 pub(super) fn watch() {
@@ -16,6 +21,7 @@ pub(super) fn watch() {
     };
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
+            ENDING.store(true, Ordering::SeqCst);
             store::abandon_scratch();
             let code = if signal == SIGINT {
                 Code::Interrupted as i32
@@ -25,4 +31,12 @@ pub(super) fn watch() {
             std::process::exit(code);
         }
     });
+}
+
+/// Waits for the end where a signal brings it: work that fails since its files are being removed has nothing to say, and
+/// not the exit code that counts.
+pub(super) fn wait_if_ending() {
+    while ENDING.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_secs(1));
+    }
 }
