@@ -86,6 +86,18 @@ pub fn urls(name: &str, bytes: &[u8], urls: &[String]) -> String {
     format!("source \"{name}\" {{\n{}}}\n", lines.concat())
 }
 
+/// Returns bytes that do not compress.
+pub fn noise(count: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..count).map(|_| next()).collect()
+}
+
 /// Returns what passes for a 64-bit x86 kernel: Documentation/arch/x86/boot.rst.
 pub fn kernel() -> Vec<u8> {
     let mut kernel = vec![0; 4096];
