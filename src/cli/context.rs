@@ -1,7 +1,8 @@
 //! What the verbs share: the environment, read once, the recipe, the cache, and the workshop made of them.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -211,28 +212,34 @@ fn listing() -> Vec<String> {
     found
 }
 
+/// Reads a recipe's file, which may be a pipe, but no further than any recipe goes.
 fn read_recipe(path: &Path) -> Result<Vec<u8>, Failure> {
-    let found = fs::metadata(path).map_err(|error| Failure::io("read the recipe", path, error))?;
+    let io = |error| Failure::io("read the recipe", path, error);
+    let found = fs::metadata(path).map_err(io)?;
     if found.is_dir() {
         return Err(Failure::usage(
             format!("`{}` is a directory, not a recipe", path.display()),
             "name the .kdl file in it",
         ));
     }
-    if found.is_file() && found.len() > recipe::MAX_BYTES as u64 {
-        return Err(Failure::usage(
-            format!(
-                "`{}` has {} bytes: no recipe is that large",
-                path.display(),
-                found.len()
-            ),
-            format!(
-                "a recipe has at most {} bytes; let `file local=` take in large files",
-                recipe::MAX_BYTES as u64
-            ),
-        ));
+    let limit = recipe::MAX_BYTES as u64;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(io)?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 <= limit {
+        return Ok(bytes);
     }
-    fs::read(path).map_err(|error| Failure::io("read the recipe", path, error))
+    let size = match found.is_file() {
+        true => found.len().to_string(),
+        false => format!("more than {limit}"),
+    };
+    Err(Failure::usage(
+        format!(
+            "`{}` has {size} bytes: no recipe is that large",
+            path.display()
+        ),
+        format!("a recipe has at most {limit} bytes; let `file local=` take in large files"),
+    ))
 }
 
 /// Returns the cache of a recipe's directory: `cache/` beside `images/`, else the user's.

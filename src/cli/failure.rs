@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::realize::{Outcome, RealizeError};
 use crate::recipe::{Diagnostic, Invalid, SourceText};
@@ -62,6 +64,16 @@ impl fmt::Display for Message {
 
 impl Error for Message {}
 
+/// A failed system call on a path outside of the cache.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {what} `{path}`")]
+struct Access {
+    what: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
 impl Failure {
     /// Returns the failure of a user who asked for something that cannot be.
     pub(super) fn usage(message: impl Into<String>, help: impl Into<String>) -> Failure {
@@ -72,18 +84,32 @@ impl Failure {
         }
     }
 
-    /// Returns the failure of a system call on a path; `what` completes "could not ..".
-    pub(super) fn io(what: &'static str, path: &std::path::Path, error: std::io::Error) -> Failure {
-        let missing = error.kind() == std::io::ErrorKind::NotFound;
-        let failure = Failure::from(StoreError::io(what, path, error));
-        match failure {
-            // A path that the user named and that is not there is a slip of his.
-            Failure::Plain { error, .. } if missing => Failure::Plain {
-                error,
-                help: Some("check the path".to_owned()),
-                code: Code::Wrong,
+    /// Returns the failure of a system call on a path that the user named; `what` completes "could not ..".
+    pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Failure {
+        use io::ErrorKind::{
+            AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, NotFound,
+            PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        let help = match source.kind() {
+            StorageFull | QuotaExceeded => Some("make room there, or name another place"),
+            NotFound | NotADirectory | IsADirectory | PermissionDenied | ReadOnlyFilesystem
+            | AlreadyExists | InvalidFilename => {
+                Some("check the path and who may use it, or name another")
+            }
+            _ => None,
+        };
+        Failure::Plain {
+            error: Box::new(Access {
+                what,
+                path: path.to_path_buf(),
+                source,
+            }),
+            help: help.map(str::to_owned),
+            code: if help.is_some() {
+                Code::Wrong
+            } else {
+                Code::Failed
             },
-            other => other,
         }
     }
 

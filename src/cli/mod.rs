@@ -37,7 +37,9 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let terminal = terminal(&arguments.global);
     interrupt::watch();
-    match run(arguments, &terminal) {
+    let done = run(arguments, &terminal);
+    interrupt::wait_if_ending();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ExitCode::from(failure.print(&terminal)),
     }

@@ -188,6 +188,19 @@ impl Image {
         })
     }
 
+    /// Says whether everything in it that a plan decides is what this plan says.
+    pub(super) fn is_of(&self, plan: &Plan) -> bool {
+        let (kernel, initramfs) = (self.kernel.clone(), self.initramfs.clone());
+        let names = (kernel.name.as_str(), initramfs.name.as_str());
+        names == (KERNEL, initramfs_name(plan))
+            && *self == Image::new(plan, self.tree, self.archive_size, kernel, initramfs)
+    }
+
+    /// Says whether the archive is compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compress["method"] != "none"
+    }
+
     /// Returns the inputs as pairs of name and digest, in the order of the names.
     pub fn inputs(&self) -> Vec<(String, Digest)> {
         let inputs = self

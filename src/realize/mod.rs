@@ -4,6 +4,7 @@ mod error;
 mod explain;
 mod image;
 mod preflight;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -77,11 +78,11 @@ pub fn plan(recipe: &Recipe, base: &Path, arch: Arch) -> Result<Plan, RealizeErr
     let mut problems = Vec::new();
     for (name, span) in plan::local_files(recipe) {
         let path = base.join(name);
-        let read = File::open(&path).and_then(|mut file| {
-            if file.metadata()?.is_dir() {
-                return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
-            }
-            digest::of_reader(&mut file)
+        // Looked at before it is opened: a pipe would wait, a device might never end.
+        let read = fs::metadata(&path).and_then(|found| match found.is_file() {
+            true => digest::of_reader(&mut File::open(&path)?),
+            false if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
+            false => Err(std::io::Error::other("it is no regular file")),
         });
         match read {
             Ok((digest, size)) => {
@@ -124,6 +125,8 @@ impl Workshop<'_> {
             let assembled = self.assemble(plan, &blobs)?;
             let problems = preflight::preflight(plan, &assembled.tree, &assembled.kernel);
             if !problems.is_empty() {
+                // What looks like a mistake of the recipe may be a damaged object of the cache.
+                verify::contents(&assembled)?;
                 return Err(RealizeError::Recipe(problems));
             }
             self.write(plan, &assembled)
@@ -173,10 +176,12 @@ impl Workshop<'_> {
             }
         };
         let image = match Image::parse(&text) {
-            Ok(image) if image.plan == plan.id() => image,
-            Ok(_) => return self.damaged_image(plan, "`image.json` is of another plan"),
+            Ok(image) => image,
             Err(error) => return self.damaged_image(plan, &format!("`image.json`: {error}")),
         };
+        if !image.is_of(plan) || image.text().as_bytes() != text {
+            return self.damaged_image(plan, "`image.json` is not what it was");
+        }
         for file in [&image.kernel, &image.initramfs] {
             let found = fs::metadata(path.join(&file.name)).map(|found| found.len());
             if found.as_ref().ok() != Some(&file.size) {
@@ -192,16 +197,8 @@ impl Workshop<'_> {
                 &plan.name,
                 Some(image.kernel.size + image.initramfs.size),
             );
-            for file in [&image.kernel, &image.initramfs] {
-                let at = path.join(&file.name);
-                let blob = Blob {
-                    digest: file.digest,
-                    size: file.size,
-                    path: at,
-                };
-                if let Err(error) = blob.verify() {
-                    return self.damaged_image(plan, &error.to_string());
-                }
+            if let Err(what) = verify::image(&path, &image) {
+                return self.damaged_image(plan, &what);
             }
             self.progress.event(Event::StageFinished {
                 stage: Stage::Verify,

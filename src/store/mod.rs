@@ -80,7 +80,11 @@ impl Store {
     }
 
     fn create(root: &Path, lock: &Path) -> Result<Option<File>, StoreError> {
-        make_dir(root)?;
+        make_dir(root).map_err(|error| match error {
+            // Whatever it is, the cache cannot be there.
+            StoreError::Io { what, path, source } => StoreError::NotWritable { what, path, source },
+            error => error,
+        })?;
         let opened = OpenOptions::new()
             .read(true)
             .append(true)

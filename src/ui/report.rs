@@ -11,6 +11,8 @@ use crate::recipe::{Diagnostic, SourceText};
 
 /// Columns of a message where the terminal's width is not known.
 const WIDTH: usize = 100;
+/// Characters of a line of a message that are shown.
+const LONGEST: usize = 1000;
 
 /// Prints diagnostics of a recipe to standard error, each with the piece of text that it points into.
 pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color: bool) {
@@ -33,7 +35,21 @@ pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color:
             let _ = writeln!(text, "{}", diagnostic.message);
         }
     }
-    print(&text);
+    print(&shortened(&text));
+}
+
+/// Returns a text without what its lines have behind [`LONGEST`] characters: a recipe may be a megabyte on one line.
+fn shortened(text: &str) -> String {
+    let mut short = String::new();
+    for line in text.lines() {
+        let mut characters = line.chars();
+        short.extend(characters.by_ref().take(LONGEST));
+        if characters.next().is_some() {
+            short.push_str(" ..");
+        }
+        short.push('\n');
+    }
+    short
 }
 
 /// Prints an error and its causes to standard error, and what to do.

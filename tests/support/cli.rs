@@ -14,7 +14,6 @@ use tempfile::TempDir;
 /// a network.
 pub struct Project {
     dir: TempDir,
-    mirror: PathBuf,
 }
 
 impl Project {
@@ -24,10 +23,7 @@ impl Project {
         for name in ["images", "cache", "home"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        Project {
-            dir,
-            mirror: mirror(),
-        }
+        Project { dir }
     }
 
     /// Returns a project with the repository's recipe of a name.
@@ -70,7 +66,7 @@ impl Project {
 
     /// Returns the arguments that realize a recipe from the shared mirror, and print JSON.
     pub fn realize_args(&self, recipe: &str) -> Vec<String> {
-        let mirror = self.mirror.display().to_string();
+        let mirror = mirror().display().to_string();
         [
             "realize",
             recipe,
