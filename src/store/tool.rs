@@ -153,7 +153,8 @@ impl NewTool<'_> {
             }
             return Err(StoreError::io("rename a finished tool to", target, error));
         }
-        remove(&old)?;
+        // What cannot be removed now is swept with the rest of the scratch directory.
+        let _ = remove(&old);
         Ok(target.clone())
     }
 }

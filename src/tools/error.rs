@@ -44,11 +44,15 @@ pub enum ToolsError {
         install: String,
     },
     /// The packages of the pinned QEMU cannot be had.
-    #[error("the pinned QEMU could not be fetched")]
+    #[error(
+        "the pinned QEMU could not be fetched: {count} of its packages failed, this is one of them"
+    )]
     Fetch {
-        /// Why.
+        /// Why one of them failed, the one whose [`FetchError::kind`] says most.
         #[source]
         source: FetchError,
+        /// How many failed.
+        count: usize,
         /// How to install one here instead.
         install: String,
     },
@@ -79,13 +83,34 @@ impl ToolsError {
                         .to_owned(),
                 ]
             }
-            ToolsError::Fetch { source, install } => {
+            ToolsError::Fetch {
+                source, install, ..
+            } => {
                 let mut lines = source.help();
                 lines.push(format!("or install one: {install}"));
                 lines
             }
             ToolsError::BuiltIn(_) => vec!["this is a bug of mkimg: report it".to_owned()],
             ToolsError::Archive(_) | ToolsError::Store(_) => Vec::new(),
+        }
+    }
+}
+
+impl ToolsError {
+    pub(super) fn fetch(error: FetchError, install: String) -> ToolsError {
+        let (source, count) = match error {
+            // Fifty packages fail for one reason, as a rule: said once, it can be read.
+            FetchError::Several(errors) => {
+                let count = errors.len();
+                let first = errors.into_iter().min_by_key(FetchError::kind);
+                (first.unwrap_or(FetchError::Several(Vec::new())), count)
+            }
+            one => (one, 1),
+        };
+        ToolsError::Fetch {
+            source,
+            count,
+            install,
         }
     }
 }

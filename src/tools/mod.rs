@@ -26,6 +26,7 @@ use crate::arch::Arch;
 use crate::progress::{Event, Progress};
 use crate::source::fetch::FetchOptions;
 use crate::store::Store;
+use error::OLDEST;
 use system::Said;
 
 /// What tools are found and made with.
@@ -127,7 +128,11 @@ impl Toolbox<'_> {
             for line in &passed_over {
                 self.progress.event(Event::Detail(line.clone()));
             }
-            return self.pinned(guest, host, &format!("no `{program}` here: "));
+            let why = match passed_over.is_empty() {
+                true => format!("no `{program}` here: "),
+                false => format!("no `{program}` of version {OLDEST} or newer here: "),
+            };
+            return self.pinned(guest, host, &why);
         }
         Err(ToolsError::NotFound {
             program,
@@ -158,6 +163,12 @@ impl Toolbox<'_> {
     }
 
     fn named(&self, path: &Path) -> Result<Emulator, ToolsError> {
+        // A bare name would be looked for on PATH when it is started, and is a file here when it is looked at.
+        let beside = Path::new(".").join(path);
+        let path = match path.components().count() {
+            1 => &beside,
+            _ => path,
+        };
         match system::version(self.store, path) {
             Ok(Said::Version(version)) => Ok(Emulator::plain(path, version)),
             Ok(Said::Other(said)) => Err(ToolsError::NotQemu {

@@ -125,10 +125,7 @@ impl Toolbox<'_> {
         let fetcher = Fetcher::new(self.store, self.progress, self.fetch.clone());
         let blobs = fetcher
             .fetch_all(&parts.packages)
-            .map_err(|source| ToolsError::Fetch {
-                source,
-                install: host.install(guest),
-            })?;
+            .map_err(|error| ToolsError::fetch(error, host.install(guest)))?;
         let names = parts.packages.iter().map(|package| package.name.as_str());
         let blobs: BTreeMap<&str, &Blob> = names.zip(&blobs).collect();
         let mut tool = self.store.new_tool()?;
