@@ -1,7 +1,131 @@
 //! KDL text to a typed [`Recipe`] that keeps its places, or to diagnostics. No file or network access.
+//!
+//! ```text
+//! bytes --text--> text --scan--> tokens --shape--> plain text --kdl--> nodes --decode--> Recipe --check--> Recipe
+//! ```
+//!
+//! `scan` and `shape` find every mistake of spelling and structure themselves: the kdl crate overflows the stack on deep nesting
+//! and on long comments, and its labels often cover a whole node. What kdl is given has no block comments and no `/-` parts
+//! (spaces stand in their place, so that all offsets stay) and is nested at most [`MAX_DEPTH`] deep.
 
+pub mod choose;
 pub mod diagnostic;
+pub mod edit;
 pub mod model;
+pub mod template;
 
+mod check;
+mod decode;
+mod entry;
+mod location;
+mod node;
+mod quantity;
+mod report;
+mod scan;
+mod script;
+mod shape;
+mod string;
+mod syntax;
+mod text;
+mod word;
+
+pub use choose::ArchError;
 pub use diagnostic::{Diagnostic, Located, Severity, SourceText};
+pub use edit::{Pin, PinError};
 pub use model::*;
+pub use template::template;
+pub use word::check_name;
+
+/// The largest recipe in bytes: a thousand times what one needs, and small enough to be read whole without a thought.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// How deep braces and block comments may be nested. A recipe needs 3; kdl 6.7.1 survives 60 on a 2 MiB stack, not 80.
+pub const MAX_DEPTH: usize = 32;
+
+/// The most errors that are told at once. A file with more is no recipe, or was damaged as a whole.
+const MAX_ERRORS: usize = 100;
+
+/// How strict the parser is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Every location has its sha256.
+    Strict,
+    /// A location without a sha256 (or with an empty one) passes: `mkimg pin` fills it in.
+    Pin,
+}
+
+/// A recipe that can be used.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// What it says.
+    pub recipe: Recipe,
+    /// Its text, into which all spans point: the file without a byte order mark.
+    pub source: SourceText,
+    /// What its author should perhaps know, in the order of the text.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A recipe that cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Invalid {
+    /// The file is no text that could be shown.
+    #[error("{message}")]
+    Unreadable {
+        /// What is wrong, with the file's name.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+    /// The text is no recipe.
+    #[error("`{}` has {}", .text.name, count(.diagnostics.len()))]
+    Wrong {
+        /// The text, into which the diagnostics point.
+        text: SourceText,
+        /// All errors, in the order of the text; at least one.
+        diagnostics: Vec<Diagnostic>,
+    },
+}
+
+fn count(errors: usize) -> String {
+    match errors {
+        1 => "1 error".to_owned(),
+        more => format!("{more} errors"),
+    }
+}
+
+/// Returns the recipe that `bytes` are. `name` is the path, as messages show it. The caller should read no more than
+/// [`MAX_BYTES`]` + 1` bytes.
+///
+/// # Errors
+/// [`Invalid`], with every mistake of the file: those of spelling and structure where there are any, else those of meaning.
+pub fn parse(name: &str, bytes: &[u8], mode: Mode) -> Result<Parsed, Invalid> {
+    let source = text::read(name, bytes)?;
+    match syntax::document(&source.text) {
+        Ok(document) => decode::recipe(&document, source, mode),
+        Err(diagnostics) => Err(Invalid::wrong(source, diagnostics)),
+    }
+}
+
+impl Invalid {
+    fn wrong(text: SourceText, mut diagnostics: Vec<Diagnostic>) -> Invalid {
+        diagnostics.sort_by_key(Diagnostic::start);
+        diagnostics.dedup();
+        if diagnostics.len() > MAX_ERRORS {
+            let more = diagnostics.len() - MAX_ERRORS;
+            diagnostics.truncate(MAX_ERRORS);
+            let last = diagnostics.pop().map(|last| {
+                let help = last.help.clone().unwrap_or_default();
+                last.help(format!("{help} (there are {more} more errors, not shown)"))
+            });
+            diagnostics.extend(last);
+        }
+        Invalid::Wrong { text, diagnostics }
+    }
+}
+
+impl Diagnostic {
+    /// Returns the offset of the main label.
+    pub fn start(&self) -> usize {
+        self.labels.first().map_or(0, |(span, _)| span.start)
+    }
+}

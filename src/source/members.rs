@@ -30,6 +30,7 @@ use super::tar::Walk;
 use super::want::{Plan, Want};
 use crate::digest::Digest;
 use crate::progress::{Event, Progress, Stage};
+use crate::recipe::DeviceClass;
 use crate::store::{Blob, Store, StoreError};
 
 /// Wants that are read in one pass: each file of its own needs an open file.
@@ -77,15 +78,6 @@ pub enum MemberKind {
         /// Minor number.
         minor: u32,
     },
-}
-
-/// The two kinds of device node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DeviceClass {
-    /// Character device.
-    Char,
-    /// Block device.
-    Block,
 }
 
 /// The bytes of a file, in the cache.

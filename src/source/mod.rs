@@ -1,8 +1,10 @@
 //! Locations to verified blobs, and archives to their members.
 
+pub mod apt;
 mod archive;
 mod archive_error;
 mod deb;
+pub mod fetch;
 mod listing;
 mod members;
 mod name;
@@ -18,7 +20,8 @@ mod want;
 mod xz;
 mod zstd;
 
+pub use crate::recipe::DeviceClass;
 pub use archive::{ArchiveKind, archive_kind};
 pub use archive_error::{ArchiveError, DebProblem, MemberProblem, TarProblem};
-pub use members::{Content, DeviceClass, Limits, Member, MemberKind, members};
+pub use members::{Content, Limits, Member, MemberKind, members};
 pub use want::Want;

@@ -4,8 +4,22 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::{StoreError, make_dir, remove, set_mode};
+
+/// The scratch directories of this process, for [`abandon_scratch`].
+static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes the scratch directories of this process, which is about to end without dropping anything. What cannot be removed
+/// is swept by the next process.
+pub fn abandon_scratch() {
+    let live = std::mem::take(&mut *LIVE.lock().unwrap_or_else(|poison| poison.into_inner()));
+    for path in live {
+        let _ = fs::remove_dir_all(&path);
+        let _ = fs::remove_file(path.with_extension("lock"));
+    }
+}
 
 /// A process's own directory below `tmp/`. Removed when dropped; swept by a later process when this one was killed.
 #[derive(Debug)]
@@ -49,6 +63,9 @@ impl ScratchDir {
                     return Err(StoreError::io("create the directory", &path, error));
                 }
             }
+            LIVE.lock()
+                .unwrap_or_else(|poison| poison.into_inner())
+                .push(path.clone());
             return Ok(ScratchDir {
                 path,
                 lock_path,
@@ -72,6 +89,9 @@ impl ScratchDir {
 
 impl Drop for ScratchDir {
     fn drop(&mut self) {
+        LIVE.lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .retain(|path| *path != self.path);
         // What cannot be removed now is swept by the next process.
         let _ = fs::remove_dir_all(&self.path);
         let _ = fs::remove_file(&self.lock_path);

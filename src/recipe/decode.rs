@@ -1,0 +1,187 @@
+//! The nodes of a file to a [`Recipe`].
+
+use std::collections::BTreeMap;
+
+use kdl::{KdlDocument, KdlNode};
+
+use super::check::{Declared, twice};
+use super::diagnostic::{Diagnostic, SourceText};
+use super::model::{Boot, Kernel, Recipe, Source, Span, Spanned, Test};
+use super::node::{Form, Node, Value, kinds, range};
+use super::report::Report;
+use super::{Invalid, Mode, Parsed, entry, location, script};
+
+/// The nodes of a recipe.
+const NODES: [&str; 6] = ["image", "source", "kernel", "initramfs", "boot", "test"];
+
+const IMAGE: Form = Form {
+    name: "image",
+    arguments: &["the name"],
+    required: 1,
+    properties: &["description", "epoch"],
+    children: &[],
+    example: "`image \"NAME\" description=\"..\"`",
+};
+
+const KERNEL: Form = Form {
+    name: "kernel",
+    arguments: &[],
+    required: 0,
+    properties: &["from", "path"],
+    children: &[],
+    example: "`kernel from=\"SOURCE\" path=\"boot/vmlinuz-*\"`",
+};
+
+/// The recipe's parts as far as they could be read.
+#[derive(Default)]
+struct Parts {
+    image: Option<(Spanned<String>, Option<String>, u32)>,
+    sources: Vec<Source>,
+    kernel: Option<Kernel>,
+    initramfs: Option<super::Initramfs>,
+    boot: Option<Boot>,
+    tests: Vec<Test>,
+}
+
+/// Returns the recipe that the nodes are.
+pub(super) fn recipe(
+    document: &KdlDocument,
+    source: SourceText,
+    mode: Mode,
+) -> Result<Parsed, Invalid> {
+    let report = Report::new(&source.name, &source.text, mode);
+    let mut declared = Declared::default();
+    let parts = parts(document, &report, &mut declared);
+    declared.check(&report);
+    let recipe = parts.whole();
+    if let Some(recipe) = &recipe {
+        architectures(recipe, &report);
+    }
+    let found = report.into_found();
+    match recipe {
+        Some(recipe) if found.is_empty() => Ok(Parsed {
+            warnings: declared.warnings(&recipe),
+            recipe,
+            source,
+        }),
+        _ => Err(Invalid::wrong(source, found)),
+    }
+}
+
+fn parts(document: &KdlDocument, report: &Report<'_>, declared: &mut Declared) -> Parts {
+    let mut parts = Parts::default();
+    let mut single: BTreeMap<&str, Span> = BTreeMap::new();
+    let mut tests = Vec::new();
+    if document.nodes().is_empty() {
+        let help = "`mkimg new NAME` writes a recipe to start from";
+        report.error("the recipe is empty", &(0..0), "no node is here", help);
+        return parts;
+    }
+    for (kind, node) in kinds(document.nodes(), "a recipe", &NODES, report) {
+        let name = range(node.name().span());
+        if !matches!(kind, "source" | "test") {
+            if let Some(first) = single.get(kind) {
+                let message = format!("`{kind}` is given twice");
+                let error = Diagnostic::error(message, name, "given again here");
+                let error = error.and(first.clone(), "given here first");
+                report.add(error.help(format!("a recipe has one `{kind}`: remove one of them")));
+            } else {
+                single.insert(kind, name);
+            }
+        }
+        match kind {
+            "image" => parts.image = image(node, report),
+            "source" => {
+                let found = location::source(node, report);
+                declared.source(found.name);
+                parts.sources.extend(found.source);
+            }
+            "kernel" => parts.kernel = kernel(node, report, declared),
+            "initramfs" => parts.initramfs = entry::initramfs(node, report, declared),
+            "boot" => parts.boot = script::boot(node, report),
+            _ => {
+                let (name, test) = script::test(node, report);
+                tests.extend(name);
+                parts.tests.extend(test);
+            }
+        }
+    }
+    twice("test", &tests, report);
+    for (kind, form) in [
+        ("image", &IMAGE),
+        ("kernel", &KERNEL),
+        ("initramfs", &entry::INITRAMFS),
+    ] {
+        if !single.contains_key(kind) {
+            let end = report.text.trim_end().len();
+            let message = format!("the recipe has no `{kind}`");
+            let help = format!("write {}", form.example);
+            report.error(message, &(end..end), "ends without one", help);
+        }
+    }
+    parts
+}
+
+impl Parts {
+    fn whole(self) -> Option<Recipe> {
+        let (name, description, epoch) = self.image?;
+        Some(Recipe {
+            name,
+            description,
+            epoch,
+            sources: self.sources,
+            kernel: self.kernel?,
+            initramfs: self.initramfs?,
+            boot: self.boot.unwrap_or_default(),
+            tests: self.tests,
+        })
+    }
+}
+
+fn image(kdl: &KdlNode, report: &Report<'_>) -> Option<(Spanned<String>, Option<String>, u32)> {
+    let node = Node::read(kdl, &IMAGE, report);
+    let name = node.get(0).and_then(Value::name);
+    let description = node
+        .prop("description")
+        .map(|value| Some(value.line()?.value));
+    let epoch = node.prop("epoch").map_or(Some(0), Value::number32);
+    Some((
+        name?,
+        description.map_or(Some(None), |text| text.map(Some))?,
+        epoch?,
+    ))
+}
+
+fn kernel(kdl: &KdlNode, report: &Report<'_>, declared: &mut Declared) -> Option<Kernel> {
+    let node = Node::read(kdl, &KERNEL, report);
+    let from = node.need("from").and_then(|value| declared.used(value));
+    let path = node.prop("path").map(Value::glob);
+    Some(Kernel {
+        from: from?,
+        path: path.map_or(Some(None), |path| path.map(Some))?,
+        span: node.span,
+    })
+}
+
+/// Reports a recipe whose sources have no architecture in common.
+fn architectures(recipe: &Recipe, report: &Report<'_>) {
+    if !recipe.archs().is_empty() {
+        return;
+    }
+    let mut limited = recipe
+        .used_sources()
+        .filter(|source| source.archs().len() == 1);
+    let Some(first) = limited.next() else {
+        return;
+    };
+    let label = |source: &Source| {
+        let names: Vec<&str> = source.archs().into_iter().map(|arch| arch.name()).collect();
+        format!("for {} only", names.join(" and "))
+    };
+    let message = "no architecture has all of the sources";
+    let mut error = Diagnostic::error(message, first.name.span.clone(), label(first));
+    for source in limited.filter(|source| source.archs() != first.archs()) {
+        error = error.and(source.name.span.clone(), label(source));
+    }
+    report.add(error.help("give each source a location for the same architecture"));
+}

@@ -1,0 +1,203 @@
+//! The `boot` and `test` nodes.
+
+use kdl::KdlNode;
+
+use super::diagnostic::Diagnostic;
+use super::model::{Boot, Ending, Pattern, Spanned, Step, StepKind, TEST_WITHIN_MS, Test};
+use super::node::{Form, Node, Value};
+use super::report::Report;
+
+const BOOT: Form = Form {
+    name: "boot",
+    arguments: &[],
+    required: 0,
+    properties: &["memory", "cpus", "cmdline"],
+    children: &[],
+    example: "`boot memory=\"128MiB\" cpus=1 cmdline=\"quiet\"`",
+};
+
+const TEST: Form = Form {
+    name: "test",
+    arguments: &["the name"],
+    required: 1,
+    properties: &["within"],
+    children: &["expect", "send", "absent", "exit"],
+    example: "`test \"NAME\" within=\"60s\" { expect \"..\"; send \"..\" }`",
+};
+
+const EXPECT: Form = Form {
+    name: "expect",
+    arguments: &["the text"],
+    required: 0,
+    properties: &["regex"],
+    children: &[],
+    example: "`expect \"TEXT\"` or `expect regex=\"PATTERN\"`",
+};
+
+const ABSENT: Form = Form {
+    name: "absent",
+    example: "`absent \"TEXT\"` or `absent regex=\"PATTERN\"`",
+    ..EXPECT
+};
+
+const SEND: Form = Form {
+    name: "send",
+    arguments: &["the line"],
+    required: 1,
+    properties: &[],
+    children: &[],
+    example: "`send \"LINE\"`, a node for each line",
+};
+
+const EXIT: Form = Form {
+    name: "exit",
+    arguments: &["the ending"],
+    required: 1,
+    properties: &[],
+    children: &[],
+    example: "`exit \"poweroff\"`",
+};
+
+/// The longest command line in bytes: `COMMAND_LINE_SIZE` of x86 and arm64 is 2048 with the NUL (`asm/setup.h`).
+const CMDLINE: usize = 2047;
+
+/// The least memory that is not a slip: 1 MiB.
+const LEAST_MEMORY: u64 = 1 << 20;
+
+/// Reads the `boot` node.
+pub(super) fn boot(kdl: &KdlNode, report: &Report<'_>) -> Option<Boot> {
+    let node = Node::read(kdl, &BOOT, report);
+    let default = Boot::default();
+    let memory = node.prop("memory").map_or(Some(default.memory), memory);
+    let cpus = node
+        .prop("cpus")
+        .map_or(Some(1), |value| value.number(1..=255));
+    let cmdline = node.prop("cmdline").map_or(Some(default.cmdline), cmdline);
+    Some(Boot {
+        memory: memory?,
+        cpus: u32::try_from(cpus?).ok()?,
+        cmdline: cmdline?,
+    })
+}
+
+fn memory(value: &Value<'_>) -> Option<u64> {
+    let bytes = value.bytes()?;
+    if bytes < LEAST_MEMORY {
+        let message = format!("`memory` is {bytes} bytes");
+        let help = match bytes {
+            0 => "write `memory=\"128MiB\"`".to_owned(),
+            _ => format!(
+                "write `memory=\"{bytes}MiB\"` for MiB: a number without a unit counts bytes"
+            ),
+        };
+        value.refuse(message, "less than 1 MiB", help);
+        return None;
+    }
+    Some(bytes)
+}
+
+fn cmdline(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?.value;
+    if !value.one_line(&text) {
+        return None;
+    }
+    if text.len() > CMDLINE {
+        let message = format!("`cmdline` has {} bytes", text.len());
+        let help = format!("the kernel reads at most {CMDLINE} bytes: shorten it");
+        value.refuse(message, "too long", help);
+        return None;
+    }
+    Some(text)
+}
+
+/// Reads a `test` node; returns its name too, which counts even where the rest is wrong.
+pub(super) fn test(kdl: &KdlNode, report: &Report<'_>) -> (Option<Spanned<String>>, Option<Test>) {
+    let node = Node::read(kdl, &TEST, report);
+    let name = node.get(0).and_then(Value::line);
+    let within = node
+        .prop("within")
+        .map_or(Some(TEST_WITHIN_MS), Value::milliseconds);
+    let children = node.children();
+    if kdl.children().is_none_or(|block| block.nodes().is_empty()) {
+        let help = format!("write {}", TEST.example);
+        report.error(
+            "`test` has no steps",
+            &node.head,
+            "it would show nothing",
+            help,
+        );
+        return (name, None);
+    }
+    let count = children.len();
+    let read = |(kind, kdl)| step(kind, kdl, report);
+    let steps: Vec<Step> = children.into_iter().filter_map(read).collect();
+    let complete = steps.len() == count && count > 0;
+    for pair in steps.windows(2) {
+        if let [before, after] = pair
+            && matches!(before.kind, StepKind::Exit(_))
+        {
+            let message = "a step after the guest's end";
+            let error = Diagnostic::error(message, after.span.clone(), "would never run");
+            let error = error.and(before.span.clone(), "the guest is gone after this");
+            report.add(error.help("`exit` is the last step of a test: move it to the end"));
+        }
+    }
+    let test = || {
+        Some(Test {
+            name: name.clone()?,
+            within_ms: within?,
+            steps,
+            span: node.head.clone(),
+        })
+    };
+    let test = if complete { test() } else { None };
+    (name, test)
+}
+
+fn step(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Step> {
+    let form = match kind {
+        "expect" => &EXPECT,
+        "absent" => &ABSENT,
+        "send" => &SEND,
+        _ => &EXIT,
+    };
+    let node = Node::read(kdl, form, report);
+    let kind = match kind {
+        "expect" => StepKind::Expect(pattern(&node)?),
+        "absent" => StepKind::Absent(pattern(&node)?),
+        "send" => {
+            let value = node.get(0)?;
+            let line = value.text()?.value;
+            StepKind::Send(Some(line).filter(|line| value.one_line(line))?)
+        }
+        _ => match node.get(0)?.choice(&["poweroff", "panic"])? {
+            "poweroff" => StepKind::Exit(Ending::Poweroff),
+            _ => StepKind::Exit(Ending::Panic),
+        },
+    };
+    Some(Step {
+        kind,
+        span: node.span,
+    })
+}
+
+fn pattern(node: &Node<'_>) -> Option<Pattern> {
+    match (node.get(0), node.prop("regex")) {
+        (Some(text), None) => Some(Pattern::Text(text.line()?.value)),
+        (None, Some(regex)) => Some(Pattern::Regex(regex.line()?.value)),
+        (Some(text), Some(regex)) => {
+            let message = format!("`{}` has both a text and a regex", node.form.name);
+            let error = Diagnostic::error(message, regex.whole.clone(), "a second pattern");
+            let error = error.and(text.span.clone(), "the first one");
+            node.report.add(error.help("write a node for each"));
+            None
+        }
+        (None, None) => {
+            let message = format!("`{}` lacks a text", node.form.name);
+            let help = format!("write {}", node.form.example);
+            node.report
+                .error(message, &node.head, "what should be looked for?", help);
+            None
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Every `kdl` block of the documentation is parsed.
+//!
+//! The word after `kdl` says how: nothing, a whole recipe; `fragment`, see [`whole`]; `must-fail`, a recipe that is refused;
+//! `sketch`, a recipe in which `...` stands for hashes and sizes.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mkimg::recipe::{Invalid, Mode, parse};
+
+const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// A block of KDL.
+struct Block {
+    /// The file and the line of its fence.
+    place: String,
+    /// What follows `kdl` on the fence.
+    mark: String,
+    text: String,
+}
+
+/// Returns the pages: README.md, where there is one, and docs/*.md.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = fs::read_dir(root.join("docs")).unwrap();
+    let mut pages: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    pages.push(root.join("README.md"));
+    pages.retain(|path| path.extension().is_some_and(|end| end == "md") && path.is_file());
+    pages.sort();
+    pages
+}
+
+fn blocks(page: &Path) -> Vec<Block> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut blocks: Vec<Block> = Vec::new();
+    // Inside a block: of KDL, or of something else?
+    let mut inside: Option<bool> = None;
+    for (index, line) in text.lines().enumerate() {
+        match (line.trim_start().strip_prefix("```"), inside) {
+            (Some(_), Some(_)) => inside = None,
+            (Some(info), None) => {
+                let mut words = info.split_whitespace();
+                inside = Some(words.next() == Some("kdl"));
+                if inside == Some(true) {
+                    let name = page.file_name().unwrap().to_string_lossy();
+                    blocks.push(Block {
+                        place: format!("{name}:{}", index + 1),
+                        mark: words.collect(),
+                        text: String::new(),
+                    });
+                }
+            }
+            (None, Some(true)) => {
+                let block = blocks.last_mut().unwrap();
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+            _ => {}
+        }
+    }
+    blocks
+}
+
+/// Returns a recipe with the fragment in it: entries go into its `initramfs`, locations into a `source`; other nodes stand
+/// beside the frame's own, or in their place where there can be only one.
+fn whole(fragment: &str) -> String {
+    let location = format!("{{ local \"x\" sha256=\"{ZEROS}\"; }}");
+    let first = |line: &str| {
+        line.split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let heads: Vec<String> = fragment
+        .lines()
+        .filter(|line| !line.starts_with(' ') && !line.starts_with("//"))
+        .map(first)
+        .collect();
+    let starts = |words: &[&str]| {
+        heads
+            .first()
+            .is_some_and(|head| words.contains(&head.as_str()))
+    };
+    let mut frame: Vec<(String, String)> = ["linux", "busybox"]
+        .map(|name| {
+            (
+                format!("source \"{name}\""),
+                format!("source \"{name}\" {location}"),
+            )
+        })
+        .to_vec();
+    let (mut entries, mut nodes) = ("dir \"/frame\"", "");
+    let source = format!("source \"fragment\" {{\n{fragment}\n}}");
+    if starts(&["file", "dir", "symlink", "device", "applets", "tree"]) {
+        entries = fragment;
+    } else if starts(&["url", "debian", "local"]) {
+        nodes = &source;
+    } else {
+        nodes = fragment;
+    }
+    frame.push(("image".into(), "image \"frame\"".into()));
+    frame.push(("kernel".into(), "kernel from=\"linux\"".into()));
+    frame.push(("initramfs".into(), format!("initramfs {{\n{entries}\n}}")));
+    frame.retain(|(head, _)| !nodes.lines().any(|line| line.starts_with(head.as_str())));
+    let frame: Vec<String> = frame.into_iter().map(|(_, text)| text).collect();
+    format!("{}\n{nodes}", frame.join("\n"))
+}
+
+#[test]
+fn every_block_of_kdl_is_what_its_mark_says() {
+    let mut counts = std::collections::BTreeMap::new();
+    for page in pages() {
+        for block in blocks(&page) {
+            *counts.entry(block.mark.clone()).or_insert(0) += 1;
+            let text = match block.mark.as_str() {
+                "" | "must-fail" => block.text.clone(),
+                "fragment" => whole(&block.text),
+                "sketch" => block
+                    .text
+                    .replace("\"...\"", &format!("\"{ZEROS}\""))
+                    .replace("=...", "=1"),
+                other => panic!("{}: unknown mark `{other}`", block.place),
+            };
+            let parsed = parse(&block.place, text.as_bytes(), Mode::Strict);
+            match (block.mark == "must-fail", parsed) {
+                (true, Ok(_)) => panic!("{} should be refused", block.place),
+                (false, Err(Invalid::Wrong { text, diagnostics })) => {
+                    panic!("{}: {diagnostics:#?}\n{}", block.place, text.text)
+                }
+                (false, Err(error)) => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+    for mark in ["", "fragment", "must-fail", "sketch"] {
+        assert!(
+            counts.contains_key(mark),
+            "no block is marked `{mark}`: {counts:?}"
+        );
+    }
+}
+
+#[test]
+fn every_recipe_of_the_project_is_right() {
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("images");
+    let entries = fs::read_dir(images)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let recipes: Vec<PathBuf> = entries
+        .filter(|path| path.extension().is_some_and(|end| end == "kdl"))
+        .collect();
+    for path in &recipes {
+        match parse(
+            &path.to_string_lossy(),
+            &fs::read(path).unwrap(),
+            Mode::Strict,
+        ) {
+            Ok(parsed) => assert_eq!(parsed.warnings, [], "{}", path.display()),
+            Err(error) => panic!("{error}: {error:#?}"),
+        }
+    }
+    assert!(!recipes.is_empty());
+}
