@@ -17,6 +17,7 @@
 //! all; nothing that is there is ever written again; whoever uses the cache holds a shared lock on `lock`. Killing any
 //! process at any moment leaves a working cache and at most some garbage.
 
+mod behind;
 mod blob;
 mod error;
 mod image;
@@ -32,6 +33,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+pub use behind::SyncBehind;
 pub use blob::{Blob, BlobReader, BlobWriter};
 pub use error::StoreError;
 pub use image::NewImage;
