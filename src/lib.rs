@@ -1,8 +1,25 @@
 //! mkimg: a KDL recipe in, a kernel and an initramfs out, the same bytes on every machine.
+//!
+//! ```text
+//! recipe --parse--> Recipe --resolve--> Plan --fetch--> blobs --assemble--> Tree --pack--> bytes --> Image
+//! ```
+//!
+//! Each module is one step of it, or what steps share; `docs/design.md` says what each may know, and `tests/layers.rs` holds
+//! them to it. The library reports events ([`progress`]) and never prints; only [`cli`] reads the environment, the clock and
+//! the terminal.
 
 pub mod arch;
+pub mod assemble;
+pub mod cli;
 pub mod digest;
+pub mod machine;
+pub mod pack;
+pub mod plan;
 pub mod progress;
+pub mod realize;
 pub mod recipe;
+pub mod source;
 pub mod store;
+pub mod tools;
 pub mod tree;
+pub mod ui;

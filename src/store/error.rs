@@ -56,11 +56,17 @@ pub enum StoreError {
 impl StoreError {
     /// Returns the error for a failed system call on `path`; `what` completes "could not ..".
     pub fn io(what: &'static str, path: &Path, source: io::Error) -> StoreError {
-        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        use io::ErrorKind::{
+            InvalidFilename, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+            StorageFull,
+        };
         let path = path.to_path_buf();
         match source.kind() {
             StorageFull | QuotaExceeded => StoreError::NoSpace { what, path, source },
-            PermissionDenied | ReadOnlyFilesystem => StoreError::NotWritable { what, path, source },
+            // The last two: what was named for the cache is a file, or no name for a file at all.
+            PermissionDenied | ReadOnlyFilesystem | NotADirectory | InvalidFilename => {
+                StoreError::NotWritable { what, path, source }
+            }
             _ => StoreError::Io { what, path, source },
         }
     }

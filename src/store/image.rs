@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::scratch::publishing;
 use super::{Blob, Store, StoreError, make_dir, remove, set_mode};
 use crate::digest::Digest;
 
@@ -101,7 +102,10 @@ impl NewImage {
         if let Some(parent) = self.target.parent() {
             make_dir(parent)?;
         }
-        match fs::rename(&self.path, &self.target) {
+        let publishing = publishing();
+        let renamed = fs::rename(&self.path, &self.target);
+        drop(publishing);
+        match renamed {
             Ok(()) => sync_dir(self.target.parent()),
             Err(error) if taken(&error) => {}
             Err(error) => {

@@ -5,8 +5,11 @@
 //! blobs-v1/ab/cdef...          one file each, read-only, named by its sha256
 //! members-v1/ab/cdef...        what was read out of the archive of that sha256 (`source::members` says how)
 //! images-v1/PLANID-NAME/       vmlinuz  initramfs.cpio.gz  image.json
+//! tools-v1/DIGEST/             a program of ours, unpacked, with its `manifest` (`tools` says how)
+//! tools-v1/DIGEST.lock         held while that is made; tools-v1/DIGEST.note: the version of a program of this machine
 //! partial/SHA256.part          a download under way, or interrupted
 //! tmp/N  tmp/N.lock            a running process's own files; swept when nobody holds the lock
+//! notes-v1/NAME                small texts: what was found out once (`note`)
 //! roots/                       what `gc` must keep
 //! ```
 //!
@@ -14,11 +17,15 @@
 //! all; nothing that is there is ever written again; whoever uses the cache holds a shared lock on `lock`. Killing any
 //! process at any moment leaves a working cache and at most some garbage.
 
+mod behind;
 mod blob;
 mod error;
 mod image;
+mod members;
+mod note;
 mod partial;
 mod scratch;
+mod tool;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -26,11 +33,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+pub use behind::SyncBehind;
 pub use blob::{Blob, BlobReader, BlobWriter};
 pub use error::StoreError;
 pub use image::NewImage;
 pub use partial::Partial;
-pub use scratch::Scratch;
+pub use scratch::{Scratch, abandon_scratch};
+pub use tool::{NewTool, ToolLock};
 
 use crate::digest::Digest;
 use scratch::ScratchDir;
@@ -73,7 +82,11 @@ impl Store {
     }
 
     fn create(root: &Path, lock: &Path) -> Result<Option<File>, StoreError> {
-        make_dir(root)?;
+        make_dir(root).map_err(|error| match error {
+            // Whatever it is, the cache cannot be there.
+            StoreError::Io { what, path, source } => StoreError::NotWritable { what, path, source },
+            error => error,
+        })?;
         let opened = OpenOptions::new()
             .read(true)
             .append(true)
@@ -89,9 +102,11 @@ impl Store {
         for (name, text) in [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")] {
             let path = root.join(name);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(mut file) => file
-                    .write_all(text.as_bytes())
-                    .map_err(|error| StoreError::io("write", &path, error))?,
+                Ok(mut file) => {
+                    file.write_all(text.as_bytes())
+                        .map_err(|error| StoreError::io("write", &path, error))?;
+                    set_mode(&path, 0o644)?;
+                }
                 // Two processes made the cache at once, or the user keeps a `.gitignore` of his own there.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(StoreError::io("create", &path, error)),
@@ -119,6 +134,40 @@ impl Store {
     pub fn scratch(&self) -> Result<Scratch, StoreError> {
         let path = self.scratch_path()?;
         Scratch::create(path)
+    }
+
+    /// Removes an object that turned out to be damaged, wherever in the cache it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is not in the cache or cannot be removed.
+    pub fn remove_damaged(&self, path: &Path) -> Result<(), StoreError> {
+        if !path.starts_with(&self.root) {
+            return Err(StoreError::io(
+                "remove",
+                path,
+                io::Error::other("it is not in the cache"),
+            ));
+        }
+        remove(path)
+    }
+
+    /// Remembers a path of the user's that leads to an image, so that `gc` keeps it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be written.
+    pub fn add_root(&self, path: &Path) -> Result<(), StoreError> {
+        let absolute =
+            std::path::absolute(path).map_err(|error| StoreError::io("find", path, error))?;
+        let roots = self.root.join("roots");
+        make_dir(&roots)?;
+        let name = Digest::of(absolute.as_os_str().as_encoded_bytes()).to_string();
+        let root = roots.join(name);
+        match std::os::unix::fs::symlink(&absolute, &root) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(StoreError::io("write", &root, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns a path for a new file or directory of this process; nothing is there yet.

@@ -137,9 +137,12 @@ impl Partial<'_> {
             return Ok(Err(self));
         }
         let path = self.store.blob_path(&self.expected);
-        self.file
-            .sync_all()
-            .map_err(|error| StoreError::io("write", &self.path, error))?;
+        if let Err(error) = self.file.sync_all() {
+            // What the disk did not take may still be read back from memory, and would be found right the next time; and
+            // on a full disk it only takes room.
+            let _ = fs::remove_file(&self.path);
+            return Err(StoreError::io("write", &self.path, error));
+        }
         set_mode(&self.path, 0o444)?;
         if let Some(parent) = path.parent() {
             make_dir(parent)?;

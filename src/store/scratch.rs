@@ -4,8 +4,41 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
 
 use super::{StoreError, make_dir, remove, set_mode};
+
+/// The scratch directories of this process, for [`abandon_scratch`].
+static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Held while an object gets its name.
+static PUBLISHING: Mutex<()> = Mutex::new(());
+
+/// Removes the scratch directories of this process, which is about to end without dropping anything. What cannot be removed
+/// is swept by the next process. From here on nothing gets a name any more: whoever tries waits for the end.
+pub fn abandon_scratch() {
+    // Whoever removes a directory goes on in it when it is renamed meanwhile: a finished image would lose its files.
+    std::mem::forget(publishing());
+    let live = std::mem::take(&mut *LIVE.lock().unwrap_or_else(|poison| poison.into_inner()));
+    for path in live {
+        // Another thread may be making files in there at this moment: then once more, or the next process has to.
+        for _ in 0..8 {
+            let _ = fs::remove_dir_all(&path);
+            if !path.exists() {
+                // Without the lock nobody would sweep the directory.
+                let _ = fs::remove_file(path.with_extension("lock"));
+                break;
+            }
+        }
+    }
+}
+
+/// Keeps [`abandon_scratch`] from removing what is being renamed, until dropped.
+pub(super) fn publishing() -> MutexGuard<'static, ()> {
+    PUBLISHING
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner())
+}
 
 /// A process's own directory below `tmp/`. Removed when dropped; swept by a later process when this one was killed.
 #[derive(Debug)]
@@ -49,6 +82,9 @@ impl ScratchDir {
                     return Err(StoreError::io("create the directory", &path, error));
                 }
             }
+            LIVE.lock()
+                .unwrap_or_else(|poison| poison.into_inner())
+                .push(path.clone());
             return Ok(ScratchDir {
                 path,
                 lock_path,
@@ -72,9 +108,13 @@ impl ScratchDir {
 
 impl Drop for ScratchDir {
     fn drop(&mut self) {
+        LIVE.lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .retain(|path| *path != self.path);
         // What cannot be removed now is swept by the next process.
-        let _ = fs::remove_dir_all(&self.path);
-        let _ = fs::remove_file(&self.lock_path);
+        if fs::remove_dir_all(&self.path).is_ok() || !self.path.exists() {
+            let _ = fs::remove_file(&self.lock_path);
+        }
     }
 }
 
@@ -95,8 +135,10 @@ fn sweep(tmp: &Path) {
             continue;
         };
         if lock.try_lock().is_ok() && is_file_at(&lock, &lock_path) {
-            let _ = fs::remove_dir_all(lock_path.with_extension(""));
-            let _ = fs::remove_file(&lock_path);
+            let path = lock_path.with_extension("");
+            if fs::remove_dir_all(&path).is_ok() || !path.exists() {
+                let _ = fs::remove_file(&lock_path);
+            }
         }
     }
 }
@@ -152,6 +194,7 @@ impl Scratch {
         if to.is_dir() {
             remove(to)?;
         }
+        let _publishing = publishing();
         fs::rename(&self.path, to)
             .map_err(|error| StoreError::io("rename a finished file to", to, error))?;
         self.published = true;

@@ -55,7 +55,7 @@ impl Entry {
 }
 
 /// Returns the permission bits as `ls` writes them: `rwxr-xr-t`.
-fn permissions(mode: u32) -> String {
+pub fn permissions(mode: u32) -> String {
     let mut text = String::with_capacity(9);
     for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
         let bits = mode >> shift;

@@ -11,6 +11,7 @@ mod path;
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 
+pub use dump::permissions;
 pub use entry::{Content, DeviceClass, Entry, Kind, Place, Region};
 pub use path::{EntryPath, PATH_MAX, PathError};
 

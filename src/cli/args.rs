@@ -1,0 +1,364 @@
+//! The command line: what may be typed.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::arch::Arch;
+use crate::machine::{Choice, MachineKind, Net};
+
+/// A KDL recipe in, a kernel and an initramfs out: the same bytes on every machine.
+#[derive(Debug, Parser)]
+#[command(name = "mkimg", version, max_term_width = 100, after_help = EXAMPLES, help_expected = true)]
+pub(super) struct Arguments {
+    /// Options that every verb takes.
+    #[command(flatten)]
+    pub(super) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mkimg new hello                      write images/hello.kdl, a recipe to start from
+  mkimg realize images/hello.kdl       make the image, print its path
+  mkimg show images/hello.kdl          what it is and what its size is made of
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 3 a hash did not match,
+4 not reproducible or lock out of date, 5 a boot or test failed, 130 interrupted.";
+
+/// Options that every verb takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
+pub(super) struct Global {
+    /// The cache [default: `cache/` beside the recipe's `images/`, else the user's cache directory]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "MKIMG_CACHE",
+        hide_env_values = true
+    )]
+    pub(super) cache: Option<PathBuf>,
+    /// Never open a socket: take what the cache and local mirrors have
+    #[arg(long, global = true)]
+    pub(super) offline: bool,
+    /// Threads for reading and compressing [default: all cores]; never changes a byte
+    #[arg(long, global = true, value_name = "N")]
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// A directory (or file:// URL) to look for sources in, before their own locations
+    #[arg(long = "mirror", global = true, value_name = "DIR")]
+    pub(super) mirrors: Vec<String>,
+    /// Debian mirrors to use before the machine's own, separated by commas
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "MKIMG_DEBIAN_MIRROR",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub(super) debian_mirror: Vec<String>,
+    /// The most that an archive may unpack to, such as 8GiB
+    #[arg(long, global = true, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
+    pub(super) max_unpacked: u64,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Say how it came about, too
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub(super) verbose: u8,
+    /// Run as if started in this directory
+    #[arg(short = 'C', global = true, value_name = "DIR")]
+    pub(super) directory: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Make the image of a recipe, or find that it is made; print its directory
+    Realize(Realize),
+    /// Make the image of a recipe and boot it, its console on this terminal
+    Run(Run),
+    /// Make the image of a recipe, boot it, and run the recipe's tests
+    Test(Test),
+    /// Show what an image is, its identities, and what its size is made of
+    Show(Look),
+    /// List the entries of an image
+    Ls(List),
+    /// Print one file of an image
+    Cat(Cat),
+    /// Say which line of the recipe put a path into the image
+    Why(Why),
+    /// Fetch the sources that have no sha256 and write it, and the size, into the recipe
+    Pin(Pin),
+    /// Put a local file into the cache and print the `source` line for it
+    Add(Add),
+    /// Write a recipe to start from: it realizes and boots as it is
+    New(New),
+    /// Print the completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
+}
+
+/// Which recipe, and for which architecture.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
+    #[arg(value_name = "RECIPE")]
+    pub(super) recipe: Option<PathBuf>,
+    /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
+    #[arg(long, value_name = "ARCH")]
+    pub(super) arch: Option<Arch>,
+}
+
+/// `mkimg realize`
+#[derive(Debug, Args)]
+pub(super) struct Realize {
+    /// Which image.
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Make PATH a symlink to the image, which keeps it in the cache
+    #[arg(long, value_name = "PATH")]
+    pub(super) out_link: Option<PathBuf>,
+    /// Hash an image that is there again
+    #[arg(long)]
+    pub(super) verify: bool,
+    /// Print JSON: what image.json says, and the path
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How a machine is to be.
+#[derive(Debug, Args)]
+pub(super) struct Boot {
+    /// Guest memory, such as 256MiB [default: the recipe's]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(super) memory: Option<u64>,
+    /// Guest CPUs [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub(super) cpus: Option<u32>,
+    /// Words to add to the kernel's command line
+    #[arg(long, value_name = "TEXT")]
+    pub(super) append: Option<String>,
+    /// What runs the guest's instructions: auto, kvm, hvf or tcg
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(super) accel: Choice,
+    /// The board: auto, q35, microvm or pc (x86_64), virt (aarch64); pc is the classic QEMU line
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(super) machine: MachineKind,
+    /// The network: none, or user (QEMU's own NAT)
+    #[arg(long, value_name = "NAME", default_value = "none")]
+    pub(super) net: Net,
+    /// Which QEMU: system, pinned, or the path of one [default: the system's where it is new enough, else pinned]
+    #[arg(long, value_name = "WHICH")]
+    pub(super) qemu: Option<PathBuf>,
+}
+
+/// `mkimg run`
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Which image.
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// The machine.
+    #[command(flatten)]
+    pub(super) boot: Boot,
+    /// End the machine after this time, such as 90s or 2min; the exit code is then 5
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(super) timeout: Option<Duration>,
+    /// Print the QEMU command, ready to paste, and start nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Boot this kernel instead of a recipe's
+    #[arg(long, value_name = "FILE", conflicts_with = "recipe")]
+    pub(super) kernel: Option<PathBuf>,
+    /// Boot with this initramfs; goes with --kernel
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub(super) initrd: Option<PathBuf>,
+    /// Arguments for QEMU, after `--`
+    #[arg(last = true, value_name = "ARGS")]
+    pub(super) qemu_args: Vec<OsString>,
+}
+
+/// `mkimg test`
+#[derive(Debug, Args)]
+pub(super) struct Test {
+    /// Which image.
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// The machine.
+    #[command(flatten)]
+    pub(super) boot: Boot,
+    /// Run only the tests whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    pub(super) filter: Option<String>,
+    /// Go on after a test that failed
+    #[arg(long)]
+    pub(super) keep_going: bool,
+    /// Write a JUnit report
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write the console of each test, every line with its time since the start
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `mkimg show`
+#[derive(Debug, Args)]
+pub(super) struct Look {
+    /// Which image.
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `mkimg ls`
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Which image.
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Only this path and what is below it
+    #[arg(value_name = "PATH")]
+    pub(super) path: Option<String>,
+    /// Print one JSON array
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `mkimg cat`
+#[derive(Debug, Args)]
+pub(super) struct Cat {
+    /// The recipe: a file, or the NAME of `images/NAME.kdl`
+    #[arg(value_name = "RECIPE")]
+    pub(super) recipe: PathBuf,
+    /// The file's path in the image
+    #[arg(value_name = "PATH")]
+    pub(super) path: String,
+    /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
+    #[arg(long, value_name = "ARCH")]
+    pub(super) arch: Option<Arch>,
+}
+
+/// `mkimg why`
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    /// What to look for.
+    #[command(flatten)]
+    pub(super) at: Cat,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `mkimg pin`
+#[derive(Debug, Args)]
+pub(super) struct Pin {
+    /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
+    #[arg(value_name = "RECIPE")]
+    pub(super) recipe: Option<PathBuf>,
+    /// Fetch every source (or those named with --source) anew and write what it is now
+    #[arg(long)]
+    pub(super) refresh: bool,
+    /// Only this source; may be given several times
+    #[arg(long = "source", value_name = "NAME")]
+    pub(super) sources: Vec<String>,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// `mkimg add`
+#[derive(Debug, Args)]
+pub(super) struct Add {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// The source's name [default: from the file's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// The address it came from: printed as a `url` location instead of a `local` one
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `mkimg new`
+#[derive(Debug, Args)]
+pub(super) struct New {
+    /// The image's name
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// Where to write it [default: `images/NAME.kdl` where there is an `images/`, else `NAME.kdl`]; `-` prints it
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+/// `mkimg completions`
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// `mkimg man`
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// Write `mkimg.1` and a page for each verb into this directory instead
+    #[arg(long, value_name = "DIR")]
+    pub(super) directory: Option<PathBuf>,
+}
+
+/// Returns a number of bytes: as many, or with one of the units of a recipe (K, M and G are KiB, MiB and GiB).
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "" => 0,
+        "K" | "KiB" => 10,
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        _ => {
+            return Err(
+                "expected a number of bytes, or one with KiB, MiB or GiB, such as 8GiB".to_owned(),
+            );
+        }
+    };
+    let size = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift));
+    size.ok_or_else(|| "expected a whole number of bytes below 2^64".to_owned())
+}
+
+/// Returns a time: a whole number of ms, s or min.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        _ => return Err("expected a time with its unit, such as 500ms, 90s or 2min".to_owned()),
+    };
+    let time = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor));
+    time.map(Duration::from_millis)
+        .ok_or_else(|| "expected a whole number before the unit".to_owned())
+}

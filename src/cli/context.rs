@@ -1,0 +1,291 @@
+//! What the verbs share: the environment, read once, the recipe, the cache, and the workshop made of them.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::args::{Global, Target};
+use super::failure::Failure;
+use crate::arch::Arch;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::realize::{self, Realized, Workshop};
+use crate::recipe::{self, Mode, Parsed};
+use crate::source::apt;
+use crate::source::fetch::{FetchOptions, Mirror, Proxies};
+use crate::store::Store;
+use crate::ui::{self, Terminal};
+
+/// Everything that a verb needs to know about where it runs.
+pub(super) struct Context<'t> {
+    pub(super) global: Global,
+    pub(super) terminal: &'t Terminal,
+}
+
+/// A recipe that was read and found good.
+pub(super) struct Opened {
+    /// What it says.
+    pub(super) parsed: Parsed,
+    /// The directory that its relative paths start from.
+    pub(super) base: PathBuf,
+    /// The file.
+    pub(super) path: PathBuf,
+}
+
+impl Context<'_> {
+    /// Reads a recipe; prints its warnings.
+    pub(super) fn open(&self, recipe: Option<&Path>, mode: Mode) -> Result<Opened, Failure> {
+        let path = find_recipe(recipe)?;
+        let bytes = read_recipe(&path)?;
+        let parsed =
+            recipe::parse(&path.display().to_string(), &bytes, mode).map_err(Failure::invalid)?;
+        if !self.global.quiet {
+            ui::print_diagnostics(&parsed.source, &parsed.warnings, self.terminal.color());
+        }
+        let base = path.parent().map_or(PathBuf::from("."), |parent| {
+            if parent.as_os_str().is_empty() {
+                PathBuf::from(".")
+            } else {
+                parent.to_path_buf()
+            }
+        });
+        Ok(Opened { parsed, base, path })
+    }
+
+    /// Opens the cache that serves a recipe's directory.
+    pub(super) fn store(&self, base: &Path) -> Result<Store, Failure> {
+        let root = match &self.global.cache {
+            Some(cache) => cache.clone(),
+            None => default_cache(base)?,
+        };
+        Ok(Store::open(&root)?)
+    }
+
+    /// Returns the number of threads to use.
+    pub(super) fn jobs(&self) -> NonZeroUsize {
+        let all = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.global.jobs.unwrap_or_else(all)
+    }
+
+    /// Returns how sources are fetched here. The machine's apt configuration is read when the first `debian` source asks.
+    pub(super) fn fetch_options(&self) -> Result<FetchOptions, Failure> {
+        let mut mirrors = Vec::new();
+        for mirror in &self.global.mirrors {
+            mirrors.push(mirror.parse::<Mirror>().map_err(|error| {
+                Failure::usage(
+                    format!("`--mirror {mirror}`: {error}"),
+                    "name a directory, or a file:// URL of one",
+                )
+            })?);
+        }
+        Ok(FetchOptions {
+            offline: self.global.offline,
+            mirrors,
+            debian_mirrors: self.global.debian_mirror.clone(),
+            apt_roots: apt::roots_of_machine(Path::new("/etc/apt")),
+            proxies: Proxies {
+                http: proxy("http_proxy"),
+                https: proxy("https_proxy"),
+                all: proxy("all_proxy"),
+                no: proxy("no_proxy"),
+            },
+            ..FetchOptions::default()
+        })
+    }
+
+    /// Returns the workshop for a cache.
+    pub(super) fn workshop<'a>(
+        &'a self,
+        store: &'a Store,
+        fetch: &'a FetchOptions,
+    ) -> Workshop<'a> {
+        Workshop {
+            store,
+            fetch,
+            jobs: self.jobs(),
+            max_unpacked: self.global.max_unpacked,
+            progress: self.terminal as &dyn Progress,
+        }
+    }
+
+    /// Returns the plan of a recipe for the architecture that was asked for, or the one that fits.
+    pub(super) fn plan(&self, opened: &Opened, arch: Option<Arch>) -> Result<Plan, Failure> {
+        let recipe = &opened.parsed.recipe;
+        let arch = recipe.choose_arch(arch, Arch::host()).map_err(|error| {
+            Failure::usage(
+                error.to_string(),
+                format!(
+                    "add a location for it to `{}`, or name another",
+                    opened.path.display()
+                ),
+            )
+        })?;
+        realize::plan(recipe, &opened.base, arch)
+            .map_err(|error| Failure::realize(error, &opened.parsed.source))
+    }
+
+    /// Realizes a recipe. With `verify` an image that is there is hashed again.
+    pub(super) fn realize(
+        &self,
+        target: &Target,
+        verify: bool,
+    ) -> Result<(Store, Realized), Failure> {
+        let opened = self.open(target.recipe.as_deref(), Mode::Strict)?;
+        self.realize_opened(&opened, target.arch, verify)
+    }
+
+    /// Realizes a recipe that was read.
+    pub(super) fn realize_opened(
+        &self,
+        opened: &Opened,
+        arch: Option<Arch>,
+        verify: bool,
+    ) -> Result<(Store, Realized), Failure> {
+        let plan = self.plan(opened, arch)?;
+        let store = self.store(&opened.base)?;
+        let fetch = self.fetch_options()?;
+        let made = self
+            .workshop(&store, &fetch)
+            .realize(&plan, &opened.base, verify);
+        self.terminal.clear();
+        let made = made.map_err(|error| Failure::realize(error, &opened.parsed.source))?;
+        Ok((store, made))
+    }
+
+    /// Realizes a recipe that is only looked at.
+    pub(super) fn realized(&self, target: &Target) -> Result<Realized, Failure> {
+        Ok(self.realize(target, false)?.1)
+    }
+}
+
+/// Returns the recipe's file: as named, or `images/NAME.kdl`, or the only one there is.
+fn find_recipe(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let Some(named) = named else {
+        return only_recipe();
+    };
+    if named.exists() {
+        return Ok(named.to_path_buf());
+    }
+    let is_name = named.components().count() == 1 && named.extension().is_none();
+    let in_images = Path::new("images").join(named).with_extension("kdl");
+    if is_name && in_images.exists() {
+        return Ok(in_images);
+    }
+    let listed = listing();
+    let help = match listed.as_slice() {
+        [] => "`mkimg new NAME` writes a recipe to start from".to_owned(),
+        names => format!("recipes here: {}", names.join(", ")),
+    };
+    Err(Failure::usage(
+        format!("there is no recipe `{}`", named.display()),
+        help,
+    ))
+}
+
+fn only_recipe() -> Result<PathBuf, Failure> {
+    match listing().as_slice() {
+        [] => Err(Failure::usage(
+            "no recipe was named, and there is none in `images/`",
+            "name one, or write one with `mkimg new NAME`",
+        )),
+        [only] => Ok(PathBuf::from(only)),
+        several => Err(Failure::usage(
+            "no recipe was named, and there are several",
+            format!("name one of {}", several.join(", ")),
+        )),
+    }
+}
+
+/// Returns the recipes in `images/`, sorted.
+fn listing() -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for entry in fs::read_dir("images").into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "kdl") {
+            found.push(path.display().to_string());
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Reads a recipe's file, which may be a pipe, but no further than any recipe goes.
+fn read_recipe(path: &Path) -> Result<Vec<u8>, Failure> {
+    let io = |error| Failure::io("read the recipe", path, error);
+    let found = fs::metadata(path).map_err(io)?;
+    if found.is_dir() {
+        return Err(Failure::usage(
+            format!("`{}` is a directory, not a recipe", path.display()),
+            "name the .kdl file in it",
+        ));
+    }
+    let limit = recipe::MAX_BYTES as u64;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(io)?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 <= limit {
+        return Ok(bytes);
+    }
+    let size = match found.is_file() {
+        true => found.len().to_string(),
+        false => format!("more than {limit}"),
+    };
+    Err(Failure::usage(
+        format!(
+            "`{}` has {size} bytes: no recipe is that large",
+            path.display()
+        ),
+        format!("a recipe has at most {limit} bytes; let `file local=` take in large files"),
+    ))
+}
+
+/// Returns the cache of a recipe's directory: `cache/` beside `images/`, else the user's.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "`cli` is where the environment is read"
+)]
+fn default_cache(base: &Path) -> Result<PathBuf, Failure> {
+    let absolute = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
+    if absolute.file_name().is_some_and(|name| name == "images") {
+        let beside = absolute.with_file_name("cache");
+        if beside.is_dir() {
+            return Ok(beside);
+        }
+    }
+    let set = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    // The XDG base directory specification: a relative path is to be ignored.
+    if let Some(cache) = set("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
+        return Ok(cache.join("mkimg"));
+    }
+    let user = if cfg!(target_os = "macos") {
+        "Library/Caches"
+    } else {
+        ".cache"
+    };
+    let home = set("HOME").ok_or_else(|| {
+        Failure::usage(
+            "there is no place for the cache: HOME is not set",
+            "name one with `--cache DIR` or MKIMG_CACHE",
+        )
+    })?;
+    Ok(home.join(user).join("mkimg"))
+}
+
+/// Returns a proxy variable, lower case first as curl does; upper-case HTTP_PROXY is left alone where a web server may have
+/// set it from a request's header (CVE-2016-5385).
+#[allow(
+    clippy::disallowed_methods,
+    reason = "`cli` is where the environment is read"
+)]
+fn proxy(name: &str) -> Option<String> {
+    let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let served = name == "http_proxy" && env::var_os("REQUEST_METHOD").is_some();
+    set(name).or_else(|| set(&name.to_uppercase()).filter(|_| !served))
+}

@@ -1,0 +1,236 @@
+//! How a verb fails: an exit code, and what is said about it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::realize::{Outcome, RealizeError};
+use crate::recipe::{Diagnostic, Invalid, SourceText};
+use crate::source::fetch::FetchError;
+use crate::store::StoreError;
+use crate::ui::{self, Terminal};
+
+/// The exit codes of the command line (DESIGN.md section 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    /// Something outside of the recipe failed.
+    Failed = 1,
+    /// Wrong usage, or a recipe that cannot be used.
+    Wrong = 2,
+    /// A hash did not match.
+    Mismatch = 3,
+    /// A boot or a test failed.
+    Guest = 5,
+    /// The user interrupted it.
+    Interrupted = 130,
+}
+
+/// Why a verb ends without its result.
+pub(super) enum Failure {
+    /// Diagnostics that point into a recipe.
+    Recipe {
+        /// The recipe's text.
+        source: SourceText,
+        /// What is wrong with it.
+        diagnostics: Vec<Diagnostic>,
+        /// The code.
+        code: Code,
+    },
+    /// An error that points nowhere.
+    Plain {
+        /// What happened.
+        error: Box<dyn Error + Send + Sync>,
+        /// What to do.
+        help: Option<String>,
+        /// The code.
+        code: Code,
+    },
+    /// What there is to say was said.
+    Said(Code),
+    /// Whoever read our output went away: nothing is said.
+    Silent,
+}
+
+/// An error that is its text.
+#[derive(Debug)]
+struct Message(String);
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Message {}
+
+/// A failed system call on a path outside of the cache.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {what} `{path}`")]
+struct Access {
+    what: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl Failure {
+    /// Returns the failure of a user who asked for something that cannot be.
+    pub(super) fn usage(message: impl Into<String>, help: impl Into<String>) -> Failure {
+        Failure::Plain {
+            error: Box::new(Message(message.into())),
+            help: Some(help.into()),
+            code: Code::Wrong,
+        }
+    }
+
+    /// Returns the failure of a system call on a path that the user named; `what` completes "could not ..".
+    pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Failure {
+        use io::ErrorKind::{
+            AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, NotFound,
+            PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        let help = match source.kind() {
+            StorageFull | QuotaExceeded => Some("make room there, or name another place"),
+            NotFound | NotADirectory | IsADirectory | PermissionDenied | ReadOnlyFilesystem
+            | AlreadyExists | InvalidFilename => {
+                Some("check the path and who may use it, or name another")
+            }
+            _ => None,
+        };
+        Failure::Plain {
+            error: Box::new(Access {
+                what,
+                path: path.to_path_buf(),
+                source,
+            }),
+            help: help.map(str::to_owned),
+            code: if help.is_some() {
+                Code::Wrong
+            } else {
+                Code::Failed
+            },
+        }
+    }
+
+    /// Returns the failure of a guest.
+    pub(super) fn guest(message: &str, help: Option<String>, code: Code) -> Failure {
+        Failure::Plain {
+            error: Box::new(Message(message.to_owned())),
+            help,
+            code,
+        }
+    }
+
+    /// Returns the failure of a recipe that is none.
+    pub(super) fn invalid(invalid: Invalid) -> Failure {
+        match invalid {
+            Invalid::Unreadable { message, help } => Failure::usage(message, help),
+            Invalid::Wrong { text, diagnostics } => Failure::Recipe {
+                source: text,
+                diagnostics,
+                code: Code::Wrong,
+            },
+        }
+    }
+
+    /// Returns the failure of a realization of a recipe.
+    pub(super) fn realize(error: RealizeError, source: &SourceText) -> Failure {
+        let code = match error.outcome() {
+            Outcome::Failed => Code::Failed,
+            Outcome::Wrong => Code::Wrong,
+            Outcome::Mismatch => Code::Mismatch,
+        };
+        match error {
+            RealizeError::Recipe(diagnostics) => Failure::Recipe {
+                source: source.clone(),
+                diagnostics,
+                code,
+            },
+            RealizeError::Store(error) => Failure::from(error),
+            RealizeError::Fetch(error) => Failure::fetch(error, code),
+            error => Failure::Plain {
+                error: Box::new(error),
+                help: None,
+                code,
+            },
+        }
+    }
+
+    fn fetch(error: FetchError, code: Code) -> Failure {
+        let help = Some(error.help().join("\n")).filter(|help| !help.is_empty());
+        Failure::Plain {
+            error: Box::new(error),
+            help,
+            code,
+        }
+    }
+
+    /// Says it on standard error and returns the exit code.
+    pub(super) fn print(self, terminal: &Terminal) -> u8 {
+        terminal.clear();
+        match self {
+            Failure::Recipe {
+                source,
+                diagnostics,
+                code,
+            } => {
+                ui::print_diagnostics(&source, &diagnostics, terminal.color());
+                if diagnostics.len() > 1 {
+                    terminal.error(&format!(
+                        "{} errors in `{}`",
+                        diagnostics.len(),
+                        source.name
+                    ));
+                }
+                code as u8
+            }
+            Failure::Plain { error, help, code } => {
+                ui::print_error(error.as_ref(), help.as_deref(), terminal.color());
+                code as u8
+            }
+            Failure::Said(code) => code as u8,
+            Failure::Silent => 0,
+        }
+    }
+}
+
+fn store_help(error: &StoreError) -> Option<String> {
+    Some(match error {
+        StoreError::NoSpace { .. } => {
+            "make room there, or name a cache on another disk with `--cache DIR`; nothing half-written was left".to_owned()
+        }
+        StoreError::NotWritable { .. } => {
+            "name a directory that you may write with `--cache DIR` or MKIMG_CACHE".to_owned()
+        }
+        StoreError::Damaged { .. } => "run it again: a damaged object is removed and made again".to_owned(),
+        StoreError::Io { .. } => return None,
+    })
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        let code = match error {
+            StoreError::NoSpace { .. } | StoreError::NotWritable { .. } => Code::Wrong,
+            StoreError::Damaged { .. } => Code::Mismatch,
+            StoreError::Io { .. } => Code::Failed,
+        };
+        Failure::Plain {
+            help: store_help(&error),
+            error: Box::new(error),
+            code,
+        }
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Failure {
+        Failure::realize(
+            RealizeError::Fetch(error),
+            &SourceText {
+                name: String::new(),
+                text: "".into(),
+            },
+        )
+    }
+}

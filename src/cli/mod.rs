@@ -1,0 +1,85 @@
+//! The command line: one file for each verb. Only here are the environment, the clock and the terminal read.
+
+mod add;
+mod archive;
+mod args;
+mod boot;
+mod cat;
+mod context;
+mod failure;
+mod interrupt;
+mod ls;
+mod new;
+mod output;
+mod pin;
+mod realize;
+mod run;
+mod shell;
+mod show;
+mod test;
+mod test_report;
+mod why;
+
+use std::env;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Arguments, Global, Verb};
+use context::Context;
+use failure::Failure;
+
+use crate::ui::{Terminal, Verbosity};
+
+/// Runs the command line of this process and returns its exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let terminal = terminal(&arguments.global);
+    interrupt::watch();
+    let done = run(arguments, &terminal);
+    interrupt::wait_if_ending();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ExitCode::from(failure.print(&terminal)),
+    }
+}
+
+fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
+    let Arguments { global, verb } = arguments;
+    if let Some(directory) = &global.directory {
+        env::set_current_dir(directory)
+            .map_err(|error| Failure::io("change to", directory, error))?;
+    }
+    let context = Context { global, terminal };
+    match verb {
+        Verb::Realize(args) => realize::run(&context, &args),
+        Verb::Run(args) => run::run(&context, &args),
+        Verb::Test(args) => test::run(&context, &args),
+        Verb::Show(args) => show::run(&context, &args),
+        Verb::Ls(args) => ls::run(&context, &args),
+        Verb::Cat(args) => cat::run(&context, &args),
+        Verb::Why(args) => why::run(&context, &args),
+        Verb::Pin(args) => pin::run(&context, &args),
+        Verb::Add(args) => add::run(&context, &args),
+        Verb::New(args) => new::run(&context, &args),
+        Verb::Completions(args) => shell::completions(&args),
+        Verb::Man(args) => shell::man(&args),
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "`cli` is where the environment is read"
+)]
+fn terminal(global: &Global) -> Terminal {
+    let verbosity = match (global.quiet, global.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, 0) => Verbosity::Normal,
+        _ => Verbosity::Verbose,
+    };
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let capable =
+        std::io::stderr().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb");
+    Terminal::new(verbosity, capable, capable && !is_set("NO_COLOR"))
+}

@@ -1,0 +1,52 @@
+//! `mkimg new`: a recipe to start from, that realizes and boots as it is.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::args::New;
+use super::context::Context;
+use super::failure::Failure;
+use super::output;
+use crate::recipe;
+
+pub(super) fn run(context: &Context<'_>, args: &New) -> Result<(), Failure> {
+    let name = &args.name;
+    recipe::check_name(name).map_err(|reason| {
+        Failure::usage(
+            format!("`{name}` cannot be the name of an image: it {reason}"),
+            "letters, digits, `.`, `_`, `+` and `-` are good",
+        )
+    })?;
+    let text = recipe::template(name);
+    let path = match &args.output {
+        Some(path) if path == Path::new("-") => return output::print(&text),
+        Some(path) => path.clone(),
+        None => default_path(name),
+    };
+    let opened = OpenOptions::new().write(true).create_new(true).open(&path);
+    let mut file = opened.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::usage(
+            format!("`{}` is there already", path.display()),
+            "take another name, or another file with `--output`; `--output -` prints the recipe",
+        ),
+        _ => Failure::io("create", &path, error),
+    })?;
+    file.write_all(text.as_bytes())
+        .map_err(|error| Failure::io("write", &path, error))?;
+    let shown = path.display();
+    context.terminal.line(&format!(
+        "wrote {shown}; `mkimg realize {shown}` makes the image"
+    ));
+    output::print(&format!("{shown}\n"))
+}
+
+fn default_path(name: &str) -> PathBuf {
+    let file = format!("{name}.kdl");
+    let images = Path::new("images");
+    if images.is_dir() {
+        images.join(file)
+    } else {
+        PathBuf::from(file)
+    }
+}

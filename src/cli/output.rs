@@ -1,0 +1,35 @@
+//! Standard output: results. Whoever reads it may go away, which is no error.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use super::failure::{Code, Failure};
+
+/// Writes text to standard output.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    write(|out| out.write_all(text.as_bytes()))
+}
+
+/// Writes JSON to standard output, indented, with a line feed.
+pub(super) fn print_json(value: &Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}
+
+/// Hands standard output to a writer and flushes it.
+pub(super) fn write(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    write(&mut out).and_then(|()| out.flush()).map_err(failure)
+}
+
+/// Returns the failure of a write to standard output.
+pub(super) fn failure(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::Silent;
+    }
+    Failure::Plain {
+        error: Box::new(error),
+        help: Some("standard output cannot be written".to_owned()),
+        code: Code::Failed,
+    }
+}

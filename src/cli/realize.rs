@@ -1,0 +1,101 @@
+//! `mkimg realize`: recipe to image; prints its path.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::args::Realize;
+use super::context::{Context, Opened};
+use super::failure::Failure;
+use super::output;
+use crate::arch::Arch;
+use crate::realize::Realized;
+use crate::store::Store;
+use crate::ui::{bytes, seconds};
+
+pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> {
+    let start = Instant::now();
+    let (store, made) = context.realize(&args.target, args.verify)?;
+    if let Some(link) = &args.out_link {
+        out_link(link, &made.path)?;
+        store.add_root(link)?;
+    }
+    summary(context, &made, args.verify, start.elapsed());
+    let path = made.path.display().to_string();
+    if args.json {
+        let mut value = made.image.json();
+        value["path"] = json!(path);
+        value["up_to_date"] = json!(made.up_to_date);
+        return output::print_json(&value);
+    }
+    output::print(&format!("{path}\n"))
+}
+
+/// Realizes for a verb that goes on with the image: tells what was done only where something was.
+pub(super) fn made(
+    context: &Context<'_>,
+    opened: &Opened,
+    arch: Option<Arch>,
+) -> Result<(Store, Realized), Failure> {
+    let start = Instant::now();
+    let (store, made) = context.realize_opened(opened, arch, false)?;
+    if !made.up_to_date {
+        summary(context, &made, false, start.elapsed());
+    }
+    Ok((store, made))
+}
+
+/// Tells what was done and the three identities, shortened.
+fn summary(context: &Context<'_>, made: &Realized, verified: bool, took: Duration) {
+    let image = &made.image;
+    let (kernel, initramfs) = (bytes(image.kernel.size), bytes(image.initramfs.size));
+    let what = match (made.up_to_date, verified) {
+        (false, _) => format!(
+            "{kernel} kernel + {initramfs} initramfs in {}",
+            seconds(took)
+        ),
+        (true, false) => "up to date: the image of this plan is in the cache".to_owned(),
+        (true, true) => {
+            "up to date: the image of this plan is in the cache, every byte verified".to_owned()
+        }
+    };
+    context
+        .terminal
+        .line(&format!("{} {}: {what}", image.name, image.arch));
+    context.terminal.line(&format!(
+        "sources {}  tree {}  image {} (initramfs) {} (kernel)",
+        image.sources.short(),
+        image.tree.short(),
+        image.initramfs.digest.short(),
+        image.kernel.digest.short()
+    ));
+}
+
+/// Makes `link` a symlink to `target`, at once; what is no symlink is not replaced.
+fn out_link(link: &Path, target: &Path) -> Result<(), Failure> {
+    let target = fs::canonicalize(target).map_err(|error| Failure::io("find", target, error))?;
+    match fs::symlink_metadata(link) {
+        Ok(found) if !found.is_symlink() => {
+            return Err(Failure::usage(
+                format!("`{}` is there already and is no symlink", link.display()),
+                "remove it, or name another path for `--out-link`",
+            ));
+        }
+        _ => {}
+    }
+    let name = link
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let beside = link.with_file_name(format!(".{name}.{}", std::process::id()));
+    symlink(&target, &beside).map_err(|error| Failure::io("make the symlink", &beside, error))?;
+    fs::rename(&beside, link).map_err(|error: io::Error| {
+        let _ = fs::remove_file(&beside);
+        Failure::io("make the symlink", link, error)
+    })
+}

@@ -1,0 +1,194 @@
+//! A recipe for one architecture, with everything that decides the image's bytes, in one canonical text; the sha256 of that
+//! text is the plan id (what Nix calls a derivation).
+//!
+//! What decides no byte is not in it: comments, layout, the description, tests, sources that nothing uses, where the recipe
+//! lies. What is in `image.json` is, so that one plan has one image directory: names, locations, the boot node.
+
+mod text;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::arch::Arch;
+use crate::digest::{Digest, Hasher};
+use crate::recipe::{
+    Boot, Compress, Diagnostic, Entry, EntryKind, Kernel, Origin, Place, Recipe, Source, Span,
+};
+
+/// The version of the rules that turn a plan into bytes (`docs/canonical-image.md`). Any change of them that alters a byte of
+/// any image raises it; so does another version of the compressor.
+pub const FORMAT: u32 = 1;
+
+/// Everything that decides an image's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The image's name.
+    pub name: String,
+    /// The architecture.
+    pub arch: Arch,
+    /// The modification time of every entry, in seconds since 1970.
+    pub epoch: u32,
+    /// How the archive is compressed.
+    pub compress: Compress,
+    /// The sources that the image uses, by name.
+    pub sources: BTreeMap<String, Pinned>,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The entries, in the order of the recipe: an index into this list is an entry's origin.
+    pub entries: Vec<Planned>,
+    /// How the image wants to be run.
+    pub boot: Boot,
+}
+
+/// A source as one architecture needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinned {
+    /// The sha256 of its bytes.
+    pub digest: Digest,
+    /// Its size in bytes, where the recipe says.
+    pub size: Option<u64>,
+    /// Where the bytes can be had, in the order of the recipe.
+    pub places: Vec<Place>,
+    /// The source's node in the recipe.
+    pub span: Span,
+}
+
+/// An entry of the recipe with what had to be looked up for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The recipe's words.
+    pub entry: Entry,
+    /// The file beside the recipe, where the entry names one.
+    pub local: Option<LocalFile>,
+}
+
+/// A file beside a recipe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalFile {
+    /// Where it is on this machine.
+    pub path: PathBuf,
+    /// The sha256 of its bytes: that, not the path, is in the plan.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Plan {
+    /// Resolves a recipe for an architecture. `locals` has every file that [`local_files`] lists.
+    ///
+    /// # Errors
+    /// A diagnostic for each source that has no location for the architecture or no sha256, and for each local file that
+    /// `locals` lacks.
+    pub fn resolve(
+        recipe: &Recipe,
+        arch: Arch,
+        locals: &BTreeMap<String, LocalFile>,
+    ) -> Result<Plan, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        let mut sources = BTreeMap::new();
+        for source in recipe.used_sources() {
+            match pin(source, arch) {
+                Ok(pinned) => {
+                    sources.insert(source.name.value.clone(), pinned);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let mut entries = Vec::new();
+        for entry in &recipe.initramfs.entries {
+            let local = match &entry.kind {
+                EntryKind::File {
+                    origin: Origin::Local(name),
+                    ..
+                } => {
+                    let found = locals.get(&name.value).cloned();
+                    if found.is_none() {
+                        let message = format!("the local file `{}` was not read", name.value);
+                        problems.push(Diagnostic::error(message, name.span.clone(), "named here"));
+                    }
+                    found
+                }
+                _ => None,
+            };
+            entries.push(Planned {
+                entry: entry.clone(),
+                local,
+            });
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Plan {
+            name: recipe.name.value.clone(),
+            arch,
+            epoch: recipe.epoch,
+            compress: recipe.initramfs.compress,
+            sources,
+            kernel: recipe.kernel.clone(),
+            entries,
+            boot: recipe.boot.clone(),
+        })
+    }
+
+    /// Returns the plan id: the sha256 of the canonical text.
+    pub fn id(&self) -> Digest {
+        Digest::of(self.to_string().as_bytes())
+    }
+
+    /// Returns the identity of the inputs: the sha256 over the sorted digests of the sources, each in hexadecimal and with a
+    /// line feed. Sources of the same bytes count once.
+    pub fn sources_identity(&self) -> Digest {
+        let mut digests: Vec<Digest> = self.sources.values().map(|source| source.digest).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        let mut hasher = Hasher::new();
+        for digest in digests {
+            hasher.update(format!("{digest}\n").as_bytes());
+        }
+        hasher.finish()
+    }
+}
+
+/// Returns the files beside the recipe that its entries name, as they are written there, each with its place.
+pub fn local_files(recipe: &Recipe) -> Vec<(&str, Span)> {
+    let entries = recipe.initramfs.entries.iter();
+    entries
+        .filter_map(|entry| match &entry.kind {
+            EntryKind::File {
+                origin: Origin::Local(name),
+                ..
+            } => Some((name.value.as_str(), name.span.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn pin(source: &Source, arch: Arch) -> Result<Pinned, Diagnostic> {
+    let fitting = || source.locations_for(arch);
+    let Some(first) = fitting().next() else {
+        let message = format!("source `{}` has no location for {arch}", source.name.value);
+        let problem = Diagnostic::error(
+            message,
+            source.span.clone(),
+            format!("nothing here is for {arch}"),
+        );
+        return Err(problem.help(format!(
+            "add a location with arch=\"{arch}\", or pass `--arch` with one it has"
+        )));
+    };
+    let Some(digest) = fitting().find_map(|location| location.sha256.as_ref()) else {
+        let message = format!("source `{}` has no sha256", source.name.value);
+        let problem = Diagnostic::error(
+            message,
+            first.span.clone(),
+            "nothing says which bytes these are",
+        );
+        return Err(problem.help("`mkimg pin` fetches it and writes the sha256 here"));
+    };
+    Ok(Pinned {
+        digest: digest.value,
+        size: fitting().find_map(|location| location.size.as_ref().map(|size| size.value)),
+        places: fitting().map(|location| location.place.clone()).collect(),
+        span: source.span.clone(),
+    })
+}

@@ -1,0 +1,146 @@
+//! The canonical text of a plan: UTF-8, one statement a line, LF, free text as JSON strings, numbers in decimal but modes in
+//! octal. The same plan always gives the same text; two plans that differ never do.
+
+use std::fmt;
+
+use super::{FORMAT, Pinned, Plan, Planned};
+use crate::digest::Digest;
+use crate::recipe::{Compress, DeviceClass, EntryKind, Origin, Owner, Place, Spanned};
+
+/// A text as a JSON string: quoted, escaped, on one line.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", serde_json::Value::from(self.0))
+    }
+}
+
+impl fmt::Display for Plan {
+    /// Writes the canonical text, whose sha256 is the plan id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "mkimg plan, format {FORMAT}")?;
+        writeln!(
+            f,
+            "image {} arch={} epoch={}",
+            Quoted(&self.name),
+            self.arch,
+            self.epoch
+        )?;
+        for (name, source) in &self.sources {
+            self.write_source(f, name, source)?;
+        }
+        write!(f, "kernel from={}", Quoted(&self.kernel.from.value))?;
+        write_path(f, self.kernel.path.as_ref())?;
+        match self.compress {
+            Compress::None => writeln!(f, "\ninitramfs compress=none")?,
+            Compress::Gzip { level } => writeln!(f, "\ninitramfs compress=gzip level={level}")?,
+        }
+        for entry in &self.entries {
+            write_entry(f, entry)?;
+        }
+        let boot = &self.boot;
+        let cmdline = Quoted(&boot.cmdline);
+        writeln!(
+            f,
+            "boot memory={} cpus={} cmdline={cmdline}",
+            boot.memory, boot.cpus
+        )
+    }
+}
+
+impl Plan {
+    fn write_source(&self, f: &mut fmt::Formatter<'_>, name: &str, source: &Pinned) -> fmt::Result {
+        writeln!(f, "source {} sha256={}", Quoted(name), source.digest)?;
+        for place in &source.places {
+            match place {
+                Place::Url(url) => writeln!(f, "  url {}", Quoted(url))?,
+                Place::Debian {
+                    path,
+                    snapshot,
+                    archive,
+                } => {
+                    write!(f, "  debian {} archive={}", Quoted(path), Quoted(archive))?;
+                    if let Some(snapshot) = snapshot {
+                        write!(f, " snapshot={}", Quoted(snapshot))?;
+                    }
+                    writeln!(f)?;
+                }
+                Place::Local(path) => writeln!(f, "  local {}", Quoted(path))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned) -> fmt::Result {
+    let entry = &planned.entry;
+    let path = Quoted(&entry.path.value);
+    match &entry.kind {
+        EntryKind::File { origin, mode } => {
+            write!(f, "file {path}")?;
+            if let Some(mode) = mode {
+                write!(f, " mode={mode:04o}")?;
+            }
+            match origin {
+                Origin::Source { from, path } => {
+                    write!(f, " from={}", Quoted(&from.value))?;
+                    write_path(f, path.as_ref())?;
+                }
+                Origin::Text(text) => write!(f, " sha256={}", Digest::of(text.as_bytes()))?,
+                Origin::Local(_) => match &planned.local {
+                    Some(local) => write!(f, " sha256={}", local.digest)?,
+                    None => write!(f, " sha256=unread")?,
+                },
+            }
+        }
+        EntryKind::Dir { mode } => write!(f, "dir {path} mode={mode:04o}")?,
+        EntryKind::Symlink { target } => write!(f, "symlink {path} target={}", Quoted(target))?,
+        EntryKind::Device {
+            class,
+            major,
+            minor,
+            mode,
+        } => {
+            let class = match class {
+                DeviceClass::Char => "char",
+                DeviceClass::Block => "block",
+            };
+            write!(
+                f,
+                "device {path} {class} major={major} minor={minor} mode={mode:04o}"
+            )?;
+        }
+        EntryKind::Applets { of, except } => {
+            write!(f, "applets {path} of={}", Quoted(&of.value))?;
+            for name in except {
+                write!(f, " except={}", Quoted(name))?;
+            }
+        }
+        EntryKind::Tree {
+            from,
+            strip,
+            include,
+            exclude,
+        } => {
+            write!(f, "tree {path} from={} strip={strip}", Quoted(&from.value))?;
+            for (word, globs) in [("include", include), ("exclude", exclude)] {
+                for glob in globs {
+                    write!(f, " {word}={}", Quoted(&glob.value))?;
+                }
+            }
+        }
+    }
+    let Owner { uid, gid } = entry.owner;
+    if (uid, gid) != (0, 0) {
+        write!(f, " uid={uid} gid={gid}")?;
+    }
+    writeln!(f, "{}", if entry.replaces { " override" } else { "" })
+}
+
+fn write_path(f: &mut fmt::Formatter<'_>, path: Option<&Spanned<String>>) -> fmt::Result {
+    match path {
+        Some(path) => write!(f, " path={}", Quoted(&path.value)),
+        None => Ok(()),
+    }
+}

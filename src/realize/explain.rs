@@ -1,0 +1,177 @@
+//! Errors of later steps, told as diagnostics that point into the recipe.
+
+use std::error::Error;
+use std::path::Path;
+
+use super::RealizeError;
+use crate::assemble::AssembleError;
+use crate::pack::PackError;
+use crate::plan::Plan;
+use crate::recipe::{Diagnostic, EntryKind, Span};
+use crate::source::ArchiveError;
+use crate::store::StoreError;
+use crate::tree::{Conflict, EntryPath, Tree};
+
+/// Returns what an error of the assembly means for the recipe.
+pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
+    let diagnostic = match error {
+        AssembleError::Store(error) => return RealizeError::Store(error),
+        AssembleError::Source { at, error, .. } => match *error {
+            ArchiveError::Store(error) => return RealizeError::Store(error),
+            ArchiveError::Damaged { source, .. } => return RealizeError::Store(*source),
+            ArchiveError::Read { path, source, .. } => {
+                return RealizeError::Store(StoreError::io("read", &path, source));
+            }
+            error => {
+                let diagnostic = Diagnostic::error(with_causes(&error), at, "wanted here");
+                match archive_help(&error) {
+                    Some(help) => diagnostic.help(help),
+                    None => diagnostic,
+                }
+            }
+        },
+        AssembleError::Missing { name, at } => {
+            Diagnostic::error(format!("`{name}` is not at hand"), at, "needed here")
+                .help("this is a bug of mkimg: report it")
+        }
+        AssembleError::Conflict { conflict, entry } => clash(plan, &conflict, entry),
+        AssembleError::Path {
+            member,
+            error,
+            entry,
+        } => {
+            let message = format!("`{member}` cannot be an entry: {error}");
+            Diagnostic::error(message, span(plan, entry), "put there by this")
+                .help("exclude it (`exclude \"..\"`), or change the path that it lands at")
+        }
+        AssembleError::NoBusyBox { of, found, entry } => {
+            let message = format!("`{of}`, which should be a BusyBox, is {found}");
+            Diagnostic::error(message, of_span(plan, entry), "named here").help(format!(
+                "declare it: file \"{of}\" from=\"busybox\" path=\"bin/busybox\" mode=0o755"
+            ))
+        }
+        AssembleError::Applets { of, error, entry } => {
+            let message = format!("no applets can be read out of `{of}`: {error}");
+            Diagnostic::error(message, of_span(plan, entry), "named here").help(
+                "name the applets yourself, each with a line such as: symlink \"/bin/sh\" target=\"/bin/busybox\"",
+            )
+        }
+    };
+    RealizeError::Recipe(vec![diagnostic])
+}
+
+/// Returns what an error of packing means. `at` is where the image was being written.
+pub(super) fn packing(plan: &Plan, tree: &Tree, at: &Path, error: PackError) -> RealizeError {
+    let of = |path: &EntryPath| tree.get(path).and_then(|entry| entry.origin);
+    match error {
+        PackError::Write(error) => RealizeError::Store(StoreError::io("write", at, error)),
+        PackError::Damaged {
+            place: Some(path),
+            expected,
+            actual,
+            ..
+        } => RealizeError::Store(StoreError::Damaged {
+            path,
+            expected,
+            actual,
+        }),
+        PackError::TooLarge { ref path, .. }
+        | PackError::Mode { ref path, .. }
+        | PackError::Device { ref path, .. }
+        | PackError::Target { ref path, .. } => {
+            let at = of(path).map_or(plan.kernel.span.clone(), |index| span(plan, index));
+            RealizeError::Recipe(vec![
+                Diagnostic::error(error.to_string(), at, "put there by this")
+                    .help("leave it out, or change it"),
+            ])
+        }
+        other => RealizeError::Pack(other),
+    }
+}
+
+fn clash(plan: &Plan, conflict: &Conflict, entry: usize) -> Diagnostic {
+    let (later, what) = (span(plan, entry), conflict.to_string());
+    let (origin, label) = match conflict {
+        Conflict::Taken { origin, .. } => (origin, "it came from here"),
+        Conflict::Parent { origin, .. } => (origin, "this put it there"),
+        Conflict::Occupied { origin, .. } => (origin, "what it holds came from here"),
+    };
+    let mut diagnostic = Diagnostic::error(what, later, "this wants it again");
+    if let Some(origin) = origin.filter(|origin| *origin != entry) {
+        diagnostic = diagnostic.and(span(plan, origin), label);
+    }
+    let applets = plan
+        .entries
+        .get(entry)
+        .is_some_and(|planned| matches!(planned.entry.kind, EntryKind::Applets { .. }));
+    diagnostic.help(match conflict {
+        Conflict::Taken { path, .. } if applets => {
+            let name = String::from_utf8_lossy(path.name()).into_owned();
+            format!("leave this applet out with except=\"{name}\", or let the applet win with override=#true")
+        }
+        Conflict::Taken { .. } => "remove one of them, or add override=#true to the later one to say that it wins".to_owned(),
+        Conflict::Parent { .. } => {
+            "put the entry where that leads to, or replace it by a directory with override=#true".to_owned()
+        }
+        Conflict::Occupied { .. } => "move what it holds, or let it stay a directory".to_owned(),
+    })
+}
+
+/// Returns what to do about an archive; nothing where the message says it or where the recipe is not the place for it.
+fn archive_help(error: &ArchiveError) -> Option<&'static str> {
+    Some(match error {
+        ArchiveError::TooLarge { .. } => {
+            "raise the limit with `--max-unpacked` if you trust the archive"
+        }
+        ArchiveError::NotAnArchive { .. } => "without `path` the source is taken as it is",
+        ArchiveError::Unsupported { .. } => {
+            "pack it anew in one of these forms, or take another source"
+        }
+        ArchiveError::Several { .. } => "make the pattern narrower",
+        ArchiveError::NoMatch { .. } => {
+            "a path starts at the root of the archive, without a leading `/` or `./`, and is matched as a whole"
+        }
+        ArchiveError::Pattern { .. } => "correct the pattern",
+        ArchiveError::NotAFile { .. } => "name a file, or take all of it with a `tree` node",
+        ArchiveError::Member { .. } => {
+            "leave it out with `exclude \"..\"` in the `tree` node, or take another source"
+        }
+        ArchiveError::TooMany { .. } => "take another source, or a part of it packed anew",
+        ArchiveError::Deb { .. } | ArchiveError::Decompress { .. } | ArchiveError::Tar { .. } => {
+            "its sha256 is the declared one, so it was like this when it was pinned: take a whole file and pin that with \
+             `mkimg pin --refresh`"
+        }
+        ArchiveError::Store(_) | ArchiveError::Damaged { .. } | ArchiveError::Read { .. } => {
+            return None;
+        }
+    })
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let line = next.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+fn span(plan: &Plan, entry: usize) -> Span {
+    let planned = plan.entries.get(entry);
+    planned.map_or(plan.kernel.span.clone(), |planned| {
+        planned.entry.span.clone()
+    })
+}
+
+/// Returns the place of the `of=` of an `applets` entry.
+fn of_span(plan: &Plan, entry: usize) -> Span {
+    match plan.entries.get(entry).map(|planned| &planned.entry.kind) {
+        Some(EntryKind::Applets { of, .. }) => of.span.clone(),
+        _ => span(plan, entry),
+    }
+}

@@ -1,0 +1,411 @@
+//! What would only show as a dead virtual machine, refused before an image is written.
+//!
+//! The kernel's own rules: `/init` is what `kernel_init` in `init/main.c` runs when the initramfs has it; a script's
+//! interpreter is read by `fs/binfmt_script.c` from its first line, a program's loader by `fs/binfmt_elf.c` from `PT_INTERP`.
+
+use object::LittleEndian;
+use object::elf::{FileHeader64, PT_INTERP};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+
+use crate::arch::Arch;
+use crate::plan::Plan;
+use crate::recipe::{Diagnostic, EntryKind, Span};
+use crate::tree::{Content, Entry, EntryPath, Kind, Tree};
+
+/// Bytes at the start of a file that are looked at: headers and program headers are there.
+const HEAD: u64 = 64 * 1024;
+/// What the kernel reads of a script's first line (`BINPRM_BUF_SIZE`, `include/uapi/linux/binfmts.h`).
+const BINPRM_BUF_SIZE: usize = 256;
+/// How many interpreters of interpreters the kernel follows (`exec_binprm` in `fs/exec.c`).
+const DEPTH: usize = 5;
+/// How many symlinks the kernel follows (`MAXSYMLINKS`, `include/linux/namei.h`).
+const MAXSYMLINKS: usize = 40;
+
+/// Returns everything that would keep the image from starting; none is good.
+pub(super) fn preflight(plan: &Plan, tree: &Tree, kernel: &Content) -> Vec<Diagnostic> {
+    let check = Check { plan, tree };
+    let mut problems: Vec<Diagnostic> = Vec::new();
+    problems.extend(check.kernel(kernel));
+    problems.extend(check.init().err());
+    problems.extend(check.busyboxes());
+    problems
+}
+
+struct Check<'a> {
+    plan: &'a Plan,
+    tree: &'a Tree,
+}
+
+/// An ELF file's first words.
+struct Elf {
+    machine: u16,
+    loader: Option<Vec<u8>>,
+}
+
+impl Check<'_> {
+    /// Returns the place in the recipe that put an entry where it is.
+    fn span(&self, entry: &Entry) -> Span {
+        let planned = entry.origin.and_then(|index| self.plan.entries.get(index));
+        planned.map_or(self.plan.kernel.span.clone(), |planned| {
+            planned.entry.span.clone()
+        })
+    }
+
+    fn kernel(&self, kernel: &Content) -> Option<Diagnostic> {
+        let arch = self.plan.arch;
+        let span = &self.plan.kernel.span;
+        let head = match kernel.head(HEAD) {
+            Ok(head) => head,
+            Err(error) => {
+                return Some(Diagnostic::error(
+                    format!("the kernel cannot be read: {error}"),
+                    span.clone(),
+                    "",
+                ));
+            }
+        };
+        let found = kernel_arch(&head);
+        if found == Some(arch) {
+            return None;
+        }
+        let message = match found {
+            Some(other) => format!("the kernel is for {other}, the image for {arch}"),
+            None => format!("what `kernel` names is no kernel that {arch} could start"),
+        };
+        let expected = match arch {
+            Arch::X86_64 => "a bzImage (`HdrS` at 0x202) or an ELF vmlinux",
+            Arch::Aarch64 => {
+                "an arm64 Image (`ARM\\x64` at 0x38), an EFI zboot image, or an Image.gz"
+            }
+        };
+        let label = format!("starts with {}", sample(&head));
+        let help =
+            format!("expected {expected}: change `path=` or the source's location for {arch}");
+        Some(Diagnostic::error(message, span.clone(), label).help(help))
+    }
+
+    fn init(&self) -> Result<(), Diagnostic> {
+        let name = b"init";
+        let missing = || {
+            let span = self.plan.kernel.span.clone();
+            Diagnostic::error("the image has no `/init`", span, "this kernel would find nothing to start").help(
+                "declare one: file \"/init\" mode=0o755 text=\"...\", or symlink \"/init\" target=\"/bin/busybox\"",
+            )
+        };
+        let (path, entry) = self.resolve(name, missing)?;
+        self.executable(&path, entry, "/init", 0)
+    }
+
+    /// Follows symlinks from a path to the entry that the kernel would open.
+    fn resolve(
+        &self,
+        path: &[u8],
+        missing: impl Fn() -> Diagnostic,
+    ) -> Result<(EntryPath, &Entry), Diagnostic> {
+        let mut pending: Vec<Vec<u8>> = parts(path);
+        let mut at: Vec<Vec<u8>> = Vec::new();
+        let mut links = 0;
+        let mut last: Option<&Entry> = None;
+        while let Some(part) = pending.pop() {
+            if part == b".." {
+                at.pop();
+                continue;
+            }
+            at.push(part);
+            let here = EntryPath::new(&at.join(&b'/')).map_err(|_| missing())?;
+            let Some(entry) = self.tree.get(&here) else {
+                return Err(match last {
+                    Some(link) if links > 0 => {
+                        let target = here.to_string();
+                        let span = self.span(link);
+                        missing().and(
+                            span,
+                            format!("this symlink leads to `{target}`, which is not in the image"),
+                        )
+                    }
+                    _ => missing(),
+                });
+            };
+            if let Kind::Symlink(target) = &entry.kind {
+                links += 1;
+                if links > MAXSYMLINKS {
+                    let span = self.span(entry);
+                    return Err(Diagnostic::error(
+                        "symlinks lead in a circle",
+                        span,
+                        "one of them",
+                    )
+                    .help("let one of them name a file"));
+                }
+                last = Some(entry);
+                at.pop();
+                if target.starts_with(b"/") {
+                    at.clear();
+                }
+                pending.extend(parts(target));
+            }
+        }
+        let here = EntryPath::new(&at.join(&b'/')).map_err(|_| missing())?;
+        let entry = self.tree.get(&here).ok_or_else(missing)?;
+        Ok((here, entry))
+    }
+
+    /// Checks that the kernel can execute an entry; `role` says what it is for.
+    fn executable(
+        &self,
+        path: &EntryPath,
+        entry: &Entry,
+        role: &str,
+        depth: usize,
+    ) -> Result<(), Diagnostic> {
+        let span = self.span(entry);
+        let Kind::File(content) = &entry.kind else {
+            let message = format!("{role} is a {}, not a file", entry.kind.name());
+            return Err(Diagnostic::error(message, span, "put there by this")
+                .help("let it be an executable file"));
+        };
+        if entry.mode & 0o111 == 0 {
+            let message = format!("{role} is not executable: its mode is 0o{:o}", entry.mode);
+            return Err(
+                Diagnostic::error(message, span, format!("`{path}` comes from here"))
+                    .help("add mode=0o755"),
+            );
+        }
+        let head = content.head(HEAD).map_err(|error| {
+            Diagnostic::error(
+                format!("{role} cannot be read: {error}"),
+                span.clone(),
+                "declared here",
+            )
+        })?;
+        if let Some(line) = head.strip_prefix(b"#!") {
+            return self.script(&span, line, role, depth);
+        }
+        if !head.starts_with(b"\x7fELF") {
+            let message = format!(
+                "{role} is nothing that the kernel could execute: neither a script nor an ELF program"
+            );
+            let label = format!("`{path}` starts with {}", sample(&head));
+            let help =
+                "a script begins with its interpreter, `#!/bin/busybox sh`, at the very first byte";
+            return Err(Diagnostic::error(message, span, label).help(help));
+        }
+        self.program(&span, &head, role)
+    }
+
+    fn script(&self, span: &Span, line: &[u8], role: &str, depth: usize) -> Result<(), Diagnostic> {
+        let limit = line.len().min(BINPRM_BUF_SIZE - 2);
+        let end = line[..limit]
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .unwrap_or(limit);
+        let line = &line[..end];
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let start = line
+            .iter()
+            .position(|byte| !blank(byte))
+            .unwrap_or(line.len());
+        let word = line[start..].split(blank).next().unwrap_or_default();
+        let shown = word.escape_ascii().to_string();
+        if word.is_empty() || depth >= DEPTH {
+            let message = format!(
+                "the first line of {role} names no interpreter that the kernel would start"
+            );
+            return Err(Diagnostic::error(message, span.clone(), "declared here")
+                .help("begin it with `#!/bin/busybox sh`"));
+        }
+        if word.ends_with(b"\r") {
+            let message = format!(
+                "the first line of {role} ends with a carriage return: the kernel looks for `{shown}`"
+            );
+            return Err(Diagnostic::error(message, span.clone(), "declared here")
+                .help("save the file with LF line ends"));
+        }
+        let missing = || {
+            let message = format!("the interpreter of {role}, `{shown}`, is not in the image");
+            Diagnostic::error(message, span.clone(), "its first line names it").help(
+                "the kernel would say `Failed to execute /init (error -2)`: put the interpreter into the image, or name one \
+                 that is there, such as `#!/bin/busybox sh`",
+            )
+        };
+        if !word.starts_with(b"/") {
+            return Err(missing().help("an interpreter is named by its absolute path"));
+        }
+        let (path, entry) = self.resolve(word, missing)?;
+        self.executable(
+            &path,
+            entry,
+            &format!("`{shown}`, the interpreter of {role},"),
+            depth + 1,
+        )
+    }
+
+    fn program(&self, span: &Span, head: &[u8], role: &str) -> Result<(), Diagnostic> {
+        let arch = self.plan.arch;
+        let broken = |what: &str| {
+            Diagnostic::error(
+                format!("{role} is a broken ELF file: {what}"),
+                span.clone(),
+                "declared here",
+            )
+            .help("take another file, or another `path=`")
+        };
+        let elf = read_elf(head).map_err(|error| broken(&error))?;
+        if elf.machine != arch.elf_machine() {
+            let message = format!(
+                "{role} is a program for {}, the image is for {arch}",
+                machine_name(elf.machine)
+            );
+            let help = format!("give its source a location with arch=\"{arch}\"");
+            return Err(Diagnostic::error(message, span.clone(), "declared here").help(help));
+        }
+        let Some(loader) = elf.loader else {
+            return Ok(());
+        };
+        let shown = loader.escape_ascii().to_string();
+        let missing = || {
+            let message = format!(
+                "{role} is linked dynamically, and its loader `{shown}` is not in the image"
+            );
+            Diagnostic::error(message, span.clone(), "declared here").help(
+                "the kernel would say `error -2`: take a statically linked build, or put the loader and its libraries in too",
+            )
+        };
+        let (_, entry) = self.resolve(&loader, missing)?;
+        let Kind::File(content) = &entry.kind else {
+            return Err(missing());
+        };
+        let head = content
+            .head(HEAD)
+            .map_err(|error| broken(&error.to_string()))?;
+        match read_elf(&head) {
+            Ok(found) if found.machine == arch.elf_machine() => Ok(()),
+            _ => {
+                let message = format!("`{shown}`, the loader of {role}, is no program for {arch}");
+                Err(
+                    Diagnostic::error(message, self.span(entry), "declared here")
+                        .help("take the one of the same source"),
+                )
+            }
+        }
+    }
+
+    /// Checks the BusyBox of every `applets` node: its machine is the image's.
+    fn busyboxes(&self) -> Vec<Diagnostic> {
+        let applets = self
+            .plan
+            .entries
+            .iter()
+            .filter_map(|planned| match &planned.entry.kind {
+                EntryKind::Applets { of, .. } => Some(of),
+                _ => None,
+            });
+        let mut problems = Vec::new();
+        for of in applets {
+            let path = EntryPath::new(of.value.trim_start_matches('/').as_bytes());
+            let entry = path.ok().and_then(|path| self.tree.get(&path));
+            if let Some(Entry {
+                kind: Kind::File(content),
+                ..
+            }) = entry
+                && let Ok(head) = content.head(HEAD)
+                && let Err(problem) = self.program(&of.span, &head, &format!("`{}`", of.value))
+            {
+                problems.push(problem);
+            }
+        }
+        problems
+    }
+}
+
+/// Returns the parts of a path, last first.
+fn parts(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b".");
+    parts.rev().map(<[u8]>::to_vec).collect()
+}
+
+/// Returns the architecture that a kernel image is for, as far as its head tells.
+fn kernel_arch(head: &[u8]) -> Option<Arch> {
+    let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
+    if at(0x1fe, b"\x55\xaa") && at(0x202, b"HdrS") {
+        // Documentation/arch/x86/boot.rst: xloadflags, bit 0 (XLF_KERNEL_64), from protocol 2.12 on.
+        let is_64_bit = head.get(0x236).is_some_and(|flags| flags & 1 != 0);
+        return is_64_bit.then_some(Arch::X86_64);
+    }
+    // Documentation/arch/arm64/booting.rst.
+    if at(0x38, b"ARM\x64") {
+        return Some(Arch::Aarch64);
+    }
+    // drivers/firmware/efi/libstub/zboot-header.S: only arm64 kernels come so to a machine that mkimg knows.
+    if at(0, b"MZ") && at(4, b"zimg") {
+        return Some(Arch::Aarch64);
+    }
+    // `make Image.gz`: x86 kernels decompress themselves and never come so.
+    if at(0, b"\x1f\x8b\x08") {
+        return Some(Arch::Aarch64);
+    }
+    let elf = read_elf(head).ok()?;
+    (elf.machine == Arch::X86_64.elf_machine()).then_some(Arch::X86_64)
+}
+
+fn read_elf(head: &[u8]) -> Result<Elf, String> {
+    if let Some(class) = head.get(4)
+        && *class != object::elf::ELFCLASS64.0
+    {
+        // 32-bit programs: the machine alone is of interest, and it is never the image's.
+        let machine = head
+            .get(18..20)
+            .map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+        return Ok(Elf {
+            machine,
+            loader: None,
+        });
+    }
+    let text = |error: object::Error| error.to_string();
+    let header = FileHeader64::<LittleEndian>::parse(head).map_err(text)?;
+    let endian = header.endian().map_err(text)?;
+    let machine = header.e_machine(endian).0;
+    let mut loader = None;
+    for segment in header.program_headers(endian, head).map_err(text)? {
+        if segment.p_type(endian) == PT_INTERP {
+            let data = segment
+                .data(endian, head)
+                .map_err(|()| "its loader's name is not in the file".to_owned())?;
+            loader = Some(
+                data.split(|byte| *byte == 0)
+                    .next()
+                    .unwrap_or_default()
+                    .to_vec(),
+            );
+        }
+    }
+    Ok(Elf { machine, loader })
+}
+
+/// Returns the name of an ELF machine, for the ones that people meet.
+fn machine_name(machine: u16) -> String {
+    let name = match machine {
+        3 => "i386",
+        8 => "mips",
+        20 => "ppc",
+        21 => "ppc64",
+        22 => "s390",
+        40 => "arm",
+        62 => "x86_64",
+        183 => "aarch64",
+        243 => "riscv",
+        258 => "loongarch",
+        other => return format!("ELF machine {other}"),
+    };
+    name.to_owned()
+}
+
+/// Returns the first bytes of a file for a message.
+fn sample(head: &[u8]) -> String {
+    match &head[..head.len().min(16)] {
+        [] => "nothing: it is empty".to_owned(),
+        bytes => format!("`{}`", bytes.escape_ascii()),
+    }
+}

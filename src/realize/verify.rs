@@ -1,0 +1,72 @@
+//! Reads again what is in the cache, and compares.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use flate2::bufread::GzDecoder;
+
+use super::image::Image;
+use crate::assemble::Assembled;
+use crate::digest;
+use crate::store::{Blob, StoreError};
+use crate::tree::{Content, Kind, Place};
+
+/// Compares the bytes of every file of a tree, and of the kernel, with their digests.
+pub(super) fn contents(assembled: &Assembled) -> Result<(), StoreError> {
+    let files = assembled
+        .tree
+        .iter()
+        .filter_map(|(_, entry)| match &entry.kind {
+            Kind::File(content) => Some(content),
+            _ => None,
+        });
+    files.chain([&assembled.kernel]).try_for_each(content)
+}
+
+fn content(content: &Content) -> Result<(), StoreError> {
+    let Place::File(region) = &content.place else {
+        return Ok(());
+    };
+    let io = |error| StoreError::io("read", &region.path, error);
+    let mut from = content.open().map_err(io)?;
+    let (actual, _) = digest::of_reader(&mut from).map_err(io)?;
+    if actual == content.digest {
+        return Ok(());
+    }
+    Err(StoreError::Damaged {
+        path: region.path.clone(),
+        expected: content.digest,
+        actual,
+    })
+}
+
+/// Compares the files of an image with what its `image.json` says of them, the archive inside of the initramfs included.
+/// Returns what is wrong.
+pub(super) fn image(path: &Path, image: &Image) -> Result<(), String> {
+    for file in [&image.kernel, &image.initramfs] {
+        let blob = Blob {
+            digest: file.digest,
+            size: file.size,
+            path: path.join(&file.name),
+        };
+        blob.verify().map_err(|error| error.to_string())?;
+    }
+    let initramfs = path.join(&image.initramfs.name);
+    let unreadable = |error| format!("`{}` cannot be read: {error}", image.initramfs.name);
+    let file = File::open(&initramfs).map_err(unreadable)?;
+    let mut file = BufReader::with_capacity(128 * 1024, file);
+    let (tree, size) = if image.is_compressed() {
+        digest::of_reader(&mut GzDecoder::new(file))
+    } else {
+        digest::of_reader(&mut file)
+    }
+    .map_err(unreadable)?;
+    if (tree, size) == (image.tree, image.archive_size) {
+        return Ok(());
+    }
+    Err(format!(
+        "`image.json` says that the tree is {} in {} bytes, but it is {tree} in {size}",
+        image.tree, image.archive_size
+    ))
+}

@@ -1,0 +1,253 @@
+//! One request: the client that is made when it is first needed, redirects followed by our own rule, failures named.
+//!
+//! reqwest reads no environment here. The certificates are the system's, and the library that finds them heeds `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR`: that decides who is trusted to talk, never which bytes are taken.
+
+use std::error::Error;
+use std::io::{self, Read};
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::blocking::{Client, ClientBuilder, Response};
+use reqwest::header::{self, HeaderMap, HeaderName};
+use reqwest::{NoProxy, Proxy, Url};
+
+use super::error::{Reason, chain};
+use super::options::FetchOptions;
+use super::redirect;
+
+/// Makes requests. Nothing is set up before the first one, and the certificates are read before the first https one: a
+/// machine without them can still use the http mirrors that its own apt uses.
+#[derive(Debug, Default)]
+pub(super) struct Http {
+    plain: Mutex<Option<Client>>,
+    secure: Mutex<Option<Client>>,
+}
+
+/// An answer, its headers read, its body not.
+#[derive(Debug)]
+pub(super) struct Answer {
+    response: Response,
+    idle: std::time::Duration,
+}
+
+impl Http {
+    /// Asks for a URL, from byte `from` on, and for what it redirects to. `contact` is told each URL before it is asked.
+    pub(super) fn get(
+        &self,
+        url: &Url,
+        from: u64,
+        options: &FetchOptions,
+        contact: &dyn Fn(&Url),
+    ) -> Result<Answer, Reason> {
+        let mut asked = vec![url.clone()];
+        let mut url = url.clone();
+        loop {
+            contact(&url);
+            let client = self.client(&url, options)?;
+            let mut request = client
+                .get(url.clone())
+                // The hash is over the bytes of the file, not over what a server makes of it on the way (pitfall 40).
+                .header(header::ACCEPT_ENCODING, "identity");
+            if from > 0 {
+                request = request.header(header::RANGE, format!("bytes={from}-"));
+            }
+            let response = request.send().map_err(|error| failed(error, options))?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(Answer {
+                    response,
+                    idle: options.idle_timeout,
+                });
+            }
+            let target = response.headers().get(header::LOCATION);
+            let target = target.map_or(b"".as_slice(), |value| value.as_bytes());
+            let target = String::from_utf8_lossy(target);
+            url = redirect::next(&asked, &target)?;
+            asked.push(url.clone());
+        }
+    }
+
+    fn client(&self, url: &Url, options: &FetchOptions) -> Result<Client, Reason> {
+        let secure = url.scheme() == "https" || options.proxies.any_is_https();
+        let slot = if secure { &self.secure } else { &self.plain };
+        // Held while the client is made, so that it is made once.
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*slot {
+            return Ok(client.clone());
+        }
+        let client = build(secure, options)?;
+        *slot = Some(client.clone());
+        Ok(client)
+    }
+}
+
+fn build(secure: bool, options: &FetchOptions) -> Result<Client, Reason> {
+    // Fails where a provider is there already: the one of an earlier client, or of a program that uses this library.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = ClientBuilder::new()
+        .user_agent(&options.user_agent)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(options.connect_timeout)
+        // In reqwest's blocking client this is the time that one wait takes: for the headers, then for each read.
+        .timeout(options.idle_timeout)
+        // The environment is the command line's to read.
+        .no_proxy();
+    if !secure {
+        builder = builder.tls_certs_only([]);
+    }
+    for proxy in options.proxies.to_reqwest()? {
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(|error| {
+        // rustls-platform-verifier says so in words only.
+        let bare = |error: &(dyn Error + 'static)| error.to_string().contains("No CA certificates");
+        if chain(&error).any(bare) {
+            Reason::NoCertificates(error)
+        } else {
+            Reason::Client(error)
+        }
+    })
+}
+
+impl super::options::Proxies {
+    fn values(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.http, &self.https, &self.all];
+        all.into_iter()
+            .flatten()
+            .map(|text| text.trim())
+            .filter(|text| !text.is_empty())
+    }
+
+    fn any_is_https(&self) -> bool {
+        self.values().any(|text| text.starts_with("https:"))
+    }
+
+    fn to_reqwest(&self) -> Result<Vec<Proxy>, Reason> {
+        type Make = fn(Url) -> reqwest::Result<Proxy>;
+        let kinds: [(&Option<String>, Make); 3] = [
+            (&self.http, Proxy::http),
+            (&self.https, Proxy::https),
+            (&self.all, Proxy::all),
+        ];
+        let direct = self.no.as_deref().and_then(NoProxy::from_string);
+        let mut proxies = Vec::new();
+        for (text, make) in kinds {
+            let Some(text) = text
+                .as_deref()
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+            else {
+                continue;
+            };
+            let url = if text.contains("://") {
+                Url::parse(text)
+            } else {
+                Url::parse(&format!("http://{text}"))
+            };
+            let proxy = url
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
+                .and_then(|url| make(url).ok());
+            let Some(proxy) = proxy else {
+                return Err(Reason::Proxy(text.to_owned()));
+            };
+            proxies.push(proxy.no_proxy(direct.clone()));
+        }
+        Ok(proxies)
+    }
+}
+
+fn failed(error: reqwest::Error, options: &FetchOptions) -> Reason {
+    let error = error.without_url();
+    if error.is_timeout() && !error.is_connect() {
+        Reason::Silent {
+            after: options.idle_timeout,
+        }
+    } else if chain(&error).any(|error| error.is::<rustls::Error>()) {
+        Reason::Untrusted(error)
+    } else {
+        Reason::Network(error)
+    }
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    fn header(&self, name: HeaderName) -> Option<&str> {
+        let headers: &HeaderMap = self.response.headers();
+        headers.get(name)?.to_str().ok().map(str::trim)
+    }
+
+    /// Returns the bytes that the body will have, where the server says so.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// Says whether the end of the body is marked, so that a cut connection is not taken for it (RFC 9112, section 6.3).
+    pub(super) fn ends_by_itself(&self) -> bool {
+        self.length().is_some() || self.header(header::TRANSFER_ENCODING).is_some()
+    }
+
+    /// Returns the first byte of a 206 answer's range: `bytes FIRST-LAST/SIZE` (RFC 9110, section 14.4).
+    pub(super) fn range_start(&self) -> Option<u64> {
+        let range = self.header(header::CONTENT_RANGE)?.strip_prefix("bytes ")?;
+        range.split_once('-')?.0.trim().parse().ok()
+    }
+
+    /// Returns the `Content-Encoding`, where it is one.
+    pub(super) fn encoding(&self) -> Option<String> {
+        let encoding = self.header(header::CONTENT_ENCODING)?;
+        let used = !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity");
+        used.then(|| encoding.chars().take(40).collect())
+    }
+
+    /// Returns the reason that a status which is no file amounts to.
+    pub(super) fn refusal(&self) -> Reason {
+        let status = self.response.status();
+        // The other form is a date, and mkimg reads no clock.
+        let seconds = self
+            .header(header::RETRY_AFTER)
+            .and_then(|text| text.parse().ok());
+        Reason::Status {
+            code: status.as_u16(),
+            text: status.canonical_reason().unwrap_or("unknown status"),
+            retry_after: seconds.map(std::time::Duration::from_secs),
+        }
+    }
+
+    /// Reads more of the body; 0 is its end. `got` and `total` are for the message of a body that ends too soon.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        got: u64,
+        total: Option<u64>,
+    ) -> Result<usize, Reason> {
+        loop {
+            let error = match self.response.read(buffer) {
+                Ok(count) => return Ok(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            let timeout = chain(&error)
+                .filter_map(|error| error.downcast_ref::<reqwest::Error>())
+                .any(reqwest::Error::is_timeout);
+            // hyper reports a body that is shorter than announced as an unexpected end, a cut connection as the system does.
+            let ended = chain(&error)
+                .filter_map(|error| error.downcast_ref::<io::Error>())
+                .any(|error| error.kind() == io::ErrorKind::UnexpectedEof);
+            return Err(if timeout {
+                Reason::Silent { after: self.idle }
+            } else if ended {
+                Reason::Truncated {
+                    got,
+                    declared: total,
+                }
+            } else {
+                Reason::Broke(error)
+            });
+        }
+    }
+}

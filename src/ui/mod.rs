@@ -1,0 +1,10 @@
+//! What people see: bars and lines of progress, diagnostics, sizes. Everything goes to standard error; results are the
+//! business of the verbs.
+
+mod report;
+mod terminal;
+mod units;
+
+pub use report::{print_diagnostics, print_error};
+pub use terminal::{Terminal, Verbosity};
+pub use units::{bar, bytes, seconds};

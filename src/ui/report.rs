@@ -1,0 +1,92 @@
+//! Diagnostics and errors as text: labelled pieces of the recipe on a terminal, the same without colours elsewhere.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use textwrap::{WordSeparator, WordSplitter};
+
+use crate::recipe::{Diagnostic, SourceText};
+
+/// Columns of a message where the terminal's width is not known.
+const WIDTH: usize = 100;
+/// Characters of a line of a message that are shown.
+const LONGEST: usize = 1000;
+
+/// Prints diagnostics of a recipe to standard error, each with the piece of text that it points into.
+pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color: bool) {
+    let theme = if color {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    // Lines break at blanks alone: a path, a digest or an option that is cut in two cannot be copied.
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(width())
+        .with_break_words(false)
+        .with_word_separator(WordSeparator::AsciiSpace)
+        .with_word_splitter(WordSplitter::NoHyphenation);
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let located = diagnostic.clone().located(source);
+        // Writing into a string cannot fail; what could not be drawn is at least named.
+        if handler.render_report(&mut text, &located).is_err() {
+            let _ = writeln!(text, "{}", diagnostic.message);
+        }
+    }
+    print(&shortened(&text));
+}
+
+/// Returns a text without what its lines have behind [`LONGEST`] characters: a recipe may be a megabyte on one line.
+fn shortened(text: &str) -> String {
+    let mut short = String::new();
+    for line in text.lines() {
+        let mut characters = line.chars();
+        short.extend(characters.by_ref().take(LONGEST));
+        if characters.next().is_some() {
+            short.push_str(" ..");
+        }
+        short.push('\n');
+    }
+    short
+}
+
+/// Prints an error and its causes to standard error, and what to do.
+pub fn print_error(error: &dyn Error, help: Option<&str>, color: bool) {
+    let (red, plain) = if color {
+        ("\x1b[1;31m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
+    let mut text = format!("{red}error:{plain} {error}\n");
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        // Many errors print their cause themselves.
+        let line = next.to_string();
+        if !said.contains(&line) {
+            let _ = writeln!(text, "  because: {line}");
+        }
+        said.push_str(&line);
+        cause = next.source();
+    }
+    if let Some(help) = help {
+        let _ = writeln!(text, "  help: {}", help.replace('\n', "\n        "));
+    }
+    print(&text);
+}
+
+/// Writes to standard error; a standard error that is gone is nobody's to complain to.
+fn print(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn width() -> usize {
+    if !std::io::stderr().is_terminal() {
+        return WIDTH;
+    }
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
+    size.map_or(WIDTH, |size| usize::from(size.ws_col))
+        .clamp(40, 140)
+}
