@@ -135,7 +135,7 @@ pub(super) struct Realize {
 }
 
 /// How a machine is to be.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Boot {
     /// Guest memory, such as 256MiB [default: the recipe's]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

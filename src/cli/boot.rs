@@ -165,8 +165,10 @@ fn accelerator(
 ) -> Result<Accelerator, Failure> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let host = format!("{} {}", boot.trim(), emulator.program.display()).replace(['\t', '\n'], " ");
+    // A note for each host and QEMU: a cache may be shared, and a machine may have several.
+    let note = format!("kvm-{}", Digest::of(host.as_bytes()).short());
     let known = store
-        .note("kvm")
+        .note(&note)
         .and_then(|text| text.parse::<Verdict>().ok());
     let progress = context.terminal;
     let decision = machine::choose(
@@ -181,7 +183,7 @@ fn accelerator(
     .map_err(failed)?;
     if let Some(verdict) = decision.verdict {
         // Where it cannot be remembered it is found out again.
-        let _ = store.set_note("kvm", &format!("{verdict}\n"));
+        let _ = store.set_note(&note, &format!("{verdict}\n"));
     }
     Ok(decision.accelerator)
 }

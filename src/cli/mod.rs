@@ -14,6 +14,7 @@ mod output;
 mod pin;
 mod realize;
 mod run;
+mod serve;
 mod shell;
 mod show;
 mod test;

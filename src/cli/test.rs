@@ -8,23 +8,28 @@ use std::thread;
 use std::time::Duration;
 
 use super::args::Test as Args;
-use super::boot::{self, Bootable, Ready};
+use super::boot::{self, Bootable};
 use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
+use super::serve::Server;
 use super::test_report::{self, Tested};
 use super::{output, realize};
-use crate::machine::{self, Ending, Kind, MachineError, Pattern, Script, Step};
+use crate::machine::{self, Ending, Invocation, Kind, MachineError, Net, Pattern, Script, Step};
 use crate::recipe::{self, Diagnostic, Mode, StepKind, Test};
+use crate::store::Store;
 use crate::ui::seconds;
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
     let tests = chosen(&opened, args)?;
     let (store, made) = realize::made(context, &opened, args.target.arch)?;
+    let scripts = scripts(&opened, &tests)?;
     let bootable = Bootable::image(&made);
-    let ready = bootable.ready(context, &store, &args.boot, None, &[])?;
-    let scripts = scripts(&opened, &tests, &ready)?;
-    let tested = play(context, args, &opened, &ready, &tests, &scripts)?;
+    let mut cases = Vec::new();
+    for (test, script) in tests.iter().zip(scripts) {
+        cases.push(Case::new(context, &store, args, &bootable, test, script)?);
+    }
+    let tested = play(context, args, &opened, &cases)?;
     if let Some(path) = &args.junit {
         write(
             path,
@@ -80,7 +85,52 @@ fn chosen<'r>(opened: &'r Opened, args: &Args) -> Result<Vec<&'r Test>, Failure>
     Ok(chosen)
 }
 
-fn scripts(opened: &Opened, tests: &[&Test], ready: &Ready) -> Result<Vec<Script>, Failure> {
+/// A test that can be played.
+struct Case<'r> {
+    test: &'r Test,
+    script: Script,
+    invocation: Invocation,
+    /// Serves as long as the case is there.
+    _server: Option<Server>,
+}
+
+impl<'r> Case<'r> {
+    fn new(
+        context: &Context<'_>,
+        store: &Store,
+        args: &Args,
+        bootable: &Bootable,
+        test: &'r Test,
+        mut script: Script,
+    ) -> Result<Case<'r>, Failure> {
+        let server = Server::of(test).map_err(|error| {
+            Failure::guest(
+                &format!("could not serve the test's pages on the loopback: {error}"),
+                None,
+                Code::Failed,
+            )
+        })?;
+        let mut options = args.boot.clone();
+        if let Some(server) = &server {
+            options.net = Net::User;
+            let word = format!("SERVER={}", server.guest_address());
+            options.append = Some(match options.append {
+                Some(words) => format!("{words} {word}"),
+                None => word,
+            });
+        }
+        let ready = bootable.ready(context, store, &options, None, &[])?;
+        script.within = machine::scaled(script.within, ready.accelerator);
+        Ok(Case {
+            test,
+            script,
+            invocation: ready.invocation,
+            _server: server,
+        })
+    }
+}
+
+fn scripts(opened: &Opened, tests: &[&Test]) -> Result<Vec<Script>, Failure> {
     let mut diagnostics = Vec::new();
     let mut scripts = Vec::new();
     for test in tests {
@@ -94,6 +144,8 @@ fn scripts(opened: &Opened, tests: &[&Test], ready: &Ready) -> Result<Vec<Script
                 StepKind::Expect(wanted) => pattern(wanted).map(Step::Expect),
                 StepKind::Absent(unwanted) => pattern(unwanted).map(Step::Absent),
                 StepKind::Send(line) => Ok(Step::Send(line.clone())),
+                // Served from the start: no step of the script.
+                StepKind::Serve { .. } => continue,
                 StepKind::Exit(recipe::Ending::Poweroff) => Ok(Step::Exit(Ending::PowerOff)),
                 StepKind::Exit(recipe::Ending::Panic) => Ok(Step::Exit(Ending::Panic)),
             };
@@ -112,7 +164,7 @@ fn scripts(opened: &Opened, tests: &[&Test], ready: &Ready) -> Result<Vec<Script
         scripts.push(Script {
             name: test.name.value.clone(),
             steps,
-            within: machine::scaled(Duration::from_millis(test.within_ms), ready.accelerator),
+            within: Duration::from_millis(test.within_ms),
         });
     }
     if diagnostics.is_empty() {
@@ -131,25 +183,24 @@ fn play<'r>(
     context: &Context<'_>,
     args: &Args,
     opened: &Opened,
-    ready: &Ready,
-    tests: &[&'r Test],
-    scripts: &[Script],
+    cases: &[Case<'r>],
 ) -> Result<Vec<Tested<'r>>, Failure> {
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let results: Mutex<Vec<(usize, Tested<'r>)>> = Mutex::new(Vec::new());
     let broken: Mutex<Option<MachineError>> = Mutex::new(None);
     thread::scope(|scope| {
-        for _ in 0..context.jobs().get().min(scripts.len()) {
+        for _ in 0..context.jobs().get().min(cases.len()) {
             scope.spawn(|| {
                 while !stop.load(Ordering::SeqCst) {
                     let index = next.fetch_add(1, Ordering::SeqCst);
-                    let (Some(test), Some(script)) = (tests.get(index), scripts.get(index)) else {
-                        return;
-                    };
-                    match machine::test(&ready.invocation, script) {
+                    let Some(case) = cases.get(index) else { return };
+                    match machine::test(&case.invocation, &case.script) {
                         Ok(report) => {
-                            let tested = Tested { test, report };
+                            let tested = Tested {
+                                test: case.test,
+                                report,
+                            };
                             if !tested.passed() && !args.keep_going {
                                 stop.store(true, Ordering::SeqCst);
                             }

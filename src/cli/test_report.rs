@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::context::Opened;
 use crate::machine::{Kind, Report};
 use crate::realize::Image;
-use crate::recipe::Test;
+use crate::recipe::{Step, StepKind, Test};
 
 /// A test that was run.
 pub(super) struct Tested<'r> {
@@ -22,7 +22,10 @@ impl Tested<'_> {
 
     /// Returns the place of the step that it stopped at, as `FILE:LINE`, and the step's text.
     fn step(&self, opened: &Opened) -> Option<(usize, String)> {
-        let step = self.test.steps.get(self.report.step?)?;
+        // What is served is no step of the script.
+        let serves = |step: &&Step| matches!(step.kind, StepKind::Serve { .. });
+        let mut played = self.test.steps.iter().filter(|step| !serves(step));
+        let step = played.nth(self.report.step?)?;
         let source = &opened.parsed.source;
         let text = source
             .text
