@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use beside itself; `arch` and `digest` are leaves that everybody may use.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("arch", &[]),
     ("digest", &[]),
     ("progress", &[]),
@@ -26,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("machine", &["progress"]),
+    ("tools", &["recipe", "source", "store", "progress"]),
     ("ui", ANY),
     ("cli", ANY),
 ];

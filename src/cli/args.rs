@@ -1,11 +1,14 @@
 //! The command line: what may be typed.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::arch::Arch;
+use crate::machine::{Choice, MachineKind, Net};
 
 /// A KDL recipe in, a kernel and an initramfs out: the same bytes on every machine.
 #[derive(Debug, Parser)]
@@ -79,6 +82,10 @@ pub(super) struct Global {
 pub(super) enum Verb {
     /// Make the image of a recipe, or find that it is made; print its directory
     Realize(Realize),
+    /// Make the image of a recipe and boot it, its console on this terminal
+    Run(Run),
+    /// Make the image of a recipe, boot it, and run the recipe's tests
+    Test(Test),
     /// Show what an image is, its identities, and what its size is made of
     Show(Look),
     /// List the entries of an image
@@ -91,7 +98,7 @@ pub(super) enum Verb {
     Pin(Pin),
     /// Put a local file into the cache and print the `source` line for it
     Add(Add),
-    /// Print a recipe to start from, or write it to a file
+    /// Write a recipe to start from: it realizes and boots as it is
     New(New),
     /// Print the completions for a shell
     Completions(Completions),
@@ -123,6 +130,84 @@ pub(super) struct Realize {
     #[arg(long)]
     pub(super) verify: bool,
     /// Print JSON: what image.json says, and the path
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How a machine is to be.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Boot {
+    /// Guest memory, such as 256MiB [default: the recipe's]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(super) memory: Option<u64>,
+    /// Guest CPUs [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub(super) cpus: Option<u32>,
+    /// Words to add to the kernel's command line
+    #[arg(long, value_name = "TEXT")]
+    pub(super) append: Option<String>,
+    /// What runs the guest's instructions: auto, kvm, hvf or tcg
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(super) accel: Choice,
+    /// The board: auto, q35, microvm or pc (x86_64), virt (aarch64); pc is the classic QEMU line
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(super) machine: MachineKind,
+    /// The network: none, or user (QEMU's own NAT)
+    #[arg(long, value_name = "NAME", default_value = "none")]
+    pub(super) net: Net,
+    /// Which QEMU: system, pinned, or the path of one [default: the system's where it is new enough, else pinned]
+    #[arg(long, value_name = "WHICH")]
+    pub(super) qemu: Option<PathBuf>,
+}
+
+/// `mkimg run`
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Which image.
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// The machine.
+    #[command(flatten)]
+    pub(super) boot: Boot,
+    /// End the machine after this time, such as 90s or 2min; the exit code is then 5
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(super) timeout: Option<Duration>,
+    /// Print the QEMU command, ready to paste, and start nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Boot this kernel instead of a recipe's
+    #[arg(long, value_name = "FILE", conflicts_with = "recipe")]
+    pub(super) kernel: Option<PathBuf>,
+    /// Boot with this initramfs; goes with --kernel
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub(super) initrd: Option<PathBuf>,
+    /// Arguments for QEMU, after `--`
+    #[arg(last = true, value_name = "ARGS")]
+    pub(super) qemu_args: Vec<OsString>,
+}
+
+/// `mkimg test`
+#[derive(Debug, Args)]
+pub(super) struct Test {
+    /// Which image.
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// The machine.
+    #[command(flatten)]
+    pub(super) boot: Boot,
+    /// Run only the tests whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    pub(super) filter: Option<String>,
+    /// Go on after a test that failed
+    #[arg(long)]
+    pub(super) keep_going: bool,
+    /// Write a JUnit report
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write the console of each test, every line with its time since the start
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
+    /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -258,4 +343,22 @@ fn parse_size(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|number| number.checked_mul(1 << shift));
     size.ok_or_else(|| "expected a whole number of bytes below 2^64".to_owned())
+}
+
+/// Returns a time: a whole number of ms, s or min.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        _ => return Err("expected a time with its unit, such as 500ms, 90s or 2min".to_owned()),
+    };
+    let time = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor));
+    time.map(Duration::from_millis)
+        .ok_or_else(|| "expected a whole number before the unit".to_owned())
 }

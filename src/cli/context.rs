@@ -127,17 +127,37 @@ impl Context<'_> {
             .map_err(|error| Failure::realize(error, &opened.parsed.source))
     }
 
-    /// Realizes a recipe with the options of every verb: what `show`, `ls` and `cat` look at.
-    pub(super) fn realized(&self, target: &Target) -> Result<Realized, Failure> {
+    /// Realizes a recipe. With `verify` an image that is there is hashed again.
+    pub(super) fn realize(
+        &self,
+        target: &Target,
+        verify: bool,
+    ) -> Result<(Store, Realized), Failure> {
         let opened = self.open(target.recipe.as_deref(), Mode::Strict)?;
-        let plan = self.plan(&opened, target.arch)?;
+        self.realize_opened(&opened, target.arch, verify)
+    }
+
+    /// Realizes a recipe that was read.
+    pub(super) fn realize_opened(
+        &self,
+        opened: &Opened,
+        arch: Option<Arch>,
+        verify: bool,
+    ) -> Result<(Store, Realized), Failure> {
+        let plan = self.plan(opened, arch)?;
         let store = self.store(&opened.base)?;
         let fetch = self.fetch_options()?;
         let made = self
             .workshop(&store, &fetch)
-            .realize(&plan, &opened.base, false);
+            .realize(&plan, &opened.base, verify);
         self.terminal.clear();
-        made.map_err(|error| Failure::realize(error, &opened.parsed.source))
+        let made = made.map_err(|error| Failure::realize(error, &opened.parsed.source))?;
+        Ok((store, made))
+    }
+
+    /// Realizes a recipe that is only looked at.
+    pub(super) fn realized(&self, target: &Target) -> Result<Realized, Failure> {
+        Ok(self.realize(target, false)?.1)
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) enum Code {
     Wrong = 2,
     /// A hash did not match.
     Mismatch = 3,
+    /// A boot or a test failed.
+    Guest = 5,
     /// The user interrupted it.
     Interrupted = 130,
 }
@@ -44,6 +46,8 @@ pub(super) enum Failure {
         /// The code.
         code: Code,
     },
+    /// What there is to say was said.
+    Said(Code),
     /// Whoever read our output went away: nothing is said.
     Silent,
 }
@@ -109,6 +113,15 @@ impl Failure {
         }
     }
 
+    /// Returns the failure of a guest.
+    pub(super) fn guest(message: &str, help: Option<String>, code: Code) -> Failure {
+        Failure::Plain {
+            error: Box::new(Message(message.to_owned())),
+            help,
+            code,
+        }
+    }
+
     /// Returns the failure of a recipe that is none.
     pub(super) fn invalid(invalid: Invalid) -> Failure {
         match invalid {
@@ -163,12 +176,20 @@ impl Failure {
                 code,
             } => {
                 ui::print_diagnostics(&source, &diagnostics, terminal.color());
+                if diagnostics.len() > 1 {
+                    terminal.error(&format!(
+                        "{} errors in `{}`",
+                        diagnostics.len(),
+                        source.name
+                    ));
+                }
                 code as u8
             }
             Failure::Plain { error, help, code } => {
                 ui::print_error(error.as_ref(), help.as_deref(), terminal.color());
                 code as u8
             }
+            Failure::Said(code) => code as u8,
             Failure::Silent => 0,
         }
     }

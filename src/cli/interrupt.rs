@@ -1,5 +1,6 @@
 //! Ctrl-C and `kill`: the process ends at once, with the exit code that says so, and leaves a working cache.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,9 @@ use signal_hook::iterator::Signals;
 
 use super::failure::Code;
 use crate::store;
+
+/// Set when somebody else takes care of signals.
+static HANDED_OVER: AtomicBool = AtomicBool::new(false);
 
 /// A signal came: the process is about to end, whatever its other threads make of that.
 static ENDING: AtomicBool = AtomicBool::new(false);
@@ -20,17 +24,26 @@ pub(super) fn watch() {
         return;
     };
     thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
+        for signal in signals.forever() {
+            if HANDED_OVER.load(Ordering::SeqCst) {
+                continue;
+            }
             ENDING.store(true, Ordering::SeqCst);
             store::abandon_scratch();
-            let code = if signal == SIGINT {
-                Code::Interrupted as i32
-            } else {
-                128 + signal
+            // Below whatever bar is drawn; what cannot be said is not needed.
+            let _ = std::io::stderr().write_all(b"\ninterrupted\n");
+            let code = match signal {
+                SIGINT => Code::Interrupted as i32,
+                other => 128 + other,
             };
             std::process::exit(code);
         }
     });
+}
+
+/// Leaves the signals to a running machine, which ends in order: the terminal, then the process.
+pub(super) fn hand_over() {
+    HANDED_OVER.store(true, Ordering::SeqCst);
 }
 
 /// Waits for the end where a signal brings it: work that fails since its files are being removed has nothing to say, and

@@ -3,6 +3,7 @@
 mod add;
 mod archive;
 mod args;
+mod boot;
 mod cat;
 mod context;
 mod failure;
@@ -12,8 +13,12 @@ mod new;
 mod output;
 mod pin;
 mod realize;
+mod run;
+mod serve;
 mod shell;
 mod show;
+mod test;
+mod test_report;
 mod why;
 
 use std::env;
@@ -50,6 +55,8 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let context = Context { global, terminal };
     match verb {
         Verb::Realize(args) => realize::run(&context, &args),
+        Verb::Run(args) => run::run(&context, &args),
+        Verb::Test(args) => test::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),
         Verb::Ls(args) => ls::run(&context, &args),
         Verb::Cat(args) => cat::run(&context, &args),

@@ -9,24 +9,17 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::args::Realize;
-use super::context::Context;
+use super::context::{Context, Opened};
 use super::failure::Failure;
 use super::output;
+use crate::arch::Arch;
 use crate::realize::Realized;
-use crate::recipe::Mode;
+use crate::store::Store;
 use crate::ui::{bytes, seconds};
 
 pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> {
     let start = Instant::now();
-    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
-    let plan = context.plan(&opened, args.target.arch)?;
-    let store = context.store(&opened.base)?;
-    let fetch = context.fetch_options()?;
-    let made = context
-        .workshop(&store, &fetch)
-        .realize(&plan, &opened.base, args.verify);
-    context.terminal.clear();
-    let made = made.map_err(|error| Failure::realize(error, &opened.parsed.source))?;
+    let (store, made) = context.realize(&args.target, args.verify)?;
     if let Some(link) = &args.out_link {
         out_link(link, &made.path)?;
         store.add_root(link)?;
@@ -40,6 +33,20 @@ pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> 
         return output::print_json(&value);
     }
     output::print(&format!("{path}\n"))
+}
+
+/// Realizes for a verb that goes on with the image: tells what was done only where something was.
+pub(super) fn made(
+    context: &Context<'_>,
+    opened: &Opened,
+    arch: Option<Arch>,
+) -> Result<(Store, Realized), Failure> {
+    let start = Instant::now();
+    let (store, made) = context.realize_opened(opened, arch, false)?;
+    if !made.up_to_date {
+        summary(context, &made, false, start.elapsed());
+    }
+    Ok((store, made))
 }
 
 /// Tells what was done and the three identities, shortened.

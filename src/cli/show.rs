@@ -22,9 +22,9 @@ const BAR: usize = 24;
 pub(super) fn run(context: &Context<'_>, args: &Look) -> Result<(), Failure> {
     let made = context.realized(&args.target)?;
     let listed = archive::list(&made.initramfs())?;
+    let files = listed.iter().filter(|entry| entry.record.is_file());
     let entries = largest(
-        listed
-            .iter()
+        files
             .map(|entry| (entry.path(), u64::from(entry.record.size)))
             .collect(),
     );

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::tree::EntryPath;
@@ -98,9 +98,9 @@ pub enum PackError {
 
 impl PackError {
     /// Returns the file of this machine whose bytes turned out to be missing or wrong, for a cache to heal.
-    pub fn place(&self) -> Option<&PathBuf> {
+    pub fn place(&self) -> Option<&Path> {
         match self {
-            PackError::Length { place, .. } | PackError::Damaged { place, .. } => place.as_ref(),
+            PackError::Length { place, .. } | PackError::Damaged { place, .. } => place.as_deref(),
             PackError::Read { place, .. } => Some(place),
             _ => None,
         }

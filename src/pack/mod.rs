@@ -93,6 +93,7 @@ fn plain(
     let mut blocks = Blocks::new(&mut consume);
     newc::write(tree, &mut blocks)?;
     let (digest, size) = blocks.finish()?;
+    out.flush().map_err(PackError::Write)?;
     Ok(Packed {
         tree: digest,
         archive_size: size,

@@ -111,7 +111,8 @@ fn fields(tree: &Tree, index: usize, path: &EntryPath, entry: &Entry) -> Result<
                     what,
                 });
             }
-            fields.mode |= 0o120000;
+            // Linux knows no other mode of a symlink.
+            fields.mode = 0o120777;
             fields.size = target.len() as u32;
         }
         Kind::Device {

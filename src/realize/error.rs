@@ -1,6 +1,6 @@
 //! Why a recipe gives no image.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::pack::PackError;
 use crate::recipe::Diagnostic;
@@ -61,7 +61,7 @@ impl RealizeError {
     pub fn damaged(&self) -> Option<&Path> {
         match self {
             RealizeError::Store(StoreError::Damaged { path, .. }) => Some(path),
-            RealizeError::Pack(error) => error.place().map(PathBuf::as_path),
+            RealizeError::Pack(error) => error.place(),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! What the nodes of a recipe say about each other: names that must be declared, paths that must not collide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::Diagnostic;
 use super::model::{Recipe, Span, Spanned};
@@ -85,23 +85,27 @@ impl Declared {
         twice("source", &self.sources, report);
         self.names(report);
         let standing = self.collisions(report);
+        if report.is_full() {
+            return;
+        }
         self.parents(&standing, report);
         self.applets(&standing, report);
     }
 
     fn names(&self, report: &Report<'_>) {
-        let known: Vec<&str> = self
-            .sources
-            .iter()
-            .map(|name| name.value.as_str())
-            .collect();
-        let unknown = |name: &&Spanned<String>| !known.contains(&name.value.as_str());
-        for name in self
-            .uses
-            .iter()
-            .filter(unknown)
-            .filter(|_| !self.unknown_source)
-        {
+        if self.unknown_source {
+            return;
+        }
+        let names = self.sources.iter().map(|name| name.value.as_str());
+        let known: Vec<&str> = names.clone().collect();
+        let declared: BTreeSet<&str> = names.collect();
+        for name in &self.uses {
+            if declared.contains(name.value.as_str()) {
+                continue;
+            }
+            if report.is_full() {
+                return;
+            }
             let message = format!("no source is called `{}`", name.value.escape_debug());
             let mut error = Diagnostic::error(message, name.span.clone(), "not declared");
             let near = nearest(&name.value, &known);
@@ -129,8 +133,11 @@ impl Declared {
     /// Reports entries at one path; returns the one that stands at each path in the end.
     fn collisions(&self, report: &Report<'_>) -> BTreeMap<&str, &Item> {
         let mut standing: BTreeMap<&str, &Item> = BTreeMap::new();
+        let mut many: Vec<&Item> = Vec::new();
         for (index, item) in self.entries.iter().enumerate() {
-            let before = self.entries.get(..index).unwrap_or_default();
+            if report.is_full() {
+                break;
+            }
             let path = item.path.value.as_str();
             let there = standing.get(path).filter(|_| !item.shape.is_many());
             match (there, &item.replaces) {
@@ -143,15 +150,21 @@ impl Declared {
                         "remove one of them, or write `override=#true` on the later one to let it take the place of the first",
                     ));
                 }
-                (None, Some(flag))
-                    if !self.unknown_path && !before.iter().any(|b| b.may_provide(item)) =>
-                {
-                    self.nothing_to_replace(item, flag, report);
+                (None, Some(flag)) if !self.unknown_path => {
+                    // What an archive or a BusyBox has is not known here.
+                    let provided = match item.shape.is_many() {
+                        true => index > 0,
+                        false => many.iter().any(|many| is_below(path, &many.path.value)),
+                    };
+                    if !provided {
+                        self.nothing_to_replace(item, flag, report);
+                    }
                 }
                 _ => {}
             }
-            if !item.shape.is_many() {
-                standing.insert(path, item);
+            match item.shape.is_many() {
+                true => many.push(item),
+                false => drop(standing.insert(path, item)),
             }
         }
         standing
@@ -269,17 +282,6 @@ impl Declared {
         }
         warnings.sort_by_key(Diagnostic::start);
         warnings
-    }
-}
-
-impl Item {
-    /// Says whether this entry can have put something where a later one goes.
-    fn may_provide(&self, later: &Item) -> bool {
-        let (here, there) = (self.path.value.as_str(), later.path.value.as_str());
-        if later.shape.is_many() {
-            return true;
-        }
-        self.shape.is_many() && is_below(there, here)
     }
 }
 

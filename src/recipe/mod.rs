@@ -111,11 +111,10 @@ impl Invalid {
         diagnostics.sort_by_key(Diagnostic::start);
         diagnostics.dedup();
         if diagnostics.len() > MAX_ERRORS {
-            let more = diagnostics.len() - MAX_ERRORS;
             diagnostics.truncate(MAX_ERRORS);
             let last = diagnostics.pop().map(|last| {
                 let help = last.help.clone().unwrap_or_default();
-                last.help(format!("{help} (there are {more} more errors, not shown)"))
+                last.help(format!("{help} (there are more errors, not shown)"))
             });
             diagnostics.extend(last);
         }

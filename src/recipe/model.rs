@@ -276,6 +276,14 @@ pub enum StepKind {
     Absent(Pattern),
     /// Waits for the guest's end.
     Exit(Ending),
+    /// Answers a path over HTTP on the host's loopback, from the start of the test to its end; the guest has a network then,
+    /// and finds the server's address in the variable `SERVER` of its `/init`.
+    Serve {
+        /// The path, absolute.
+        path: String,
+        /// The body.
+        text: String,
+    },
 }
 
 /// What a console line is compared with.

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 
-use super::Mode;
 use super::diagnostic::Diagnostic;
 use super::model::Span;
+use super::{MAX_ERRORS, Mode};
 
 /// The errors so far, and what every part of the decoder needs to know.
 pub(super) struct Report<'t> {
@@ -26,6 +26,11 @@ impl<'t> Report<'t> {
 
     pub(super) fn add(&self, diagnostic: Diagnostic) {
         self.found.borrow_mut().push(diagnostic);
+    }
+
+    /// Says whether there are more errors than will be told: what takes long to find out can be left.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.borrow().len() > MAX_ERRORS
     }
 
     /// Adds an error with one label, and what to do.

@@ -21,7 +21,7 @@ const TEST: Form = Form {
     arguments: &["the name"],
     required: 1,
     properties: &["within"],
-    children: &["expect", "send", "absent", "exit"],
+    children: &["expect", "send", "absent", "exit", "serve"],
     example: "`test \"NAME\" within=\"60s\" { expect \"..\"; send \"..\" }`",
 };
 
@@ -56,6 +56,15 @@ const EXIT: Form = Form {
     properties: &[],
     children: &[],
     example: "`exit \"poweroff\"`",
+};
+
+const SERVE: Form = Form {
+    name: "serve",
+    arguments: &["the path"],
+    required: 1,
+    properties: &["text"],
+    children: &[],
+    example: "`serve \"/PATH\" text=\"..\"`",
 };
 
 /// The longest command line in bytes: `COMMAND_LINE_SIZE` of x86 and arm64 is 2048 with the NUL (`asm/setup.h`).
@@ -159,6 +168,7 @@ fn step(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Step> {
         "expect" => &EXPECT,
         "absent" => &ABSENT,
         "send" => &SEND,
+        "serve" => &SERVE,
         _ => &EXIT,
     };
     let node = Node::read(kdl, form, report);
@@ -169,6 +179,14 @@ fn step(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Step> {
             let value = node.get(0)?;
             let line = value.text()?.value;
             StepKind::Send(Some(line).filter(|line| value.one_line(line))?)
+        }
+        "serve" => {
+            let path = node.get(0).and_then(|value| value.image_path(true));
+            let text = node.need("text").and_then(Value::text);
+            StepKind::Serve {
+                path: path?.value,
+                text: text?.value,
+            }
         }
         _ => match node.get(0)?.choice(&["poweroff", "panic"])? {
             "poweroff" => StepKind::Exit(Ending::Poweroff),

@@ -36,21 +36,19 @@ impl Scanner<'_> {
         }
         self.at += hashes + 1;
         let close = format!("\"{}", "#".repeat(hashes));
-        let rest = self.rest();
-        let line = rest.split(is_newline).next().unwrap_or_default();
-        match line.find(&close) {
-            Some(length) => self.at += length + close.len(),
-            None => {
-                let open = start..self.at;
-                self.found.unclosed.push(start);
-                self.at = open.end + line.len();
-                let message = "the raw text is not closed on its line";
-                let help = format!(
-                    "close it with `{close}`; a text of several lines starts and ends with three quotes"
-                );
-                self.error(Diagnostic::error(message, open, "opened here").help(help));
-            }
+        let open = start..self.at;
+        let (length, closed) = until(self.rest(), &close);
+        self.at += length;
+        if closed {
+            self.at += close.len();
+            return;
         }
+        self.found.unclosed.push(start);
+        let help = format!(
+            "close it with `{close}`; a text of several lines starts and ends with three quotes"
+        );
+        let message = "the raw text is not closed on its line";
+        self.error(Diagnostic::error(message, open, "opened here").help(help));
     }
 
     fn unclosed(&mut self, open: Span) {
@@ -116,18 +114,17 @@ impl Scanner<'_> {
         let close = format!("\"\"\"{}", "#".repeat(hashes));
         self.at = open.end;
         if !self.line_break() {
-            let rest = self.rest();
-            let line = rest.split(is_newline).next().unwrap_or_default();
             let message = "three quotes are not followed by a line break";
             let error = Diagnostic::error(message, open.clone(), "opens a text of several lines");
             self.error(error.help(
                 "break the line after them and put the closing quotes on a line of their own; a text of one line has one quote at each end",
             ));
-            if let Some(length) = line.find(&close) {
-                self.at += length + close.len();
+            let (length, closed) = until(self.rest(), &close);
+            self.at += length;
+            if closed {
+                self.at += close.len();
                 return;
             }
-            self.at += line.len();
             self.line_break();
         }
         let mut lines = Vec::new();
@@ -204,4 +201,17 @@ impl Scanner<'_> {
             ));
         }
     }
+}
+
+/// Returns the length of the text before `close` or the end of the line, and whether it is `close` that comes first.
+fn until(rest: &str, close: &str) -> (usize, bool) {
+    for (at, character) in rest.char_indices() {
+        if is_newline(character) {
+            return (at, false);
+        }
+        if character == '"' && rest.get(at..).is_some_and(|tail| tail.starts_with(close)) {
+            return (at, true);
+        }
+    }
+    (rest.len(), false)
 }

@@ -39,10 +39,17 @@ pub(super) fn read(name: &str, bytes: &[u8]) -> Result<SourceText, Invalid> {
         );
     }
     match std::str::from_utf8(body) {
-        Ok(text) => Ok(SourceText {
-            name: name.to_owned(),
-            text: Arc::from(text),
-        }),
+        Ok(text) => match unseen(text) {
+            Some((at, character, help)) => {
+                let place = place(body, at, skipped);
+                let code = u32::from(character);
+                refuse(format!("has the character U+{code:04X} {place}"), help)
+            }
+            None => Ok(SourceText {
+                name: name.to_owned(),
+                text: Arc::from(text),
+            }),
+        },
         Err(error) => {
             let at = error.valid_up_to();
             let byte = body.get(at).copied().unwrap_or_default();
@@ -60,4 +67,28 @@ fn place(body: &[u8], at: usize, skipped: usize) -> String {
     let before = body.get(..at).unwrap_or_default();
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
     format!("at offset {} (line {line})", at + skipped)
+}
+
+/// Returns the first character that may stand nowhere in a recipe, and what to do: what KDL 2 forbids (specification, section
+/// 3.19), what could steer the terminal that shows the text, and line breaks other than LF and CR LF, which KDL would turn
+/// into LF inside a text and which no editor counts as lines.
+fn unseen(text: &str) -> Option<(usize, char, &'static str)> {
+    let bytes = text.as_bytes();
+    text.char_indices().find_map(|(at, character)| {
+        let help = match character {
+            '\t' | '\n' => return None,
+            '\r' if bytes.get(at + 1) == Some(&b'\n') => return None,
+            '\r' => "save it with LF or CR LF line ends; in a text, write `\\r`",
+            '\u{feff}' => "a byte order mark belongs at the very start: remove this one",
+            '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                "it is invisible and turns the direction of the text around: remove it"
+            }
+            '\u{2028}'..='\u{2029}' => "it is an invisible line break: remove it",
+            other if other.is_control() => {
+                "it is an invisible control character: remove it, or write its escape in a text, such as `\\u{1b}`"
+            }
+            _ => return None,
+        };
+        Some((at, character, help))
+    })
 }

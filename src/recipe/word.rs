@@ -26,7 +26,7 @@ fn end(rest: &str) -> usize {
             // An address without quotes: its `//` is no comment to the one who wrote it.
             '/' if tail.starts_with("//") => before != Some(':') && before != Some('/'),
             '/' => tail.starts_with("/*"),
-            '#' => raw_hashes(tail).is_some(),
+            '#' => before != Some('#') && raw_hashes(tail).is_some(),
             other => is_space(other) || is_newline(other),
         };
         if stops && at > 0 {
@@ -242,11 +242,12 @@ pub(super) fn nearest<'a>(word: &str, allowed: &[&'a str]) -> Option<&'a str> {
     };
     let close = || {
         let distance = |candidate: &str| strsim::damerau_levenshtein(&plain, candidate);
-        // One slip in a short word, two in a middling one, a third of a long one.
+        // One slip in a short word, two in a middling one, a third of a long one; half of the candidate at most.
         let slips = 1.max(plain.chars().count().div_ceil(3));
         let best = allowed.iter().min_by_key(|candidate| distance(candidate))?;
+        let close = distance(best) <= slips && distance(best) * 2 <= best.chars().count();
         let start = plain.len() >= 3 && (best.starts_with(&plain) || plain.starts_with(*best));
-        (distance(best) <= slips && distance(best) < best.chars().count() || start).then_some(best)
+        (close || start).then_some(best)
     };
     same.or_else(known).or_else(close).copied()
 }
@@ -270,10 +271,17 @@ fn join(question: Option<String>, rest: &str) -> String {
     format!("{question} {rest}")
 }
 
-/// Returns the words in backticks, separated by commas.
+/// Returns the words in backticks, separated by commas; of many the first ten.
 pub(super) fn list(words: &[&str]) -> String {
-    let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    words.join(", ")
+    let shown: Vec<String> = words
+        .iter()
+        .take(10)
+        .map(|word| format!("`{word}`"))
+        .collect();
+    match words.len().saturating_sub(10) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Checks the name of an image or a source: 1 to 64 letters, digits, `.`, `_`, `+` and `-` of ASCII, not starting with `.` or `-`

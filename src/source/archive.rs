@@ -29,12 +29,8 @@ pub fn archive_kind(head: &[u8]) -> Option<ArchiveKind> {
     if head.starts_with(deb::MAGIC) {
         return Some(ArchiveKind::Deb);
     }
-    let plain = || {
-        let block: &[u8; 512] = head.first_chunk()?;
-        // An archive of no members is nothing but zeros.
-        Some(is_header(block) || block.iter().all(|byte| *byte == 0))
-    };
-    (Format::of(head).is_some() || plain() == Some(true)).then_some(ArchiveKind::Tar)
+    let plain = head.first_chunk().is_some_and(is_header);
+    (Format::of(head).is_some() || plain).then_some(ArchiveKind::Tar)
 }
 
 /// An archive whose kind is known.
@@ -85,6 +81,10 @@ impl<'a> Archive<'a> {
             (Some(ArchiveKind::Tar), _) => {
                 let format = Format::of(&head).unwrap_or(Format::Plain);
                 Ok(archive(ArchiveKind::Tar, format, 0, blob.size))
+            }
+            // A tar archive of no members is nothing but zeros; what only begins with them is found out while it is read.
+            (None, _) if head == [0; HEAD as usize] => {
+                Ok(archive(ArchiveKind::Tar, Format::Plain, 0, blob.size))
             }
             (None, Some(found)) => Err(ArchiveError::Unsupported {
                 archive: name.to_owned(),

@@ -101,7 +101,7 @@ pub enum ArchiveError {
         limit: u64,
     },
     /// The archive has too many members to keep track of.
-    #[error("`{archive}` has more than {limit} members")]
+    #[error("`{archive}` has more than {limit} members and directories above them")]
     TooMany {
         /// The archive.
         archive: String,
@@ -207,9 +207,12 @@ pub enum DebProblem {
     /// Neither `debian-binary` nor anything else is there.
     #[error("it has no members")]
     Empty,
-    /// The control member is missing.
+    /// Another member stands where the control member must.
     #[error("its second member is `{0}`, not `control.tar`")]
     NoControl(String),
+    /// The control member is missing, and everything behind it.
+    #[error("its second member is missing, `control.tar` must be there")]
+    Short,
     /// The data member is missing.
     #[error("it has no data member (`data.tar`, `data.tar.gz`, `data.tar.xz` or `data.tar.zst`)")]
     NoData,

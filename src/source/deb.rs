@@ -107,7 +107,7 @@ pub(super) fn find_data(file: &mut (impl Read + Seek), size: u64) -> Result<Data
         });
     }
     if !control {
-        return Err(DebProblem::NoControl(String::new()).into());
+        return Err(DebProblem::Short.into());
     }
     Ok(data.ok_or(DebProblem::NoData)?)
 }

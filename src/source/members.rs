@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use super::archive::Archive;
 use super::archive_error::ArchiveError;
@@ -254,14 +254,16 @@ impl<'a> Shelf<'a> {
             size: Some(self.archive.size),
         });
         let (taken, verified) = thread::scope(|scope| {
-            let verify = scope.spawn(|| self.archive.verify());
+            let verify = thread::Builder::new().spawn_scoped(scope, || self.archive.verify());
             let taken = self.take(plans);
-            (taken, verify.join())
+            let verified = match verify.map(ScopedJoinHandle::join) {
+                Ok(Ok(verified)) => verified,
+                // No thread to be had, or lost: then one after the other.
+                Ok(Err(_)) | Err(_) => self.archive.verify(),
+            };
+            (taken, verified)
         });
-        let kept = match verified {
-            Ok(verified) => self.judged(verified, taken),
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
+        let kept = self.judged(verified, taken);
         let members = kept.and_then(|kept| {
             let kept = kept.into_iter().zip(plans);
             kept.map(|((taken, unpacked), plan)| self.keep(taken, unpacked, plan))

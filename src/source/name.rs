@@ -13,7 +13,7 @@ pub(super) const PATH_MAX: usize = 4095;
 const NAME_MAX: usize = 255;
 
 /// The most names that are kept track of, directories above members included.
-const NAMES: usize = 1 << 20;
+const NAMES: usize = 1 << 19;
 
 /// Returns a name without `./`, `//` and a `/` at the end; the root becomes empty.
 pub(super) fn normal(raw: &[u8]) -> Result<Vec<u8>, MemberProblem> {
@@ -126,7 +126,10 @@ impl Names {
     pub(super) fn add(&mut self, archive: &str, entry: &Entry) -> Result<usize, ArchiveError> {
         let refused = |problem| ArchiveError::Member {
             archive: archive.to_owned(),
-            member: shown(&entry.path),
+            member: match entry.path.is_empty() {
+                true => "./".to_owned(),
+                false => shown(&entry.path),
+            },
             problem,
         };
         let mut at = ROOT;

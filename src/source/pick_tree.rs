@@ -11,7 +11,7 @@ use super::suggest;
 use super::tar::{Entry, EntryKind};
 use super::want::Glob;
 use crate::digest::Hasher;
-use crate::store::{Scratch, Store};
+use crate::store::{Scratch, Store, SyncBehind};
 
 /// Takes a whole tree, or what is selected of it.
 pub(super) struct Tree<'a> {
@@ -30,6 +30,7 @@ pub(super) struct Tree<'a> {
     /// Directories that are refused if something below them is selected.
     flawed: BTreeMap<usize, MemberProblem>,
     data: BufWriter<Scratch>,
+    behind: SyncBehind,
     size: u64,
     /// The file that is being written.
     current: Option<(usize, Hasher, u64)>,
@@ -49,7 +50,9 @@ impl<'a> Tree<'a> {
         include: &'a [Glob],
         exclude: &'a [Glob],
     ) -> Result<Tree<'a>, ArchiveError> {
+        let scratch = store.scratch()?;
         Ok(Tree {
+            behind: SyncBehind::new(&scratch),
             store,
             archive,
             include,
@@ -60,7 +63,7 @@ impl<'a> Tree<'a> {
             kinds: BTreeMap::new(),
             flawed: BTreeMap::new(),
             // Larger writes, which most are, pass through without a copy.
-            data: BufWriter::with_capacity(128 * 1024, store.scratch()?),
+            data: BufWriter::with_capacity(128 * 1024, scratch),
             size: 0,
             current: None,
         })
@@ -78,7 +81,10 @@ impl<'a> Tree<'a> {
             let verdict = if above == Verdict::Excluded {
                 above
             } else {
-                let path = names.path(number);
+                let path = match self.include.len() + self.exclude.len() {
+                    0 => Vec::new(),
+                    _ => names.path(number),
+                };
                 let mut selected = above == Verdict::In || self.include.is_empty();
                 for (glob, used) in self.include.iter().zip(&mut self.used) {
                     // Below what is selected, patterns are only tried to see whether they match anything at all.
@@ -153,6 +159,7 @@ impl<'a> Tree<'a> {
             .write_all(bytes)
             .map_err(|error| written(self.store, error))?;
         self.size += bytes.len() as u64;
+        self.behind.wrote(bytes.len() as u64);
         Ok(())
     }
 

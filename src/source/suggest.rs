@@ -112,9 +112,11 @@ fn closest(names: &Names, text: &str) -> Vec<String> {
         let order = other.0.total_cmp(&one.0);
         order.then_with(|| one.1.cmp(&other.1))
     });
+    let exact = found.iter().filter(|(alike, _)| *alike > 1.0).count();
+    let most = if exact > 0 { exact.min(MOST) } else { MOST };
     found
         .into_iter()
-        .take(MOST)
+        .take(most)
         .map(|(_, path)| format!("`{}`", shown(path.as_bytes())))
         .collect()
 }

@@ -114,13 +114,15 @@ impl<'a> Tape<'a> {
                 }
             }
         };
-        let count = usize::try_from(most).unwrap_or(usize::MAX).min(have.len());
-        if count as u64 > self.limit - self.read {
+        let allowed = self.limit - self.read;
+        if allowed == 0 && most > 0 && !have.is_empty() {
             return Err(ArchiveError::TooLarge {
                 archive: self.archive.to_owned(),
                 limit: self.limit,
             });
         }
+        // Never more than the slice has.
+        let count = most.min(allowed).min(have.len() as u64) as usize;
         sink(&have[..count])?;
         self.reader.consume(count);
         self.read += count as u64;
@@ -171,14 +173,18 @@ impl<'a> Tape<'a> {
     /// Reads to the end, where the decoder makes its last checks; every byte must be zero.
     pub(super) fn finish(&mut self) -> Result<(), ArchiveError> {
         loop {
-            let mut clean = true;
-            let count = self.some(u64::MAX, &mut |bytes| {
-                clean = bytes.iter().all(|byte| *byte == 0);
-                Ok(())
+            let (archive, start) = (self.archive, self.read);
+            let count = self.some(u64::MAX, &mut |bytes| match bytes
+                .iter()
+                .position(|byte| *byte != 0)
+            {
+                None => Ok(()),
+                Some(at) => Err(ArchiveError::Tar {
+                    archive: archive.to_owned(),
+                    offset: start + at as u64,
+                    problem: TarProblem::Trailing,
+                }),
             })?;
-            if !clean {
-                return Err(self.problem(TarProblem::Trailing));
-            }
             if count == 0 {
                 return Ok(());
             }

@@ -161,8 +161,14 @@ impl<'a> Walk<'a> {
             }));
         };
         if block.iter().all(|byte| *byte == 0) {
-            self.tape.finish()?;
-            return Ok(None);
+            return match self.tape.finish() {
+                Ok(()) => Ok(None),
+                // A disk image, say.
+                Err(ArchiveError::Tar { .. }) if first => {
+                    Err(self.tape.problem(TarProblem::NotTar))
+                }
+                Err(error) => Err(error),
+            };
         }
         if !is_header(&block) {
             return Err(self.tape.problem(match first {

@@ -23,6 +23,8 @@ enum State {
     /// A stream is to begin.
     Fresh,
     Running(Stream),
+    /// What was decoded before the error is handed out first: liblzma tells an error once.
+    Failed(Error),
     Ended,
 }
 
@@ -76,8 +78,9 @@ impl<R: BufRead> Read for XzReader<R> {
         loop {
             let stream = match &mut self.state {
                 State::Ended => return Ok(0),
+                State::Failed(error) => return Err(explained(error)),
                 State::Fresh => {
-                    self.state = State::Running(self.stream().map_err(explained)?);
+                    self.state = State::Running(self.stream().map_err(|error| explained(&error))?);
                     continue;
                 }
                 State::Running(stream) => stream,
@@ -96,9 +99,13 @@ impl<R: BufRead> Read for XzReader<R> {
             self.input.consume(consumed);
             let status = match status {
                 Ok(status) => status,
-                // What was decoded before the error is good; the error comes again with the next call.
-                Err(_) if count > 0 => return Ok(count),
-                Err(error) => return Err(explained(error)),
+                Err(error) => {
+                    self.state = State::Failed(error);
+                    if count > 0 {
+                        return Ok(count);
+                    }
+                    continue;
+                }
             };
             if status == Status::StreamEnd {
                 self.state = match self.more()? {
@@ -117,7 +124,7 @@ impl<R: BufRead> Read for XzReader<R> {
 }
 
 /// Returns a decoder's error in words; liblzma's own are terse.
-fn explained(error: Error) -> io::Error {
+fn explained(error: &Error) -> io::Error {
     let (kind, text) = match error {
         Error::Data => (io::ErrorKind::InvalidData, "the xz data is corrupt"),
         Error::Format => (io::ErrorKind::InvalidData, "this is not xz data"),

@@ -5,8 +5,11 @@
 //! blobs-v1/ab/cdef...          one file each, read-only, named by its sha256
 //! members-v1/ab/cdef...        what was read out of the archive of that sha256 (`source::members` says how)
 //! images-v1/PLANID-NAME/       vmlinuz  initramfs.cpio.gz  image.json
+//! tools-v1/DIGEST/             a program of ours, unpacked, with its `manifest` (`tools` says how)
+//! tools-v1/DIGEST.lock         held while that is made; tools-v1/DIGEST.note: the version of a program of this machine
 //! partial/SHA256.part          a download under way, or interrupted
 //! tmp/N  tmp/N.lock            a running process's own files; swept when nobody holds the lock
+//! notes-v1/NAME                small texts: what was found out once (`note`)
 //! roots/                       what `gc` must keep
 //! ```
 //!
@@ -14,12 +17,15 @@
 //! all; nothing that is there is ever written again; whoever uses the cache holds a shared lock on `lock`. Killing any
 //! process at any moment leaves a working cache and at most some garbage.
 
+mod behind;
 mod blob;
 mod error;
 mod image;
 mod members;
+mod note;
 mod partial;
 mod scratch;
+mod tool;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -27,11 +33,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+pub use behind::SyncBehind;
 pub use blob::{Blob, BlobReader, BlobWriter};
 pub use error::StoreError;
 pub use image::NewImage;
 pub use partial::Partial;
 pub use scratch::{Scratch, abandon_scratch};
+pub use tool::{NewTool, ToolLock};
 
 use crate::digest::Digest;
 use scratch::ScratchDir;

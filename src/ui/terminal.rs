@@ -59,6 +59,11 @@ impl Terminal {
         }
     }
 
+    /// Prints a line above the bars whatever the verbosity is.
+    pub fn error(&self, text: &str) {
+        self.print(text);
+    }
+
     /// Removes the bars, so that what follows stands on a clean terminal.
     pub fn clear(&self) {
         for (_, bar) in std::mem::take(&mut *self.running()) {
@@ -84,15 +89,17 @@ impl Terminal {
         if !self.drawn || self.verbosity == Verbosity::Quiet {
             return;
         }
+        // 51 columns are for the words and numbers beside the bar.
+        let width = usize::from(columns()).saturating_sub(51).clamp(4, 28);
         let template = match size {
-            Some(_) => {
-                "{prefix:>16} {bar:28} {percent:>3}% {bytes:>10} {bytes_per_sec:>12} {eta:>4}"
-            }
-            None => "{prefix:>16} {spinner} {bytes:>10} {bytes_per_sec:>12}",
+            Some(_) => format!(
+                "{{prefix:>16}} {{bar:{width}}} {{percent:>3}}% {{bytes:>10}} {{bytes_per_sec:>12}} {{eta:>4}}"
+            ),
+            None => "{prefix:>16} {spinner} {bytes:>10} {bytes_per_sec:>12}".to_owned(),
         };
         // The templates above are constants; one that indicatif cannot read would draw its default bar.
-        let style =
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(&template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = match size {
             Some(size) => ProgressBar::new(size),
             None => ProgressBar::no_length(),
@@ -129,6 +136,11 @@ impl Terminal {
         };
         self.line(&format!("{yellow}warning:{plain} {text}"));
     }
+}
+
+/// Returns the terminal's width.
+fn columns() -> u16 {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col)
 }
 
 /// The key of a step's bar; no source has such a name.

@@ -1,15 +1,12 @@
 //! Bad answers: each ends with the kind that the exit code hangs on, a message that names the location and what it gave,
 //! and nothing left in the cache.
 
-use std::net::TcpListener;
-use std::process::Command;
-
 use mkimg::digest::Digest;
 use mkimg::progress::{Event, Silent};
 use mkimg::recipe::Place;
 use mkimg::source::fetch::{FetchError, FetchOptions, Fetcher, Kind, Wanted};
 
-use crate::bed::{Bed, bytes, places};
+use crate::bed::{Bed, bytes, free_port, places, run_alone, told_to};
 use crate::server::{Reply, Request, Server};
 
 /// Fetches 10,000 declared bytes from `/file` of a server that answers so; returns the kind, what the error says of the location,
@@ -32,6 +29,8 @@ fn given(size: Option<u64>, answer: fn(&Request, &[u8]) -> Reply) -> (Kind, Stri
     assert_eq!(bed.blobs(), Vec::<std::path::PathBuf>::new());
     let text = failure.attempts[0].reason.to_string();
     let text = text.replace(&server.url(""), "HOST");
+    // Whether the headers were read before a reset came is a matter of luck.
+    let text = text.replace("the connection broke: ", "");
     (kind, text, server.requests().len())
 }
 
@@ -276,7 +275,7 @@ fn bad_answers_are_told_apart_and_named() {
             size,
             |_, file| Reply::ok(file).cut(0).reset(),
             Kind::Unreachable,
-            "the connection broke: Connection reset by peer (os error 104)".to_owned(),
+            "Connection reset by peer (os error 104)".to_owned(),
             4,
         ),
     ];
@@ -399,12 +398,7 @@ fn offline_opens_no_socket_and_says_what_is_missing() {
 #[test]
 fn a_refused_connection_is_tried_again_and_then_the_next_location_serves() {
     let (bed, file) = (Bed::new(), bytes(10_000));
-    // A port that was free a moment ago, with nobody listening.
-    let port = TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let served = file.clone();
     let server = Server::start(move |request| Reply::file(request, &served));
     let dead = format!("http://127.0.0.1:{port}/file");
@@ -425,11 +419,7 @@ fn a_refused_connection_is_tried_again_and_then_the_next_location_serves() {
 #[test]
 fn a_server_that_is_down_is_asked_once_for_each_further_source() {
     let bed = Bed::new();
-    let port = TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let fetcher = bed.fetcher();
     for (number, retries) in [(0u8, 3), (1, 3), (2, 3)] {
         let url = format!("http://127.0.0.1:{port}/{number}");
@@ -446,6 +436,9 @@ fn a_server_that_is_down_is_asked_once_for_each_further_source() {
 #[test]
 #[ignore = "run by the test below"]
 fn ask_an_https_server() {
+    if told_to("MKIMG_TEST_NO_CERTIFICATES").is_none() {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let store = mkimg::store::Store::open(dir.path()).unwrap();
     let fetcher = Fetcher::new(&store, &Silent, FetchOptions::default());
@@ -474,8 +467,8 @@ fn ask_an_https_server() {
 
 #[test]
 fn missing_root_certificates_are_explained_and_plain_http_works_without_them() {
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "bad::ask_an_https_server", "--include-ignored"])
+    let status = run_alone("bad::ask_an_https_server")
+        .env("MKIMG_TEST_NO_CERTIFICATES", "1")
         .env("SSL_CERT_FILE", "/nonexistent/file")
         .env("SSL_CERT_DIR", "/nonexistent/dir")
         // Whoever reads these is not the one to read them: the fetch from the loopback server would fail.

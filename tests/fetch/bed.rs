@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -135,6 +137,41 @@ pub fn places(urls: &[String]) -> Vec<Place> {
 pub fn skipped(why: &str) {
     let line = format!("skipped: {why}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// Says that an outside program is missing, which is a failure in CI.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the harness is told by the environment"
+)]
+pub fn missing(program: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{program} is not installed"
+    );
+    skipped(&format!("{program} is not installed"));
+}
+
+/// What the parent of a test that runs alone put into a variable; `None` where it was started by somebody else.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the harness is told by the environment"
+)]
+pub fn told_to(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
+
+/// One ignored test in a process of its own, where the environment can be another.
+pub fn run_alone(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--include-ignored"]);
+    command
+}
+
+/// A port that nobody listens on, or did not a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// Bytes that are no text and repeat nowhere.

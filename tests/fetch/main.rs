@@ -16,3 +16,4 @@ mod resume;
 #[path = "../support/server.rs"]
 mod server;
 mod shared;
+mod tls;

@@ -5,7 +5,7 @@ use std::thread;
 
 use mkimg::digest::Digest;
 use mkimg::progress::Event;
-use mkimg::source::fetch::{Fetcher, Wanted};
+use mkimg::source::fetch::{Fetcher, Kind, Wanted};
 use mkimg::store::Store;
 
 use crate::bed::{Bed, bytes, places};
@@ -67,16 +67,30 @@ fn eight_fetchers_with_stores_of_their_own_download_each_blob_once() {
 
 #[test]
 fn the_second_of_two_takes_over_when_the_first_one_fails() {
-    let (bed, file) = (Bed::new(), bytes(1_000));
+    let (mut bed, file) = (Bed::new(), bytes(1_000));
+    bed.options.tries = 1;
     let digest = Digest::of(&file);
     let served = file.clone();
-    let server = Server::start(move |request| Reply::file(request, &served));
-    let bad = [bed.wanted(digest, None, &places(&["x:".to_owned()]))];
-    let good = [bed.wanted(digest, None, &places(&[server.url("/file")]))];
-    let fetcher = bed.fetcher();
-    // Both sources of one recipe have the same digest, and the first of them cannot be had.
-    let both = [bad[0].clone(), good[0].clone()];
-    assert!(fetcher.fetch_all(&both).is_err() || bed.blobs().len() == 1);
-    assert_eq!(fetcher.fetch_all(&good).unwrap()[0].size, 1_000);
-    assert_eq!(server.requests().len(), 1);
+    let server = Server::start(move |request| match request.target.as_str() {
+        "/mute" => Reply::mute(),
+        _ => Reply::file(request, &served),
+    });
+    let wanted = |path: &str| [bed.wanted(digest, None, &places(&[server.url(path)]))];
+    thread::scope(|scope| {
+        let first = scope.spawn(|| bed.fetcher().fetch_all(&wanted("/mute")));
+        while server.requests().is_empty() {
+            thread::yield_now();
+        }
+        // The first one has the lock by now.
+        let blobs = bed.fetcher().fetch_all(&wanted("/file")).unwrap();
+        assert_eq!((blobs[0].digest, blobs[0].size), (digest, 1_000));
+        assert_eq!(first.join().unwrap().unwrap_err().kind(), Kind::Unreachable);
+    });
+    let waited = Event::Note("waiting for another download of `thing`".to_owned());
+    assert!(
+        bed.seen.events().contains(&waited),
+        "{:#?}",
+        bed.seen.events()
+    );
+    assert_eq!(bed.litter(), Vec::<std::path::PathBuf>::new());
 }

@@ -278,6 +278,10 @@ fn serve(
         stream.write_all(&reply.body)?;
         stream.flush()?;
     }
+    if reply.end == End::Reset {
+        // What the client has not read by then may be lost to it.
+        thread::sleep(Duration::from_millis(50));
+    }
     while matches!(reply.end, End::Hang | End::Mute) && !stop.load(Ordering::SeqCst) {
         thread::sleep(Duration::from_millis(5));
     }

@@ -10,7 +10,7 @@ use mkimg::digest;
 use mkimg::tree::{Content, DeviceClass, Entry, EntryPath, Kind, Place, Region, Tree};
 
 /// Returns the tree below `root`; the bytes of its files are appended to a new file at `data`.
-pub fn from_directory(root: &Path, data: &Path) -> Tree {
+pub(crate) fn from_directory(root: &Path, data: &Path) -> Tree {
     let mut tree = Tree::new(0);
     let mut file = BufWriter::new(File::create(data).unwrap());
     let mut offset = 0;

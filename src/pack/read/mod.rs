@@ -243,10 +243,12 @@ impl<R: BufRead> Reader<R> {
         let mut zeros = [0u8; 3];
         let zeros = &mut zeros[..missing];
         self.exact(zeros, "padding")?;
-        if zeros.iter().any(|byte| *byte != 0) {
-            return Err(ReadError::Padding { offset });
+        match zeros.iter().position(|byte| *byte != 0) {
+            Some(index) => Err(ReadError::Padding {
+                offset: offset + index as u64,
+            }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn body_bytes(&mut self) -> Result<&[u8], ReadError> {

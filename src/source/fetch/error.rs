@@ -10,22 +10,22 @@ use super::redirect::RedirectError;
 use crate::digest::Digest;
 use crate::store::StoreError;
 
-/// Why a fetch failed.
+/// Why a fetch failed. The text says all of it, causes included, one line for each location: of several failures at several
+/// locations none is the cause of the other, so [`Error::source`] has nothing to add.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// No location gave the bytes of a source.
     #[error("{0}")]
     Source(Box<Failure>),
     /// The bytes could not be kept.
-    #[error("could not keep `{name}` in the cache{}: {source}", needs(.size))]
+    #[error("could not keep `{name}` in the cache{}: {}", needs(.size), whole(.error))]
     Store {
         /// The source.
         name: String,
         /// Its size in bytes, where it is known.
         size: Option<u64>,
         /// What the cache said.
-        #[source]
-        source: Box<StoreError>,
+        error: Box<StoreError>,
     },
     /// Several sources failed, in the order in which they were asked for.
     #[error("{}", joined(.0))]
@@ -187,7 +187,7 @@ impl FetchError {
     pub fn store(&self) -> Option<&StoreError> {
         match self {
             FetchError::Source(_) => None,
-            FetchError::Store { source, .. } => Some(source),
+            FetchError::Store { error, .. } => Some(error),
             FetchError::Several(errors) => errors.iter().find_map(FetchError::store),
         }
     }
@@ -206,9 +206,9 @@ impl FetchError {
     fn all_help(&self) -> Vec<String> {
         match self {
             FetchError::Source(failure) => failure.help(),
-            FetchError::Store { source, .. } => {
+            FetchError::Store { error, .. } => {
                 vec![
-                    match **source {
+                    match **error {
                         StoreError::NoSpace { .. } => {
                             "make room on that disk, or take a cache elsewhere with `--cache DIR`"
                         }
@@ -411,6 +411,14 @@ fn next_of<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'st
         Some(inner) => Some(inner),
         None => error.source(),
     }
+}
+
+/// Returns the texts of an error and of all that is behind it.
+fn whole(error: &StoreError) -> String {
+    let mut texts: Vec<String> = chain(error).map(ToString::to_string).collect();
+    // An `io::Error` around another error has the same text.
+    texts.dedup();
+    texts.join(": ")
 }
 
 /// Returns the text of the last error of the chain: what the system or the protocol said, without the layers around it.

@@ -1,6 +1,6 @@
 //! Sources to verified blobs.
 //!
-//! For each source the cache is asked first, then every location of [`place`] in order, until one gives bytes with the declared
+//! For each source the cache is asked first, then every location in the order of `place.rs`, until one gives bytes with the declared
 //! sha256. Bytes go into `partial/SHA256.part` of the cache and stay there when the connection or this process ends, so
 //! that the next one goes on where it stopped; whatever was mixed up on the way, the hash finds it. Since the partial file
 //! is locked, any number of processes download a blob once.
@@ -332,11 +332,11 @@ enum Failed {
     Store(StoreError),
 }
 
-fn kept_not(name: &str, size: Option<u64>, source: StoreError) -> FetchError {
+fn kept_not(name: &str, size: Option<u64>, error: StoreError) -> FetchError {
     FetchError::Store {
         name: name.to_owned(),
         size,
-        source: Box::new(source),
+        error: Box::new(error),
     }
 }
 

@@ -1,0 +1,258 @@
+//! From an image to the command that boots it: which QEMU, which accelerator, which kernel file.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::args::Boot;
+use super::context::Context;
+use super::failure::{Code, Failure};
+use crate::arch::Arch;
+use crate::digest::{self, Digest};
+use crate::machine::{
+    self, Accelerator, Emulator, Host, Invocation, Machine, MachineError, Verdict,
+};
+use crate::realize::Realized;
+use crate::store::{Blob, Store, StoreError};
+use crate::tools::{self, Choice, Toolbox, ToolsError};
+
+/// What is to be booted.
+pub(super) struct Bootable {
+    pub(super) arch: Arch,
+    pub(super) kernel: PathBuf,
+    /// The kernel's sha256.
+    pub(super) digest: Digest,
+    pub(super) initrd: Option<PathBuf>,
+    pub(super) cmdline: String,
+    pub(super) memory: u64,
+    pub(super) cpus: u32,
+}
+
+/// A machine that can be started.
+pub(super) struct Ready {
+    pub(super) invocation: Invocation,
+    pub(super) accelerator: Accelerator,
+    /// Words of the kernel's command line that are mkimg's, not the recipe's.
+    pub(super) added: Vec<String>,
+}
+
+impl Bootable {
+    /// Returns what a realized image wants to be.
+    pub(super) fn image(made: &Realized) -> Bootable {
+        Bootable {
+            arch: made.image.arch,
+            kernel: made.kernel(),
+            digest: made.image.kernel.digest,
+            initrd: Some(made.initramfs()),
+            cmdline: made.image.cmdline.clone(),
+            memory: made.image.memory,
+            cpus: made.image.cpus,
+        }
+    }
+
+    /// Returns a kernel and an initramfs that no recipe made.
+    pub(super) fn files(
+        kernel: &Path,
+        initrd: Option<&Path>,
+        arch: Arch,
+    ) -> Result<Bootable, Failure> {
+        let opened = fs::File::open(kernel).and_then(|mut file| digest::of_reader(&mut file));
+        let (digest, _) = opened.map_err(|error| Failure::io("read the kernel", kernel, error))?;
+        if let Some(initrd) = initrd {
+            fs::File::open(initrd)
+                .map_err(|error| Failure::io("read the initramfs", initrd, error))?;
+        }
+        Ok(Bootable {
+            arch,
+            kernel: kernel.to_path_buf(),
+            digest,
+            initrd: initrd.map(Path::to_path_buf),
+            cmdline: String::new(),
+            memory: 256 << 20,
+            cpus: 1,
+        })
+    }
+
+    /// Returns the command that boots it on this machine.
+    pub(super) fn ready(
+        &self,
+        context: &Context<'_>,
+        store: &Store,
+        options: &Boot,
+        window: Option<(u16, u16)>,
+        extra: &[OsString],
+    ) -> Result<Ready, Failure> {
+        let emulator = emulator(context, store, self.arch, options)?;
+        let accelerator = accelerator(context, store, self.arch, &emulator, options)?;
+        let kind = options
+            .machine
+            .on(self.arch)
+            .map_err(|error| failed(error.into()))?;
+        let classic = kind == machine::MachineKind::Pc;
+        let kernel = match self.arch {
+            Arch::X86_64 if !classic => self.unpacked_kernel(store)?,
+            _ => self.kernel.clone(),
+        };
+        let mut cmdline = self.cmdline.clone();
+        if let Some(append) = &options.append {
+            cmdline = format!("{cmdline} {append}").trim().to_owned();
+        }
+        let machine = Machine {
+            arch: self.arch,
+            kind: options.machine,
+            accelerator,
+            kernel,
+            initrd: self.initrd.clone(),
+            cmdline,
+            memory: options.memory.unwrap_or(self.memory),
+            cpus: options.cpus.unwrap_or(self.cpus),
+            net: options.net,
+            window,
+            extra: extra.to_vec(),
+        };
+        Ok(Ready {
+            invocation: emulator
+                .invocation(&machine)
+                .map_err(|error| failed(error.into()))?,
+            added: machine::added_words(&machine).map_err(|error| failed(error.into()))?,
+            accelerator,
+        })
+    }
+
+    /// Returns the kernel's decompressed ELF file, which spares the guest the work; made once and kept in the cache. The
+    /// kernel itself where it holds none that QEMU could start, or where the cache cannot be written.
+    fn unpacked_kernel(&self, store: &Store) -> Result<PathBuf, Failure> {
+        let note = format!("vmlinux-{}", self.digest);
+        if let Some(text) = store.note(&note) {
+            let known = text
+                .trim()
+                .parse::<Digest>()
+                .ok()
+                .and_then(|digest| store.blob(&digest));
+            match known {
+                Some(blob) if blob.size > 0 => return Ok(blob.path),
+                None if text.trim() == "none" => return Ok(self.kernel.clone()),
+                _ => {}
+            }
+        }
+        let image = fs::read(&self.kernel)
+            .map_err(|error| Failure::io("read the kernel", &self.kernel, error))?;
+        let kept: Result<Option<Blob>, StoreError> = match machine::vmlinux(&image) {
+            None => store.set_note(&note, "none\n").map(|()| None),
+            Some(elf) => store
+                .blob_from(&mut &elf[..], &self.kernel)
+                .and_then(|blob| {
+                    store
+                        .set_note(&note, &format!("{}\n", blob.digest))
+                        .map(|()| Some(blob))
+                }),
+        };
+        Ok(match kept {
+            Ok(Some(blob)) => blob.path,
+            Ok(None) | Err(_) => self.kernel.clone(),
+        })
+    }
+}
+
+/// Returns the accelerator to use, and remembers what was found out about KVM on this host, until it is started anew.
+fn accelerator(
+    context: &Context<'_>,
+    store: &Store,
+    arch: Arch,
+    emulator: &Emulator,
+    options: &Boot,
+) -> Result<Accelerator, Failure> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let host = format!("{} {}", boot.trim(), emulator.program.display()).replace(['\t', '\n'], " ");
+    // A note for each host and QEMU: a cache may be shared, and a machine may have several.
+    let note = format!("kvm-{}", Digest::of(host.as_bytes()).short());
+    let known = store
+        .note(&note)
+        .and_then(|text| text.parse::<Verdict>().ok());
+    let progress = context.terminal;
+    let decision = machine::choose(
+        options.accel,
+        arch,
+        Host::this(),
+        emulator,
+        &host,
+        known.as_ref(),
+        progress,
+    )
+    .map_err(failed)?;
+    if let Some(verdict) = decision.verdict {
+        // Where it cannot be remembered it is found out again.
+        let _ = store.set_note(&note, &format!("{verdict}\n"));
+    }
+    Ok(decision.accelerator)
+}
+
+/// Returns the QEMU to take: the one that was named, the system's, or the pinned one.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "`cli` is where the environment is read"
+)]
+fn emulator(
+    context: &Context<'_>,
+    store: &Store,
+    arch: Arch,
+    options: &Boot,
+) -> Result<Emulator, Failure> {
+    let choice = match &options.qemu {
+        None => Choice::Auto,
+        Some(word) if word == Path::new("system") => Choice::System,
+        Some(word) if word == Path::new("pinned") => Choice::Pinned,
+        Some(path) => Choice::Path(path.clone()),
+    };
+    let path = env::var_os("PATH");
+    let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let fetch = context.fetch_options()?;
+    let toolbox = Toolbox {
+        store,
+        fetch: &fetch,
+        jobs: context.jobs(),
+        progress: context.terminal,
+    };
+    let found = toolbox.qemu(
+        arch,
+        &choice,
+        &tools::Host::here(path.as_deref(), &os_release),
+    );
+    context.terminal.clear();
+    let found = found.map_err(|error| Failure::Plain {
+        help: Some(error.help().join("\n")).filter(|help| !help.is_empty()),
+        code: match error {
+            ToolsError::NotFound { .. } | ToolsError::NotForThisHost { .. } => Code::Wrong,
+            ToolsError::Run { .. } | ToolsError::NotQemu { .. } => Code::Wrong,
+            _ => Code::Failed,
+        },
+        error: Box::new(error),
+    })?;
+    Ok(Emulator {
+        program: found.program,
+        prefix: found.leading_args,
+        variables: found.env,
+    })
+}
+
+/// Returns the failure of a machine that could not be run at all.
+pub(super) fn failed(error: MachineError) -> Failure {
+    let (help, code) = match &error {
+        MachineError::Start { .. } => (
+            "is it installed, and executable? `--qemu` can name another one",
+            Code::Failed,
+        ),
+        MachineError::Accelerator { .. } => ("`--accel auto` takes what works", Code::Wrong),
+        MachineError::Unsuitable(_) => ("`--machine auto` takes one that fits", Code::Wrong),
+        MachineError::Io { .. } => (
+            "try again; with `--dry-run` you can start it by hand",
+            Code::Failed,
+        ),
+    };
+    Failure::Plain {
+        error: Box::new(error),
+        help: Some(help.to_owned()),
+        code,
+    }
+}

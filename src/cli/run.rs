@@ -1,0 +1,85 @@
+//! `mkimg run`: realize and boot, the console on this terminal.
+
+use std::io::{IsTerminal as _, stdin, stdout};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use super::args::Run;
+use super::boot::{self, Bootable};
+use super::context::Context;
+use super::failure::{Code, Failure};
+use super::{interrupt, realize};
+use crate::arch::Arch;
+use crate::machine::{self, End, Seat};
+use crate::recipe::Mode;
+use crate::store::Store;
+
+/// How many of the console's last lines a panic is told with.
+const TOLD: usize = 15;
+
+pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
+    let (store, bootable) = bootable(context, args)?;
+    let (input, output) = (stdin(), stdout());
+    let window = match input.is_terminal() && output.is_terminal() {
+        true => machine::window(output.as_fd()),
+        false => None,
+    };
+    let ready = bootable.ready(context, &store, &args.boot, window, &args.qemu_args)?;
+    context.terminal.clear();
+    if args.dry_run {
+        let words = ready.added.join(" ");
+        context.terminal.line(&format!(
+            "mkimg's own words on the kernel's command line: {words}"
+        ));
+        return super::output::print(&format!("{}\n", ready.invocation));
+    }
+    // From here on the machine hears the signals: it has a terminal to put right.
+    interrupt::hand_over();
+    machine::restore_on_panic();
+    let seat = Seat {
+        input: input.as_fd(),
+        output: output.as_fd(),
+        limit: args.timeout,
+    };
+    let ran = machine::run(&ready.invocation, seat, context.terminal).map_err(boot::failed)?;
+    if ran.end.exit_code() == 0 {
+        return Ok(());
+    }
+    let from = ran.tail.len().saturating_sub(TOLD);
+    let tail: Vec<&str> = ran.tail[from..]
+        .iter()
+        .map(|line| line.text.as_str())
+        .collect();
+    let help = match &ran.end {
+        End::Signalled(_) => None,
+        _ if tail.is_empty() => Some(
+            "the console said nothing: is its `console=` one that this machine has?".to_owned(),
+        ),
+        _ => Some(format!(
+            "the last lines of the console:\n{}",
+            tail.join("\n")
+        )),
+    };
+    Err(Failure::guest(&ran.end.to_string(), help, code(&ran.end)))
+}
+
+fn code(end: &End) -> Code {
+    match end.exit_code() {
+        130 => Code::Interrupted,
+        _ => Code::Guest,
+    }
+}
+
+fn bootable(context: &Context<'_>, args: &Run) -> Result<(Store, Bootable), Failure> {
+    if let Some(kernel) = &args.kernel {
+        let arch = args.target.arch.or(Arch::host()).unwrap_or(Arch::X86_64);
+        let store = context.store(Path::new("images"))?;
+        return Ok((
+            store,
+            Bootable::files(kernel, args.initrd.as_deref(), arch)?,
+        ));
+    }
+    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
+    let (store, made) = realize::made(context, &opened, args.target.arch)?;
+    Ok((store, Bootable::image(&made)))
+}

@@ -1,0 +1,258 @@
+//! A machine as a value, and QEMU's arguments for it as small pure functions. `docs/machine.md` gives the reasons and the
+//! numbers; what each function returns is pinned by snapshots.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::accelerator::Accelerator;
+use super::cmdline;
+use crate::arch::Arch;
+
+/// Everything that decides QEMU's arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The guest's architecture.
+    pub arch: Arch,
+    /// Which board.
+    pub kind: MachineKind,
+    /// What runs the guest's instructions.
+    pub accelerator: Accelerator,
+    /// The kernel: a bzImage or, quicker, what [`vmlinux`](super::vmlinux()) made of it.
+    pub kernel: PathBuf,
+    /// The initramfs, where there is one.
+    pub initrd: Option<PathBuf>,
+    /// The recipe's kernel command line, without a console unless it wants a certain one.
+    pub cmdline: String,
+    /// Memory in bytes; QEMU gets it rounded up to MiB.
+    pub memory: u64,
+    /// Virtual CPUs, at least 1.
+    pub cpus: u32,
+    /// The network.
+    pub net: Net,
+    /// The user's window as (rows, columns), handed to `/init` as `LINES` and `COLUMNS`.
+    pub window: Option<(u16, u16)>,
+    /// Arguments for QEMU, as given, after all others.
+    pub extra: Vec<OsString>,
+}
+
+/// A board of QEMU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineKind {
+    /// The one that booted fastest and still can do everything: `q35` for x86_64, `virt` for aarch64.
+    Auto,
+    /// No PCI, no legacy devices.
+    Microvm,
+    /// The classic line: a PC with all its default devices, and no kernel arguments to hurry it.
+    Pc,
+    /// A PC with PCI Express.
+    Q35,
+    /// The board of 64-bit Arm.
+    Virt,
+}
+
+/// What the guest's network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Net {
+    /// No network card.
+    #[default]
+    None,
+    /// A virtio card behind QEMU's own NAT; the host's loopback is 10.0.2.2.
+    User,
+}
+
+impl FromStr for Net {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Net, String> {
+        match text {
+            "none" => Ok(Net::None),
+            "user" => Ok(Net::User),
+            other => Err(format!(
+                "unknown network `{other}`: expected `none` or `user`"
+            )),
+        }
+    }
+}
+
+/// A board that the architecture does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{arch} has no machine `{kind}`")]
+pub struct Unsuitable {
+    /// The architecture.
+    pub arch: Arch,
+    /// The board.
+    pub kind: MachineKind,
+}
+
+impl MachineKind {
+    const NAMES: [(MachineKind, &str); 5] = [
+        (MachineKind::Auto, "auto"),
+        (MachineKind::Microvm, "microvm"),
+        (MachineKind::Pc, "pc"),
+        (MachineKind::Q35, "q35"),
+        (MachineKind::Virt, "virt"),
+    ];
+
+    /// Returns the board that this one stands for on an architecture.
+    ///
+    /// # Errors
+    /// [`Unsuitable`] where the architecture has no such board.
+    pub fn on(self, arch: Arch) -> Result<MachineKind, Unsuitable> {
+        use MachineKind::{Auto, Microvm, Pc, Q35, Virt};
+        match (self, arch) {
+            (Auto, Arch::X86_64) => Ok(Q35),
+            (Auto, Arch::Aarch64) => Ok(Virt),
+            (Microvm | Pc | Q35, Arch::X86_64) | (Virt, Arch::Aarch64) => Ok(self),
+            (kind, arch) => Err(Unsuitable { arch, kind }),
+        }
+    }
+}
+
+impl fmt::Display for MachineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = MachineKind::NAMES.iter().find(|(kind, _)| kind == self);
+        f.pad(found.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for MachineKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<MachineKind, String> {
+        let found = MachineKind::NAMES.iter().find(|(_, name)| *name == text);
+        found.map(|(kind, _)| *kind).ok_or_else(|| {
+            format!("unknown machine `{text}`: expected `auto`, `microvm`, `pc`, `q35` or `virt`")
+        })
+    }
+}
+
+/// Returns QEMU's arguments, without the program.
+///
+/// # Errors
+/// [`Unsuitable`] where the architecture has no such board.
+pub fn arguments(machine: &Machine) -> Result<Vec<OsString>, Unsuitable> {
+    let kind = machine.kind.on(machine.arch)?;
+    let mut all = board_arguments(kind);
+    all.extend(processor_arguments(machine, kind));
+    all.extend(memory_arguments(machine));
+    all.extend(network_arguments(machine.net, kind));
+    all.extend(kernel_arguments(machine, kind));
+    all.extend(machine.extra.iter().cloned());
+    Ok(all)
+}
+
+/// Returns the words that mkimg puts before the recipe's kernel command line, for `--dry-run` to name.
+///
+/// # Errors
+/// [`Unsuitable`] where the architecture has no such board.
+pub fn added_words(machine: &Machine) -> Result<Vec<String>, Unsuitable> {
+    let kind = machine.kind.on(machine.arch)?;
+    Ok(cmdline::taken(
+        &wanted_words(machine, kind),
+        &machine.cmdline,
+    ))
+}
+
+fn own(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+/// The board, the console and the end. `mon:stdio` keeps Ctrl-C for the guest and gives a pasted command its Ctrl-A X
+/// (pitfall 65); QEMU takes Ctrl-A out of the guest's input, so `input` sends it twice.
+fn board_arguments(kind: MachineKind) -> Vec<OsString> {
+    let mut all = match kind {
+        MachineKind::Pc => own(&["-nographic"]),
+        _ => own(&["-nodefaults", "-no-user-config", "-display", "none"]),
+    };
+    match kind {
+        MachineKind::Pc | MachineKind::Auto => {}
+        _ => all.extend([OsString::from("-machine"), kind.to_string().into()]),
+    }
+    all.extend(own(&["-serial", "mon:stdio", "-no-reboot"]));
+    all
+}
+
+/// The accelerator, then the CPU that it can offer, then how many.
+fn processor_arguments(machine: &Machine, kind: MachineKind) -> Vec<OsString> {
+    let mut all = own(&["-accel", machine.accelerator.name()]);
+    let model = match (machine.accelerator, machine.arch) {
+        (Accelerator::Kvm | Accelerator::Hvf, _) => Some("host"),
+        (Accelerator::Tcg, Arch::Aarch64) => Some("cortex-a72"),
+        (Accelerator::Tcg, Arch::X86_64) if kind == MachineKind::Pc => None,
+        // x86-64-v2, and a random number instruction so that nobody waits for entropy.
+        (Accelerator::Tcg, Arch::X86_64) => Some("qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand"),
+    };
+    if let Some(model) = model {
+        all.extend(own(&["-cpu", model]));
+    }
+    if machine.cpus > 1 {
+        all.extend([OsString::from("-smp"), machine.cpus.to_string().into()]);
+    }
+    all
+}
+
+fn memory_arguments(machine: &Machine) -> Vec<OsString> {
+    let mebibytes = machine.memory.div_ceil(1 << 20);
+    vec!["-m".into(), mebibytes.to_string().into()]
+}
+
+/// No ROM is loaded for the card: nothing boots from it.
+fn network_arguments(net: Net, kind: MachineKind) -> Vec<OsString> {
+    match (net, kind) {
+        // The other boards have none, by `-nodefaults`.
+        (Net::None, MachineKind::Pc) => own(&["-nic", "none"]),
+        (Net::None, _) => Vec::new(),
+        (Net::User, MachineKind::Microvm) => own(&[
+            "-netdev",
+            "user,id=net0",
+            "-device",
+            "virtio-net-device,netdev=net0",
+        ]),
+        (Net::User, _) => own(&[
+            "-netdev",
+            "user,id=net0",
+            "-device",
+            "virtio-net-pci,netdev=net0,romfile=",
+        ]),
+    }
+}
+
+fn kernel_arguments(machine: &Machine, kind: MachineKind) -> Vec<OsString> {
+    let mut all = vec![OsString::from("-kernel"), machine.kernel.clone().into()];
+    if let Some(initrd) = &machine.initrd {
+        all.extend([OsString::from("-initrd"), initrd.clone().into()]);
+    }
+    // One item whatever it holds; `-append` is not split by QEMU. pitfall 69
+    let cmdline = cmdline::joined(&wanted_words(machine, kind), &machine.cmdline);
+    all.extend([OsString::from("-append"), cmdline.into()]);
+    all
+}
+
+/// The kernel parameters that mkimg would like, before the recipe is asked.
+fn wanted_words(machine: &Machine, kind: MachineKind) -> Vec<String> {
+    let console = match machine.arch {
+        Arch::X86_64 => "console=ttyS0",
+        Arch::Aarch64 => "console=ttyAMA0",
+    };
+    let mut all = vec![console.to_owned(), "panic=-1".to_owned()];
+    match kind {
+        MachineKind::Pc => all.push("acpi=off".to_owned()),
+        _ if machine.accelerator == Accelerator::Tcg => {
+            all.push("cryptomgr.notests".to_owned());
+            if machine.arch == Arch::X86_64 && machine.cpus == 1 {
+                all.push("noreplace-smp".to_owned());
+                // A microvm has no other clock to fall back on.
+                if kind == MachineKind::Q35 {
+                    all.extend(["nolapic_timer", "no_timer_check"].map(str::to_owned));
+                }
+            }
+        }
+        _ => {}
+    }
+    if let Some((rows, columns)) = machine.window {
+        all.extend([format!("LINES={rows}"), format!("COLUMNS={columns}")]);
+    }
+    all
+}

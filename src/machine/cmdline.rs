@@ -1,0 +1,115 @@
+//! The kernel's command line, as words: which parameters it names, and what mkimg puts before it.
+
+/// Returns the words of a command line; as the kernel reads it, white space inside double quotes splits nothing
+/// (`lib/cmdline.c`, `next_arg`).
+pub(super) fn words(cmdline: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut quoted, mut start) = (false, None);
+    for (at, c) in cmdline.char_indices() {
+        if c == '"' {
+            quoted = !quoted;
+        }
+        match (c.is_ascii_whitespace() && !quoted, start) {
+            (true, Some(from)) => {
+                words.extend(cmdline.get(from..at));
+                start = None;
+            }
+            (false, None) => start = Some(at),
+            _ => {}
+        }
+    }
+    words.extend(start.and_then(|from| cmdline.get(from..)));
+    words
+}
+
+/// Returns the name of a parameter, in one spelling: the kernel takes `-` and `_` as the same (`kernel/params.c`).
+fn name(word: &str) -> String {
+    word.trim_matches('"')
+        .split('=')
+        .next()
+        .unwrap_or_default()
+        .replace('-', "_")
+}
+
+/// Joins what mkimg adds with what the recipe says.
+///
+/// A parameter that the recipe names is not added. A bare word that mkimg would add is kept away by `WORD=off`, which is then
+/// taken out, since the kernel would read it as the word itself. What follows `--` belongs to `/init` and is not looked at.
+pub(super) fn joined(added: &[String], recipe: &str) -> String {
+    let all = words(recipe);
+    let kernel_words = all.iter().take_while(|word| **word != "--");
+    let named: Vec<String> = kernel_words.clone().map(|word| name(word)).collect();
+    let refused: Vec<String> = added
+        .iter()
+        .filter(|word| !word.contains('='))
+        .map(|word| format!("{word}=off"))
+        .collect();
+    let own = added
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !named.contains(&name(word)));
+    let count = kernel_words.count();
+    let kept = all
+        .iter()
+        .enumerate()
+        .filter(|(at, word)| *at >= count || !refused.iter().any(|no| no == *word))
+        .map(|(_, word)| *word);
+    own.chain(kept).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the words of `added` that `joined` gives to the kernel.
+pub(super) fn taken(added: &[String], recipe: &str) -> Vec<String> {
+    let all = words(recipe);
+    let named: Vec<String> = all
+        .iter()
+        .take_while(|word| **word != "--")
+        .map(|word| name(word))
+        .collect();
+    added
+        .iter()
+        .filter(|word| !named.contains(&name(word)))
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_hold_a_word_together_as_in_the_kernel() {
+        // pitfall 69
+        let cases: [(&str, &[&str]); 4] = [
+            ("", &[]),
+            ("  quiet  a=b ", &["quiet", "a=b"]),
+            (r#"x="a b" y"#, &[r#"x="a b""#, "y"]),
+            (r#"x="a b"#, &[r#"x="a b"#]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_of_the_recipe_is_not_added_and_a_word_can_be_refused() {
+        let added = ["console=ttyS0", "panic=-1", "noreplace-smp"].map(str::to_owned);
+        let cases = [
+            ("quiet", "console=ttyS0 panic=-1 noreplace-smp quiet"),
+            ("", "console=ttyS0 panic=-1 noreplace-smp"),
+            ("console=tty0 panic=5", "noreplace-smp console=tty0 panic=5"),
+            ("noreplace_smp", "console=ttyS0 panic=-1 noreplace_smp"),
+            ("noreplace-smp=off quiet", "console=ttyS0 panic=-1 quiet"),
+            (
+                "quiet -- panic=5 noreplace-smp=off",
+                "console=ttyS0 panic=-1 noreplace-smp quiet -- panic=5 noreplace-smp=off",
+            ),
+            (
+                r#"dyndbg="file a.c +p""#,
+                r#"console=ttyS0 panic=-1 noreplace-smp dyndbg="file a.c +p""#,
+            ),
+        ];
+        for (recipe, expected) in cases {
+            assert_eq!(joined(&added, recipe), expected, "{recipe}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What came over the serial line: lines with their times, and the signs of an end among them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::end::End;
+use super::text::{Cleaner, calm, record};
+
+/// How many lines a report shows.
+pub const TAIL: usize = 40;
+
+/// Lines kept for `--log`; a guest that prints more loses its oldest ones.
+const KEPT: usize = 100_000;
+
+/// A line longer than this many bytes is cut in two, so that a guest that never ends one cannot fill memory.
+const LONGEST: usize = 16 * 1024;
+
+/// One line of the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// When its first byte came, since QEMU was started.
+    pub at: Duration,
+    /// Its text, without terminal sequences.
+    pub text: String,
+}
+
+/// The console's past.
+#[derive(Debug, Default)]
+pub(super) struct Console {
+    cleaner: Cleaner,
+    lines: VecDeque<Line>,
+    open: Vec<u8>,
+    opened: Duration,
+    last: Option<Duration>,
+    spoken: bool,
+    sign: Option<End>,
+}
+
+impl Console {
+    /// Takes in bytes that came at `now`; returns them without terminal sequences and carriage returns.
+    pub(super) fn take(&mut self, bytes: &[u8], now: Duration) -> Vec<u8> {
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        self.last = Some(now);
+        let mut clean = Vec::with_capacity(bytes.len());
+        self.cleaner.clean(bytes, &mut clean);
+        for piece in clean.split_inclusive(|&byte| byte == b'\n') {
+            if self.open.is_empty() {
+                self.opened = now;
+            }
+            self.open.extend(piece);
+            if piece.ends_with(b"\n") || self.open.len() > LONGEST {
+                self.close();
+            }
+        }
+        if !self.spoken {
+            self.spoken = is_spoken(&self.partial());
+        }
+        clean
+    }
+
+    fn close(&mut self) {
+        let bytes = std::mem::take(&mut self.open);
+        let text = String::from_utf8_lossy(&bytes);
+        let text = text.trim_end_matches('\n');
+        self.sign = sign(text).or(self.sign.take());
+        self.spoken |= is_spoken(&calm(text));
+        if self.lines.len() == KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(Line {
+            at: self.opened,
+            text: text.to_owned(),
+        });
+    }
+
+    /// Returns the line that is not ended yet, without kernel records: a prompt, perhaps.
+    pub(super) fn partial(&self) -> String {
+        calm(&String::from_utf8_lossy(&self.open))
+    }
+
+    /// Returns whether anything but the kernel and the firmware has printed.
+    pub(super) const fn spoken(&self) -> bool {
+        self.spoken
+    }
+
+    /// Returns when the last byte came.
+    pub(super) const fn last(&self) -> Option<Duration> {
+        self.last
+    }
+
+    /// Returns the end that the guest has announced.
+    pub(super) const fn sign(&self) -> Option<&End> {
+        self.sign.as_ref()
+    }
+
+    /// Returns all lines kept, the open one last.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let open = (!self.open.is_empty()).then(|| Line {
+            at: self.opened,
+            text: String::from_utf8_lossy(&self.open).into_owned(),
+        });
+        self.lines.iter().cloned().chain(open).collect()
+    }
+}
+
+/// Returns whether a program said this, rather than nobody or the PC's firmware.
+fn is_spoken(calm: &str) -> bool {
+    let text = calm.trim();
+    let firmware = [
+        "SeaBIOS",
+        "iPXE",
+        "Booting from",
+        "Press Ctrl-B",
+        "Decompressing Linux",
+    ];
+    !text.is_empty() && !firmware.iter().any(|word| text.contains(word))
+}
+
+/// Returns the end that a line announces. Only the kernel's own records count: a program may print the same words.
+fn sign(line: &str) -> Option<End> {
+    let message = record(line).map_or(line, |(_, message)| message).trim();
+    if let Some(panic) = message.strip_prefix("Kernel panic - ") {
+        return Some(End::Panicked {
+            message: panic.to_owned(),
+        });
+    }
+    match message {
+        "reboot: Power down" => Some(End::PoweredOff),
+        "reboot: System halted" => Some(End::Halted),
+        "reboot: Restarting system" => Some(End::Rebooted),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_read_from_the_kernel_and_from_nobody_else() {
+        let panicked = |message: &str| {
+            Some(End::Panicked {
+                message: message.to_owned(),
+            })
+        };
+        let cases = [
+            (
+                "[    1.656062] reboot: System halted\r\n",
+                Some(End::Halted),
+            ),
+            (
+                "[    1.656062] reboot: Power down\r\n",
+                Some(End::PoweredOff),
+            ),
+            (
+                "[    1.656062] reboot: Restarting system\r\n",
+                Some(End::Rebooted),
+            ),
+            ("reboot: Power down\r\n", Some(End::PoweredOff)),
+            ("[    1.0] reboot: Power down\r\n", None),
+            ("(linux) echo reboot: Power down\r\n", None),
+            (
+                "wor[    1.656062] Kernel panic - not syncing: x\r\nmore\r\n",
+                panicked("not syncing: x"),
+            ),
+            ("echo 'Kernel panic - not syncing: x'\r\n", None),
+            // Only a whole line says it all.
+            ("[    1.656062] reboot: Power down", None),
+        ];
+        for (text, expected) in cases {
+            let mut console = Console::default();
+            console.take(text.as_bytes(), Duration::ZERO);
+            assert_eq!(console.sign(), expected.as_ref(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_program_has_spoken_when_neither_the_kernel_nor_the_firmware_did() {
+        let cases = [
+            ("\r\n\r\n", false),
+            ("[    1.656062] Linux version 6.1\r\n", false),
+            (
+                "\x1bc\x1b[?7lSeaBIOS (version 1.16.2)\r\nBooting from ROM..",
+                false,
+            ),
+            ("(linux) \x1b[6n", true),
+            ("hello\r\n", true),
+        ];
+        for (text, expected) in cases {
+            let mut console = Console::default();
+            console.take(text.as_bytes(), Duration::ZERO);
+            assert_eq!(console.spoken(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_carry_the_time_of_their_first_byte_and_endless_ones_are_cut() {
+        let mut console = Console::default();
+        let second = Duration::from_secs(1);
+        console.take(b"ab", second);
+        console.take(b"c\r\nd", 2 * second);
+        let line = |at, text: &str| Line {
+            at,
+            text: text.to_owned(),
+        };
+        assert_eq!(
+            console.lines(),
+            [line(second, "abc"), line(2 * second, "d")]
+        );
+        for _ in 0..100 {
+            console.take(&[b'x'; 1024], 3 * second);
+        }
+        assert!(
+            console
+                .lines()
+                .iter()
+                .all(|line| line.text.len() <= LONGEST + 1024)
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! The user's input on its way to the guest: when it may go, how fast, and what mkimg keeps for itself.
+//!
+//! A UART drops what comes before the guest's driver has it, and a program that has not opened its terminal yet reads nothing.
+//! So input waits until the guest looks ready: it shows an unfinished line, as a prompt is, or has fallen silent after it spoke.
+//! Keys then go as they come. Lines from a pipe go one at a time, each when the prompt is back: what is sent ahead is echoed twice,
+//! once by the terminal driver and once by the shell that edits the line. After the last line comes Ctrl-D, so that a shell at its
+//! prompt ends, and with it the guest.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A line that stays unfinished for so long is a prompt.
+const PROMPT: Duration = Duration::from_millis(30);
+/// After so much silence a guest that has spoken is taken to listen; also the longest wait for a prompt between two lines.
+const SILENCE: Duration = Duration::from_secs(1);
+/// A guest that has said nothing at all is given its input after this.
+const MUTE: Duration = Duration::from_secs(10);
+/// The shortest wait between two lines for a guest that shows no prompt.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// How often the end of input is told to a guest that goes on.
+const FAREWELLS: u32 = 16;
+
+/// Ctrl-A, which begins a command to mkimg.
+const ESCAPE: u8 = 0x01;
+/// Ctrl-D, which ends a terminal's input.
+const END: u8 = 0x04;
+
+/// What the guest looks like from outside.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    /// The time since the start.
+    pub(super) now: Duration,
+    /// When the last byte came.
+    pub(super) last: Option<Duration>,
+    /// The unfinished line.
+    pub(super) partial: String,
+    /// Whether a program has printed anything.
+    pub(super) spoken: bool,
+}
+
+/// Input that waits for the guest.
+#[derive(Debug)]
+pub(super) struct Input {
+    keys: bool,
+    held: VecDeque<u8>,
+    escape: bool,
+    ended: bool,
+    ready: bool,
+    prompt: Option<String>,
+    pace: Duration,
+    sent: Option<Duration>,
+    newline: bool,
+    farewells: u32,
+}
+
+impl Input {
+    /// Returns input from a keyboard, where Ctrl-A is a command, or from anything else.
+    pub(super) fn new(keys: bool) -> Input {
+        Input {
+            keys,
+            held: VecDeque::new(),
+            escape: false,
+            ended: false,
+            ready: false,
+            prompt: None,
+            pace: SILENCE,
+            sent: None,
+            newline: true,
+            farewells: 0,
+        }
+    }
+
+    /// Takes in bytes; returns whether the user wants to quit.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
+        for &byte in bytes {
+            if self.keys && self.escape {
+                self.escape = false;
+                match byte {
+                    b'x' | b'X' => return true,
+                    ESCAPE => {}
+                    _ => self.held.push_back(ESCAPE),
+                }
+            } else if self.keys && byte == ESCAPE {
+                self.escape = true;
+                continue;
+            }
+            self.held.push_back(byte);
+        }
+        false
+    }
+
+    /// Says that no more will come.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Returns how many bytes wait, so that no more are read than can be held.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Returns the bytes that the guest may have now.
+    pub(super) fn due(&mut self, view: &View) -> Vec<u8> {
+        self.look(view);
+        if !self.ready {
+            return Vec::new();
+        }
+        if self.keys {
+            return self.held.drain(..).collect();
+        }
+        if !self.may_go_on(view) {
+            return Vec::new();
+        }
+        if self.held.is_empty() {
+            return self.farewell(view);
+        }
+        let end = self.held.iter().position(|&byte| byte == b'\n');
+        // What a pipe has not finished yet waits for the rest of its line.
+        let count = match end {
+            Some(at) => at + 1,
+            None if self.ended => self.held.len(),
+            None => return Vec::new(),
+        };
+        self.sent = Some(view.now);
+        let line: Vec<u8> = self.held.drain(..count).collect();
+        self.newline = line.ends_with(b"\n");
+        line
+    }
+
+    fn look(&mut self, view: &View) {
+        if self.ready {
+            return;
+        }
+        let quiet = silence(view);
+        let prompt = !view.partial.trim().is_empty() && quiet >= PROMPT;
+        self.ready = match view.spoken {
+            true => prompt || quiet >= SILENCE,
+            false => view.now >= MUTE && quiet >= MUTE,
+        };
+        if self.ready && prompt {
+            self.prompt = Some(view.partial.clone());
+        }
+    }
+
+    /// Returns whether the guest has dealt with what was sent last.
+    fn may_go_on(&mut self, view: &View) -> bool {
+        let Some(sent) = self.sent else { return true };
+        let answered = view.last.is_some_and(|last| last > sent);
+        let quiet = view
+            .now
+            .saturating_sub(view.last.unwrap_or_default().max(sent));
+        if answered && quiet >= SHORTEST && self.prompt.as_ref() == Some(&view.partial) {
+            self.pace = SILENCE;
+            return true;
+        }
+        if quiet < self.pace {
+            return false;
+        }
+        // No prompt: a program that reads line after line. It should not wait a second for each.
+        self.pace = (self.pace / 2).max(SHORTEST);
+        if !view.partial.trim().is_empty() {
+            self.prompt = Some(view.partial.clone());
+        }
+        true
+    }
+
+    fn farewell(&mut self, view: &View) -> Vec<u8> {
+        let heard = match self.sent {
+            Some(sent) if self.farewells > 0 => {
+                view.last.is_some_and(|last| last > sent) && silence(view) >= SILENCE
+            }
+            _ => true,
+        };
+        if !self.ended || !heard || self.farewells == FAREWELLS {
+            return Vec::new();
+        }
+        self.sent = Some(view.now);
+        if !self.newline {
+            self.newline = true;
+            return b"\n".to_vec();
+        }
+        self.farewells += 1;
+        vec![END]
+    }
+
+    /// Returns how long the guest can be left alone before `due` might have something.
+    pub(super) fn patience(&self) -> Duration {
+        let idle = self.held.is_empty() && !self.ended;
+        if idle || (self.ready && self.keys) {
+            SILENCE
+        } else {
+            SHORTEST
+        }
+    }
+}
+
+fn silence(view: &View) -> Duration {
+    view.now.saturating_sub(view.last.unwrap_or_default())
+}

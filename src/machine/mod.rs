@@ -1,0 +1,44 @@
+//! QEMU: an image's paths and plain values in, a running machine with its console out.
+//!
+//! ```text
+//! Machine --Emulator::invocation--> Invocation --run--> End      (console on the user's terminal)
+//!                                              --test--> Report  (console read by a script)
+//! ```
+//!
+//! Knows paths and plain values: no recipe, no cache, no environment. QEMU's serial line is a pair of pipes that mkimg owns,
+//! so QEMU never sees the user's terminal and cannot leave it in a state of its own. `docs/machine.md` says what each
+//! argument is for and what was measured.
+
+mod accelerator;
+mod arguments;
+mod cmdline;
+mod console;
+pub mod diagnosis;
+mod emulator;
+mod end;
+mod error;
+mod guest;
+mod input;
+mod lz4;
+mod memory;
+mod probe;
+mod run;
+mod script;
+mod sys;
+mod terminal;
+mod test;
+mod text;
+mod vmlinux;
+
+pub use accelerator::{Accelerator, Choice, Decision, Host, Verdict, choose, scaled};
+pub use arguments::{Machine, MachineKind, Net, Unsuitable, added_words, arguments};
+pub use console::{Line, TAIL};
+pub use emulator::{Emulator, Invocation, quoted};
+pub use end::{End, Ending};
+pub use error::MachineError;
+
+pub use run::{Ran, Seat, run};
+pub use script::{Pattern, Script, Step};
+pub use terminal::{restore_on_panic, window};
+pub use test::{Kind, Report, test};
+pub use vmlinux::vmlinux;

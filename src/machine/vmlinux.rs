@@ -1,0 +1,86 @@
+//! The ELF kernel inside a bzImage.
+//!
+//! A bzImage is a loader with a compressed kernel, which under emulation spends seconds unpacking itself. The kernel inside can be
+//! started directly by its PVH entry. The image keeps its bzImage: what this returns is derived, and belongs into the cache.
+
+use std::io::Read;
+
+use object::LittleEndian;
+use object::elf::{FileHeader64, Machine, NoteType, PT_NOTE};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+
+use super::lz4;
+use crate::arch::Arch;
+
+/// No kernel is larger unpacked than this; a header that says so is not believed.
+const LARGEST: usize = 512 << 20;
+
+/// `XEN_ELFNOTE_PHYS32_ENTRY` (Xen, `public/elfnote.h`): the address at which a PVH loader enters the kernel.
+const PHYS32_ENTRY: NoteType = NoteType(18);
+
+/// Returns the decompressed ELF kernel out of a bzImage; nothing where there is none, it is packed with bzip2, lzma or lzo, it is
+/// damaged, or it has no PVH entry. Such a kernel is started as it is.
+pub fn vmlinux(image: &[u8]) -> Option<Vec<u8>> {
+    let payload = payload(image)?;
+    // The kernel's build appends the unpacked size (`scripts/Makefile.lib`, `size_append`); gzip has it there by itself.
+    let (packed, size) = payload.split_last_chunk::<4>()?;
+    let size = usize::try_from(u32::from_le_bytes(*size)).ok()?;
+    if size > LARGEST {
+        return None;
+    }
+    let out = match *payload.first_chunk::<6>()? {
+        [0x1f, 0x8b, ..] => read(flate2::read::GzDecoder::new(payload), size)?,
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => read(liblzma::read::XzDecoder::new(packed), size)?,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let decoder = ruzstd::decoding::StreamingDecoder::new(packed).ok()?;
+            read(decoder, size)?
+        }
+        [a, b, c, d, ..] if [a, b, c, d] == lz4::MAGIC => lz4::decompressed(packed, size)?,
+        _ => return None,
+    };
+    (out.len() == size && has_pvh_entry(&out)).then_some(out)
+}
+
+/// Returns the compressed kernel of a bzImage (`Documentation/arch/x86/boot.rst`, protocol 2.08 or newer).
+fn payload(image: &[u8]) -> Option<&[u8]> {
+    let number = |at: usize| {
+        let bytes = image.get(at..)?.first_chunk::<4>()?;
+        usize::try_from(u32::from_le_bytes(*bytes)).ok()
+    };
+    let version = image.get(0x206..)?.first_chunk::<2>()?;
+    if image.get(0x202..0x206)? != b"HdrS" || u16::from_le_bytes(*version) < 0x0208 {
+        return None;
+    }
+    let sectors = match *image.get(0x1f1)? {
+        0 => 4,
+        count => usize::from(count),
+    };
+    let start = (sectors + 1) * 512 + number(0x248)?;
+    image.get(start..)?.get(..number(0x24c)?)
+}
+
+/// Reads up to `size` bytes, and one more to see that there are not more.
+fn read(from: impl Read, size: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(size);
+    from.take(size as u64 + 1).read_to_end(&mut out).ok()?;
+    Some(out)
+}
+
+/// Returns whether an ELF file is an x86_64 kernel that a PVH loader can enter.
+fn has_pvh_entry(file: &[u8]) -> bool {
+    let Ok(header) = FileHeader64::<LittleEndian>::parse(file) else {
+        return false;
+    };
+    let Ok(segments) = header.program_headers(LittleEndian, file) else {
+        return false;
+    };
+    header.e_machine(LittleEndian) == Machine(Arch::X86_64.elf_machine())
+        && segments
+            .iter()
+            .filter(|segment| segment.p_type(LittleEndian) == PT_NOTE)
+            .filter_map(|segment| segment.notes(LittleEndian, file).ok().flatten())
+            .any(|mut notes| {
+                std::iter::from_fn(|| notes.next().ok().flatten())
+                    .any(|note| note.name() == b"Xen" && note.n_type(LittleEndian) == PHYS32_ENTRY)
+            })
+}

@@ -1,0 +1,252 @@
+//! The QEMU that mkimg brings along: `tools-v1/DIGEST/` in the cache.
+//!
+//! ```text
+//! ld-linux-x86-64.so.2     the dynamic loader of Debian's C library: what the host executes
+//! lib/                     every library that the emulator needs
+//! GUEST/qemu-system-GUEST  GUEST/firmware/  GUEST/modules/
+//! manifest                 what all of this is
+//! ```
+//!
+//! The loader is told where the libraries are and to look nowhere else, so nothing of the host but its kernel takes part. All
+//! files but the loader and the manifest are hard links to blobs of the cache.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::error::ToolsError;
+use super::manifest::{self, Listed, Manifest};
+use super::recipe::{File, LIBRARIES, LOADER, Parts, VERSION, digest, parts};
+use super::{Emulator, Host, Toolbox, system};
+use crate::arch::Arch;
+use crate::progress::Event;
+use crate::source::fetch::Fetcher;
+use crate::source::{self, ArchiveError, Limits, Member, MemberKind, Want};
+use crate::store::{Blob, NewTool, Store, StoreError};
+
+/// The most bytes that one of the packages unpacks to, and some: they are pinned, so this guards against nothing but mistakes.
+const MAX_UNPACKED: u64 = 1 << 30;
+
+/// How often unpacking starts over since an object of the cache turned out to be damaged.
+const REPAIRS: usize = 8;
+
+/// What is found in a tool's place.
+enum Found {
+    Good,
+    Nothing,
+    /// With what is wrong.
+    Damaged(String),
+}
+
+impl Toolbox<'_> {
+    /// Returns the pinned QEMU for a guest; it is fetched and unpacked where the cache does not have it whole. `why` says in the
+    /// note about the download why it is needed.
+    ///
+    /// # Errors
+    /// [`ToolsError`]; the cache has no tool then that it did not have before.
+    pub(super) fn pinned(
+        &self,
+        guest: Arch,
+        host: &Host<'_>,
+        why: &str,
+    ) -> Result<Emulator, ToolsError> {
+        if !host.runs_pinned() {
+            return Err(ToolsError::NotForThisHost {
+                install: host.install(guest),
+            });
+        }
+        let digest = digest(guest);
+        let path = self.store.tool_path(&digest);
+        if matches!(look(&path), Found::Good) {
+            return Ok(emulator(&path, guest));
+        }
+        let mut waiting = || {
+            let note = "waiting for another mkimg that unpacks QEMU".to_owned();
+            self.progress.event(Event::Note(note));
+        };
+        let lock = self.store.lock_tool(&digest, &mut waiting)?;
+        match look(&path) {
+            // Somebody else was faster.
+            Found::Good => return Ok(emulator(&path, guest)),
+            Found::Nothing => {}
+            Found::Damaged(what) => self.progress.event(Event::Warning(format!(
+                "damaged QEMU in `{}`: {what}; it is unpacked again",
+                path.display()
+            ))),
+        }
+        let parts = parts(guest)?;
+        self.announce(&parts, guest, why);
+        let tool = self.repairing(|| self.unpack(&parts, guest, host))?;
+        let path = tool.publish(&lock)?;
+        Ok(emulator(&path, guest))
+    }
+
+    /// Says once what is going to be downloaded.
+    fn announce(&self, parts: &Parts, guest: Arch, why: &str) {
+        let missing = || {
+            let packages = parts.packages.iter();
+            packages.filter(|package| self.store.blob(&package.digest).is_none())
+        };
+        let count = missing().count();
+        if count > 0 {
+            let bytes: u64 = missing().filter_map(|package| package.size).sum();
+            let megabytes = bytes as f64 / 1e6;
+            let packages = if count == 1 { "package" } else { "packages" };
+            self.progress.event(Event::Note(format!(
+                "{why}fetching the pinned QEMU {VERSION} for {guest} ({count} {packages}, {megabytes:.1} MB), once"
+            )));
+        }
+    }
+
+    /// Does the work again when it met a damaged object, after removing that.
+    fn repairing<T>(&self, work: impl Fn() -> Result<T, ToolsError>) -> Result<T, ToolsError> {
+        for _ in 0..REPAIRS {
+            let error = match work() {
+                Err(ToolsError::Store(error @ StoreError::Damaged { .. })) => error,
+                done => return done,
+            };
+            self.progress.event(Event::Warning(format!(
+                "{error}; removed, it is made again"
+            )));
+            if let StoreError::Damaged { path, .. } = &error {
+                self.store.remove_damaged(path)?;
+            }
+        }
+        work()
+    }
+
+    fn unpack(
+        &self,
+        parts: &Parts,
+        guest: Arch,
+        host: &Host<'_>,
+    ) -> Result<NewTool<'_>, ToolsError> {
+        let fetcher = Fetcher::new(self.store, self.progress, self.fetch.clone());
+        let blobs = fetcher
+            .fetch_all(&parts.packages)
+            .map_err(|error| ToolsError::fetch(error, host.install(guest)))?;
+        let names = parts.packages.iter().map(|package| package.name.as_str());
+        let blobs: BTreeMap<&str, &Blob> = names.zip(&blobs).collect();
+        let mut tool = self.store.new_tool()?;
+        let mut manifest = Manifest::default();
+        for (package, archive) in blobs {
+            let own: Vec<&File> = parts
+                .files
+                .iter()
+                .filter(|file| file.package == package)
+                .collect();
+            for (file, member) in own.iter().zip(self.members(package, archive, &own)?) {
+                manifest
+                    .files
+                    .push(put(&mut tool, self.store, file, &member)?);
+            }
+        }
+        manifest
+            .files
+            .sort_by(|one, other| one.path.cmp(&other.path));
+        tool.write(
+            Path::new(manifest::FILE),
+            manifest.encode().as_bytes(),
+            0o444,
+        )?;
+        Ok(tool)
+    }
+
+    /// Reads the files of one package.
+    fn members(
+        &self,
+        package: &str,
+        archive: &Blob,
+        files: &[&File],
+    ) -> Result<Vec<Member>, ToolsError> {
+        let wants: Vec<Want> = files
+            .iter()
+            .map(|file| Want::One {
+                path: file.member.clone(),
+            })
+            .collect();
+        let limits = Limits {
+            max_unpacked: MAX_UNPACKED,
+            jobs: self.jobs.get(),
+        };
+        let lists = source::members(self.store, archive, package, &wants, &limits, self.progress)
+            .map_err(|error| match error {
+            ArchiveError::Store(error) => ToolsError::Store(error),
+            ArchiveError::Damaged { source, .. } => ToolsError::Store(*source),
+            error => ToolsError::Archive(error),
+        })?;
+        // `Want::One` gives one member, or an error.
+        Ok(lists.into_iter().flatten().collect())
+    }
+}
+
+/// Puts a member into the tool.
+fn put(
+    tool: &mut NewTool<'_>,
+    store: &Store,
+    file: &File,
+    member: &Member,
+) -> Result<Listed, ToolsError> {
+    let MemberKind::File(content) = &member.kind else {
+        return Err(ToolsError::BuiltIn(format!("`{}` is no file", file.member)));
+    };
+    // Read by `Want::One`, it is a blob.
+    let blob = Blob {
+        digest: content.digest,
+        size: content.size,
+        path: store.blob_path(&content.digest),
+    };
+    let path = Path::new(&file.path);
+    match file.path.as_str() {
+        // Executed by the kernel, which wants a mode that no blob has. The emulator is only read, by the loader.
+        LOADER => tool.copy(&blob, path, 0o555)?,
+        _ => tool.link(&blob, path)?,
+    }
+    let place = tool.path(path);
+    let found =
+        fs::symlink_metadata(&place).map_err(|error| StoreError::io("read", &place, error))?;
+    Ok(Listed::new(&file.path, blob.digest, &found))
+}
+
+/// Finds out whether a whole tool is at `path`.
+fn look(path: &Path) -> Found {
+    let text = match fs::read_to_string(path.join(manifest::FILE)) {
+        Ok(text) => text,
+        Err(_) if fs::symlink_metadata(path).is_err() => return Found::Nothing,
+        Err(error) => return Found::Damaged(format!("`{}`: {error}", manifest::FILE)),
+    };
+    match Manifest::decode(&text) {
+        None => Found::Damaged(format!("`{}` is damaged", manifest::FILE)),
+        Some(manifest) => match manifest.fault(path) {
+            Some(fault) => Found::Damaged(fault),
+            None => Found::Good,
+        },
+    }
+}
+
+/// Returns how the tool at `path` is started.
+fn emulator(path: &Path, guest: Arch) -> Emulator {
+    let own: PathBuf = path.join(guest.name());
+    let leading_args: Vec<OsString> = vec![
+        // Not even the host's cache of library names is read.
+        "--inhibit-cache".into(),
+        "--library-path".into(),
+        // Below the emulator's own directory, for a `:` in the path of the cache would end a plain path here, and the loader
+        // would turn to the host's libraries without a word.
+        format!("$ORIGIN/../{LIBRARIES}").into(),
+        own.join(system::program(guest)).into(),
+        "-L".into(),
+        own.join("firmware").into(),
+    ];
+    Emulator {
+        program: path.join(LOADER),
+        leading_args,
+        env: vec![
+            ("QEMU_MODULE_DIR".into(), own.join("modules").into()),
+            // What the host wants loaded into every program was made for another C library.
+            ("LD_PRELOAD".into(), OsString::new()),
+        ],
+        version: VERSION.to_owned(),
+    }
+}

@@ -1,0 +1,22 @@
+//! Members of archives: what is read, what is refused, what is kept. Archives come from GNU tar, dpkg-deb, gzip, xz and zstd;
+//! the hostile ones are written block by block.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod bed;
+mod debs;
+mod formats;
+mod kept;
+mod mutations;
+#[path = "../support/package.rs"]
+mod package;
+mod packages;
+mod refused;
+#[path = "../support/mod.rs"]
+mod support;
+mod wants;

@@ -1,0 +1,217 @@
+//! Outside programs judge the images: GNU cpio writes the same bytes for the same tree, and every reader reads them.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "support/cli.rs"]
+mod cli;
+#[path = "support/gnu_cpio.rs"]
+mod gnu_cpio;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cli::{Project, mirror, run, stdout};
+use mkimg::digest::{self, Digest};
+
+/// The minimal image made by hand, with Debian's and GNU's own tools, in the directory `root`; nothing of mkimg takes part.
+const BY_HAND: &str = r#"
+set -eu
+umask 022
+mkdir root && cd root
+dpkg-deb --fsys-tarfile "$BUSYBOX" | tar -x ./bin/busybox
+chmod 755 bin/busybox
+for applet in $(bin/busybox --list); do
+    [ "$applet" = busybox ] || ln -s /bin/busybox "bin/$applet"
+done
+if [ "$1" = modules ]; then
+    dpkg-deb --fsys-tarfile "$LINUX" | tar -x ./lib/modules
+fi
+mkdir proc sys dev
+mkdir -m 1777 tmp
+mknod -m 600 dev/console c 5 1
+cat > init
+chmod 755 init
+find . -exec touch -h -d @0 {} +
+find . -mindepth 1 -printf '%P\0' | LC_ALL=C sort -z |
+    cpio --quiet --null -o -H newc --reproducible --owner=0:0 > ../by-hand.cpio
+"#;
+
+/// Returns a file of a project whose sha256 is one of the recipe's.
+fn source(text: &str, after: &str) -> PathBuf {
+    let rest = &text[text.find(after).unwrap()..];
+    let start = rest.find("sha256=\"").unwrap() + 8;
+    mirror().join(&rest[start..start + 64])
+}
+
+/// Returns the text of `/init` as the image has it.
+fn init_of(project: &Project, recipe: &str) -> Vec<u8> {
+    let args = ["cat", recipe, "/init", "--arch", "x86_64", "--offline"];
+    run(&mut project.mkimg(args)).stdout
+}
+
+fn unpacked(project: &Project, initramfs: &Path) -> PathBuf {
+    let path = project.path("archive.cpio");
+    let mut zcat = Command::new("gzip");
+    zcat.arg("-dc")
+        .arg(initramfs)
+        .stdout(File::create(&path).unwrap());
+    assert!(zcat.status().unwrap().success());
+    path
+}
+
+fn sha256(path: &Path) -> Digest {
+    digest::of_reader(&mut File::open(path).unwrap()).unwrap().0
+}
+
+// pitfall 2, 4, 6, 7, 15, 16, 17, 18, 20, 21, 22, 23
+#[test]
+fn gnu_cpio_writes_the_same_bytes_for_the_tree_made_by_hand() {
+    if !support::is_root() {
+        return support::skip("needs root to make a device node");
+    }
+    if ["dpkg-deb", "tar"]
+        .iter()
+        .any(|name| support::tool(name).is_none())
+    {
+        return;
+    }
+    let Some(cpio) = support::tool("cpio") else {
+        return;
+    };
+    for recipe in ["minimal", "modules"] {
+        let project = Project::with(recipe);
+        let image = project.realize(recipe, &["--arch", "x86_64"]);
+        let text = cli::repository_recipe(recipe);
+        fs::write(project.path("init"), init_of(&project, recipe)).unwrap();
+        let mut by_hand = Command::new("bash");
+        project.prepare(&mut by_hand);
+        by_hand.args(["-c", BY_HAND, "bash", recipe]);
+        by_hand.env("BUSYBOX", source(&text, "source \"busybox\""));
+        by_hand.env("LINUX", source(&text, "source \"linux\""));
+        by_hand.stdin(File::open(project.path("init")).unwrap());
+        run(&mut by_hand);
+        let initramfs = PathBuf::from(image["path"].as_str().unwrap()).join("initramfs.cpio.gz");
+        let ours = unpacked(&project, &initramfs);
+        let mut theirs = fs::read(project.path("by-hand.cpio")).unwrap();
+        if gnu_cpio::counts_links(&cpio) {
+            let changed = gnu_cpio::two_links(&mut theirs);
+            // The minimal image has no directory in a directory: nothing of GNU cpio's bytes was touched.
+            assert!(recipe != "minimal" || changed == 0, "{changed}");
+        }
+        assert!(
+            fs::read(&ours).unwrap() == theirs,
+            "{recipe}: the archives differ"
+        );
+        assert_eq!(
+            sha256(&ours).to_string(),
+            image["identities"]["tree"].as_str().unwrap()
+        );
+    }
+}
+
+#[test]
+fn every_reader_reads_the_image() {
+    let project = Project::with("minimal");
+    let image = project.realize("minimal", &["--arch", "x86_64"]);
+    let initramfs = PathBuf::from(image["path"].as_str().unwrap()).join("initramfs.cpio.gz");
+    let archive = unpacked(&project, &initramfs);
+    run(Command::new("gzip").arg("-t").arg(&initramfs));
+    let mut expected: Vec<String> = stdout(&run(&mut project.mkimg([
+        "ls",
+        "minimal",
+        "--arch",
+        "x86_64",
+        "--offline",
+    ])))
+    .lines()
+    .map(|line| {
+        line.split(" /")
+            .nth(1)
+            .unwrap()
+            .trim_end_matches(" ->")
+            .to_owned()
+    })
+    .collect();
+    expected.sort();
+    let readers = [
+        ("cpio", "cpio -it --quiet"),
+        ("bsdcpio", "bsdcpio -it --quiet"),
+        ("lsinitramfs", "cat > /dev/null; lsinitramfs \"$0\""),
+    ];
+    for (program, script) in readers {
+        if support::tool(program).is_none() {
+            continue;
+        }
+        let mut reader = Command::new("sh");
+        reader
+            .args(["-c", script])
+            .arg(&initramfs)
+            .stdin(File::open(&archive).unwrap());
+        let mut names: Vec<String> = stdout(&run(&mut reader))
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        assert_eq!(names, expected, "{program}");
+    }
+}
+
+// pitfall 52
+#[test]
+fn the_applets_are_those_that_busybox_itself_lists() {
+    let project = Project::with("minimal");
+    let mut names = Vec::new();
+    for arch in ["x86_64", "aarch64"] {
+        project.realize("minimal", &["--arch", arch]);
+        let args = [
+            "ls",
+            "minimal",
+            "/bin",
+            "--arch",
+            arch,
+            "--offline",
+            "--json",
+        ];
+        let listed = cli::json(&run(&mut project.mkimg(args)));
+        let links = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["type"] == "symlink");
+        let mut links: Vec<String> = links
+            .map(|entry| {
+                entry["path"]
+                    .as_str()
+                    .unwrap()
+                    .trim_start_matches("/bin/")
+                    .to_owned()
+            })
+            .collect();
+        links.push("busybox".to_owned());
+        links.sort();
+        names.push(links);
+    }
+    let busybox = project.path("busybox");
+    let bytes = run(&mut project.mkimg([
+        "cat",
+        "minimal",
+        "/bin/busybox",
+        "--arch",
+        "x86_64",
+        "--offline",
+    ]))
+    .stdout;
+    fs::write(&busybox, bytes).unwrap();
+    run(Command::new("chmod").arg("+x").arg(&busybox));
+    let mut listed: Vec<String> = stdout(&run(Command::new(&busybox).arg("--list")))
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    listed.sort();
+    assert_eq!(listed.len(), 269);
+    assert_eq!(names[0], listed);
+    // Debian builds both architectures from one configuration.
+    assert_eq!(names[1], listed);
+}
