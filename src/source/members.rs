@@ -117,13 +117,17 @@ pub fn members(
     for plan in &plans {
         let key = plan.key();
         match load(store, archive, plan, limits) {
-            Some(members) => {
+            Kept::Whole(members) => {
                 known.insert(key, members);
+                continue;
             }
-            None => {
-                missing.insert(key, plan);
-            }
+            Kept::Damaged(path) => progress.event(Event::Warning(format!(
+                "damaged object `{}`: it is read out of `{name}` again",
+                path.display()
+            ))),
+            Kept::Nothing => {}
         }
+        missing.insert(key, plan);
     }
     let missing: Vec<&Plan> = missing.into_values().collect();
     for plans in missing.chunks(AT_ONCE) {
@@ -142,39 +146,54 @@ pub fn members(
     Ok(plans.iter().map(list).collect())
 }
 
-/// Returns what the cache has; `None` where that is nothing, or not whole.
-fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Option<Vec<Member>> {
+/// What the cache has for a want.
+enum Kept {
+    Whole(Vec<Member>),
+    /// The file that is not what it was.
+    Damaged(PathBuf),
+    Nothing,
+}
+
+/// Returns what the cache has, as far as names, sizes and the listing itself tell.
+fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Kept {
     let want = plan.digest();
-    let text = fs::read(store.members_path(&archive.digest, &want)).ok()?;
-    let listing = Listing::decode(&text)?;
+    let path = store.members_path(&archive.digest, &want);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::Nothing,
+        Err(_) => return Kept::Damaged(path),
+    };
+    let Some(listing) = Listing::decode(&text)
+        .filter(|listing| listing.archive == archive.digest && listing.want == plan.key())
+    else {
+        return Kept::Damaged(path);
+    };
     // A lower limit than the one it was made under must fail as it would without a cache.
-    let fits = listing.archive == archive.digest
-        && listing.want == plan.key()
-        && listing.unpacked <= limits.max_unpacked;
-    if !fits {
-        return None;
+    if listing.unpacked > limits.max_unpacked {
+        return Kept::Nothing;
     }
     let data = store.members_data_path(&archive.digest, &want);
     match listing.data {
-        Some(size) => {
-            let found = fs::metadata(&data).ok()?;
-            if !found.is_file() || found.len() != size {
-                return None;
-            }
-        }
+        Some(size) => match fs::metadata(&data) {
+            Ok(found) if found.is_file() && found.len() == size => {}
+            Ok(_) => return Kept::Damaged(data),
+            Err(_) => return Kept::Nothing,
+        },
         None => {
             for record in &listing.records {
-                if let RecordKind::File(span) = &record.kind
-                    && store.blob(&span.digest)?.size != span.size
-                {
-                    return None;
+                if let RecordKind::File(span) = &record.kind {
+                    match store.blob(&span.digest) {
+                        Some(blob) if blob.size == span.size => {}
+                        Some(blob) => return Kept::Damaged(blob.path),
+                        None => return Kept::Nothing,
+                    }
                 }
             }
         }
     }
     let place = listing.data.map(|_| data);
     let members = listing.records.into_iter();
-    Some(
+    Kept::Whole(
         members
             .map(|record| member(store, record, place.as_ref()))
             .collect(),

@@ -147,6 +147,9 @@ impl Partial<'_> {
         if let Some(parent) = path.parent() {
             make_dir(parent)?;
         }
+        if path.is_dir() {
+            super::remove(&path)?;
+        }
         fs::rename(&self.path, &path)
             .map_err(|error| StoreError::io("rename a finished download to", &path, error))?;
         Ok(Ok(Blob {
