@@ -1,9 +1,15 @@
 //! Guests to boot: the minimal image, and what becomes of it with another `/init`.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,11 +17,16 @@ use mkimg::arch::Arch;
 use mkimg::digest::Digest;
 use mkimg::machine::{Accelerator, Emulator, Invocation, Machine, MachineKind, Net, vmlinux};
 use mkimg::pack::{Compression, pack};
+use mkimg::progress::Silent;
+use mkimg::source::apt;
+use mkimg::source::fetch::FetchOptions;
+use mkimg::store::Store;
+use mkimg::tools::{Choice, Host, Toolbox};
 use mkimg::tree::{Content, Entry, EntryPath, Kind, Tree};
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::cli::{mirror, repository, run};
-use crate::support::tool;
+use crate::support::skip;
 
 /// The minimal image of an architecture, realized.
 pub struct Minimal {
@@ -27,8 +38,8 @@ pub struct Minimal {
 
 /// Returns the minimal image, and a QEMU to boot it; none where there is no QEMU.
 pub fn minimal(arch: Arch) -> Option<Minimal> {
-    let qemu = tool(&format!("qemu-system-{arch}"))?;
     mirror();
+    let qemu = qemu(arch)?;
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
     command
@@ -55,10 +66,37 @@ pub fn minimal(arch: Arch) -> Option<Minimal> {
     }
     Some(Minimal {
         arch,
-        qemu: Emulator::program(&qemu),
+        qemu,
         kernel,
         initrd: image.join("initramfs.cpio.gz"),
     })
+}
+
+/// Returns the QEMU of this machine where it has one, else the pinned one; none, said loudly, where that does not run.
+fn qemu(arch: Arch) -> Option<Emulator> {
+    let store = Store::open(&PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")).unwrap();
+    let fetch = FetchOptions {
+        apt_roots: apt::roots_of_machine(Path::new("/etc/apt")),
+        ..FetchOptions::default()
+    };
+    let toolbox = Toolbox {
+        store: &store,
+        fetch: &fetch,
+        jobs: NonZeroUsize::MIN,
+        progress: &Silent,
+    };
+    let path = std::env::var_os("PATH");
+    match toolbox.qemu(arch, &Choice::Auto, &Host::here(path.as_deref(), "")) {
+        Ok(found) => Some(Emulator {
+            program: found.program,
+            prefix: found.leading_args,
+            variables: found.env,
+        }),
+        Err(error) => {
+            skip(&error.to_string());
+            None
+        }
+    }
 }
 
 impl Minimal {
