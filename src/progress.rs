@@ -83,6 +83,8 @@ pub enum Event {
 /// A step of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    /// Fetching the packages of a tool.
+    Fetch,
     /// Reading members out of archives.
     Read,
     /// Packing the tree and compressing it.
@@ -94,6 +96,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Stage::Fetch => "fetching",
             Stage::Read => "reading",
             Stage::Pack => "packing",
             Stage::Verify => "verifying",

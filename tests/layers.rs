@@ -86,7 +86,9 @@ fn only_the_command_line_reads_the_environment_the_clock_and_the_terminal() {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();
-        for (number, line) in text.lines().enumerate() {
+        // Unit tests stand at the end of a file, and may ask whether they run in CI.
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for (number, line) in code.lines().enumerate() {
             if banned.iter().any(|word| line.contains(word)) && !line.trim_start().starts_with("//")
             {
                 wrong.push(format!(

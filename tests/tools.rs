@@ -40,7 +40,7 @@ impl Recorder {
         for event in std::mem::take(&mut *self.0.lock().unwrap()) {
             match event {
                 Event::Note(text) | Event::Warning(text) => told.push(text),
-                Event::DownloadFinished { .. } => downloads += 1,
+                Event::Detail(text) if text.starts_with("fetching ") => downloads += 1,
                 _ => {}
             }
         }

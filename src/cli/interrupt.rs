@@ -17,11 +17,11 @@ static HANDED_OVER: AtomicBool = AtomicBool::new(false);
 /// A signal came: the process is about to end, whatever its other threads make of that.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Watches for signals on a thread of its own, until the process ends.
-pub(super) fn watch() {
+/// Watches for signals on a thread of its own, until the process ends; says so when one comes, unless all is to be `quiet`.
+pub(super) fn watch(quiet: bool) {
     // Without a thread, or a handler, the system's own way to end the process is left, which is as safe for the cache. The
     // thread sets up the handler: one that nobody listens to would be worse than none.
-    let _ = thread::Builder::new().spawn(|| {
+    let _ = thread::Builder::new().spawn(move || {
         let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
             return;
         };
@@ -31,8 +31,10 @@ pub(super) fn watch() {
             }
             ENDING.store(true, Ordering::SeqCst);
             store::abandon_scratch();
-            // Below whatever bar is drawn; what cannot be said is not needed.
-            let _ = std::io::stderr().write_all(b"\ninterrupted\n");
+            if !quiet {
+                // Below whatever bar is drawn; what cannot be said is not needed.
+                let _ = std::io::stderr().write_all(b"\ninterrupted\n");
+            }
             let code = match signal {
                 SIGINT => Code::Interrupted as i32,
                 other => 128 + other,

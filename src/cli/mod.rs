@@ -37,7 +37,7 @@ use crate::ui::{Terminal, Verbosity};
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let terminal = terminal(&arguments.global);
-    interrupt::watch();
+    interrupt::watch(arguments.global.quiet);
     let done = run(arguments, &terminal);
     interrupt::wait_if_ending();
     match done {

@@ -117,6 +117,6 @@ pub(super) fn of(kind: Kind, end: Option<&End>, lines: &[Line]) -> Option<&'stat
     match (kind, end.and_then(End::ending)) {
         _ if lines.is_empty() => named("silence"),
         (Kind::Expectation | Kind::Timeout, None) => named("expectation"),
-        (_, Some(Ending::PowerOff | Ending::Reboot | Ending::Panic) | None) => None,
+        (_, Some(Ending::PowerOff | Ending::Panic) | None) => None,
     }
 }

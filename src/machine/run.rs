@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -30,6 +30,9 @@ const PIECE: usize = 512;
 
 /// The longest time between two looks at the clock.
 const PULSE: Duration = Duration::from_millis(500);
+
+/// How long after the time limit what the guest said may still be written.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Where the user sits.
 #[derive(Debug, Clone, Copy)]
@@ -116,10 +119,18 @@ fn serve(
             return Ok(end);
         }
         let now = guest.now();
-        if let Some(limit) = seat.limit.filter(|limit| now >= *limit && end.is_none()) {
-            end = Some(End::TimedOut { limit });
-            guest.kill();
-            continue;
+        if let Some(limit) = seat.limit {
+            if now >= limit && end.is_none() {
+                end = Some(End::TimedOut { limit });
+                guest.kill();
+                continue;
+            }
+            // The output's reader had its time as well.
+            if now >= limit + FLUSH
+                && let Some(end) = end.take()
+            {
+                return Ok(end);
+            }
         }
         let listen = desk.out.len() < WAITING && end.is_none();
         let mut others = vec![(signals.wake.as_fd(), PollFlags::IN)];
@@ -132,7 +143,10 @@ fn serve(
             others.push((seat.output, PollFlags::OUT));
         }
         let rest = seat.limit.map_or(PULSE, |limit| limit.saturating_sub(now));
-        let pause = rest.min(PULSE).min(desk.input.patience());
+        let pause = match end {
+            None => rest.min(PULSE).min(desk.input.patience()),
+            Some(_) => PULSE,
+        };
         let turn = guest.turn(&others, listen, pause)?;
         let mut ready = turn.ready.iter().skip(1).map(|flags| !flags.is_empty());
         if reads && ready.next() == Some(true) && desk.read(seat.input) {
@@ -194,19 +208,37 @@ impl Desk {
 struct Signals {
     wake: UnixStream,
     caught: Arc<AtomicUsize>,
-    /// Once true, a signal does again what it does by default.
-    over: Arc<AtomicBool>,
     actions: Vec<SigId>,
+}
+
+/// The signals that ask a program to end.
+const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/// Whether a signal does what it does by default. A handler, once installed, cannot be taken away: so one is installed for good that
+/// stands in for the default while no run is under way.
+static DEFAULT: Mutex<Option<Arc<AtomicBool>>> = Mutex::new(None);
+
+fn set_default(on: bool) -> io::Result<()> {
+    let mut default = DEFAULT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(flag) = &*default {
+        flag.store(on, Ordering::SeqCst);
+        return Ok(());
+    }
+    let flag = Arc::new(AtomicBool::new(on));
+    for signal in ENDING {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
+    }
+    *default = Some(flag);
+    Ok(())
 }
 
 impl Signals {
     fn new() -> io::Result<Signals> {
         let (wake, pipe) = UnixStream::pair()?;
         let caught = Arc::new(AtomicUsize::new(0));
-        let over = Arc::new(AtomicBool::new(false));
+        set_default(false)?;
         let mut actions = Vec::new();
-        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
-            signal_hook::flag::register_conditional_default(signal, Arc::clone(&over))?;
+        for signal in ENDING {
             let number = usize::try_from(signal).unwrap_or_default();
             actions.push(signal_hook::flag::register_usize(
                 signal,
@@ -221,7 +253,6 @@ impl Signals {
         Ok(Signals {
             wake,
             caught,
-            over,
             actions,
         })
     }
@@ -234,7 +265,7 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
+        let _ = set_default(true);
         for action in self.actions.drain(..) {
             signal_hook::low_level::unregister(action);
         }

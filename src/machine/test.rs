@@ -91,9 +91,11 @@ pub fn test(invocation: &Invocation, script: &Script) -> Result<Report, MachineE
         unread: Unread::default(),
         all: Unread::default(),
     };
+    let mut forbidden = false;
     let (kind, message, end) = loop {
         if let Some(step) = play.broken() {
             play.step = step;
+            forbidden = true;
             let message = "the console shows what it must not".to_owned();
             break (Kind::Expectation, message, None);
         }
@@ -121,7 +123,11 @@ pub fn test(invocation: &Invocation, script: &Script) -> Result<Report, MachineE
         kind,
         step: (kind != Kind::Passed).then_some(play.step),
         message,
-        diagnosis: diagnosis::of(kind, end.as_ref(), &lines),
+        // What was shown and should not have been is its own explanation.
+        diagnosis: match forbidden {
+            true => None,
+            false => diagnosis::of(kind, end.as_ref(), &lines),
+        },
         end,
         elapsed,
         lines,

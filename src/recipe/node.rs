@@ -136,7 +136,7 @@ impl<'a> Node<'a> {
         if known.is_none() {
             let message = format!("`{}` has no property `{name}`", form.name);
             let help = match form.properties {
-                [] if form.children.contains(&name) => {
+                _ if form.children.contains(&name) => {
                     format!("it stands in the block, as a node: {}", form.example)
                 }
                 [] => format!("it has none: write {}", form.example),

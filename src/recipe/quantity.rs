@@ -138,10 +138,16 @@ impl Value<'_> {
                 "k" | "kb" | "kib" => format!("write `\"{number}KiB\"`"),
                 "m" | "mb" | "mib" => format!("write `\"{number}MiB\"`"),
                 "g" | "gb" | "gib" => format!("write `\"{number}GiB\"`"),
+                other if other.starts_with('.') => {
+                    "write a whole number of a smaller unit, such as `\"1536MiB\"`".to_owned()
+                }
                 "b" => format!("write `{number}`"),
                 _ => "write a number of bytes, or a text such as `\"128MiB\"`".to_owned(),
             };
-            let message = format!("{} has the unknown unit `{unit}`", self.what);
+            let message = match unit.starts_with('.') {
+                true => format!("{} is not a whole number", self.what),
+                false => format!("{} has the unknown unit `{unit}`", self.what),
+            };
             let label = "the units are KiB, MiB and GiB (or K, M, G), in steps of 1024";
             self.refuse(message, label, unit_help);
             return None;

@@ -318,6 +318,12 @@ impl<'a> Shelf<'a> {
             }
             picks = again;
         }
+        for (taken, _) in results.iter_mut().flatten() {
+            if let Taken::One(_, writer) = taken {
+                // The other thread is still at the archive's bytes.
+                writer.sync()?;
+            }
+        }
         let whole: Option<Vec<_>> = results.into_iter().collect();
         whole.ok_or_else(|| ArchiveError::Read {
             archive: self.name.to_owned(),

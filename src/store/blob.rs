@@ -98,6 +98,15 @@ pub struct BlobWriter<'s> {
 }
 
 impl BlobWriter<'_> {
+    /// Brings what was written so far to the disk, so that [`BlobWriter::commit`] has less left to wait for.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be written.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync());
+        synced.map_err(|error| StoreError::io("write", self.file.get_ref().path(), error))
+    }
+
     /// Makes the blob appear in the cache under the digest of what was written.
     ///
     /// # Errors

@@ -179,6 +179,10 @@ impl Scratch {
         &self.path
     }
 
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
     /// Makes the file an object: synced to disk, read-only, renamed to `to`, whose directory is made.
     ///
     /// # Errors

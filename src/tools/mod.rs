@@ -13,6 +13,7 @@ mod manifest;
 mod pinned;
 mod recipe;
 mod system;
+mod together;
 
 use std::env::consts;
 use std::ffi::{OsStr, OsString};

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use super::error::ToolsError;
 use super::manifest::{self, Listed, Manifest};
 use super::recipe::{File, LIBRARIES, LOADER, Parts, VERSION, digest, parts};
+use super::together::Together;
 use super::{Emulator, Host, Toolbox, system};
 use crate::arch::Arch;
 use crate::progress::Event;
@@ -122,10 +123,16 @@ impl Toolbox<'_> {
         guest: Arch,
         host: &Host<'_>,
     ) -> Result<NewTool<'_>, ToolsError> {
-        let fetcher = Fetcher::new(self.store, self.progress, self.fetch.clone());
-        let blobs = fetcher
+        let size = parts
+            .packages
+            .iter()
+            .filter_map(|package| package.size)
+            .sum();
+        let together = Together::start(self.progress, "qemu", size);
+        let blobs = Fetcher::new(self.store, &together, self.fetch.clone())
             .fetch_all(&parts.packages)
             .map_err(|error| ToolsError::fetch(error, host.install(guest)))?;
+        drop(together);
         let names = parts.packages.iter().map(|package| package.name.as_str());
         let blobs: BTreeMap<&str, &Blob> = names.zip(&blobs).collect();
         let mut tool = self.store.new_tool()?;

@@ -13,6 +13,7 @@ mod debs;
 mod formats;
 mod kept;
 mod mutations;
+mod odd;
 #[path = "../support/package.rs"]
 mod package;
 mod packages;

@@ -1,0 +1,343 @@
+//! The entries of a plan, put into the tree one after the other.
+
+use std::collections::BTreeMap;
+
+use super::{AssembleError, applets};
+use crate::digest::Digest;
+use crate::plan::Planned;
+use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
+use crate::source::{Member, MemberKind};
+use crate::store::{Blob, StoreError};
+use crate::tree::{Content, DeviceClass, Entry, EntryPath, Kind, Place, Region, Tree};
+
+/// The mode that Linux reports of every symlink.
+const SYMLINK_MODE: u32 = 0o777;
+
+/// Returns a source as a file of its own.
+pub(super) fn whole(
+    blobs: &BTreeMap<String, Blob>,
+    from: &Spanned<String>,
+    at: &Span,
+) -> Result<Content, AssembleError> {
+    let blob = blobs
+        .get(&from.value)
+        .ok_or_else(|| AssembleError::Missing {
+            name: from.value.clone(),
+            at: at.clone(),
+        })?;
+    Ok(Content {
+        digest: blob.digest,
+        size: blob.size,
+        place: Place::File(Region {
+            path: blob.path.clone(),
+            offset: 0,
+        }),
+    })
+}
+
+pub(super) fn content_of(member: &Member) -> Content {
+    match &member.kind {
+        MemberKind::File(file) => Content {
+            digest: file.digest,
+            size: file.size,
+            place: Place::File(Region {
+                path: file.path.clone(),
+                offset: file.offset,
+            }),
+        },
+        // `Want::One` gives regular files alone.
+        _ => Content::memory(Vec::new()),
+    }
+}
+
+pub(super) struct Builder<'a> {
+    pub(super) blobs: &'a BTreeMap<String, Blob>,
+    pub(super) tree: Tree,
+    /// Entries of `tree` nodes that are not root's in their archive.
+    pub(super) other_owners: usize,
+}
+
+impl Builder<'_> {
+    pub(super) fn add(
+        &mut self,
+        index: usize,
+        planned: &Planned,
+        members: Vec<Member>,
+    ) -> Result<(), AssembleError> {
+        let entry = &planned.entry;
+        let (kind, mode) = match &entry.kind {
+            EntryKind::File { origin, mode } => {
+                let (content, executable) = self.content(planned, origin, &members)?;
+                (
+                    Kind::File(content),
+                    mode.unwrap_or(if executable { 0o755 } else { 0o644 }),
+                )
+            }
+            EntryKind::Dir { mode } => (Kind::Directory, *mode),
+            EntryKind::Symlink { target } => {
+                (Kind::Symlink(target.clone().into_bytes()), SYMLINK_MODE)
+            }
+            EntryKind::Device {
+                class,
+                major,
+                minor,
+                mode,
+            } => (device(*class, *major, *minor), *mode),
+            EntryKind::Applets { of, except } => {
+                return self.add_applets(index, planned, of, except);
+            }
+            EntryKind::Tree { strip, .. } => return self.add_tree(index, planned, *strip, members),
+        };
+        let path = entry_path(entry.path.value.as_bytes(), index)?;
+        self.put(index, path, kind, mode, entry.owner, entry.replaces)
+    }
+
+    fn put(
+        &mut self,
+        index: usize,
+        path: EntryPath,
+        kind: Kind,
+        mode: u32,
+        Owner { uid, gid }: Owner,
+        replaces: bool,
+    ) -> Result<(), AssembleError> {
+        let entry = Entry {
+            kind,
+            mode,
+            uid,
+            gid,
+            origin: Some(index),
+        };
+        let put = if replaces {
+            Tree::replace
+        } else {
+            Tree::insert
+        };
+        put(&mut self.tree, path, entry).map_err(|conflict| AssembleError::Conflict {
+            conflict,
+            entry: index,
+        })
+    }
+
+    /// Returns the bytes of a file entry, and whether they are executable in their archive.
+    fn content(
+        &self,
+        planned: &Planned,
+        origin: &Origin,
+        members: &[Member],
+    ) -> Result<(Content, bool), AssembleError> {
+        let at = &planned.entry.span;
+        match origin {
+            Origin::Text(text) => Ok((Content::memory(text.as_bytes()), false)),
+            Origin::Local(name) => {
+                let local = planned
+                    .local
+                    .as_ref()
+                    .ok_or_else(|| AssembleError::Missing {
+                        name: name.value.clone(),
+                        at: at.clone(),
+                    })?;
+                let content = Content {
+                    digest: local.digest,
+                    size: local.size,
+                    place: Place::File(Region {
+                        path: local.path.clone(),
+                        offset: 0,
+                    }),
+                };
+                Ok((content, false))
+            }
+            Origin::Source { from, path: None } => Ok((whole(self.blobs, from, at)?, false)),
+            Origin::Source {
+                from,
+                path: Some(_),
+            } => {
+                let member = members.first().ok_or_else(|| AssembleError::Missing {
+                    name: from.value.clone(),
+                    at: at.clone(),
+                })?;
+                Ok((content_of(member), member.mode & 0o111 != 0))
+            }
+        }
+    }
+
+    fn add_tree(
+        &mut self,
+        index: usize,
+        planned: &Planned,
+        strip: u32,
+        members: Vec<Member>,
+    ) -> Result<(), AssembleError> {
+        let entry = &planned.entry;
+        for member in members {
+            let Some(path) = placed(&entry.path.value, strip, &member.path) else {
+                continue;
+            };
+            let path = EntryPath::new(&path).map_err(|error| AssembleError::Path {
+                member: member.path.escape_ascii().to_string(),
+                error,
+                entry: index,
+            })?;
+            if (member.uid, member.gid) != (0, 0) {
+                self.other_owners += 1;
+            }
+            let (kind, mode) = match &member.kind {
+                MemberKind::Directory => (Kind::Directory, member.mode),
+                MemberKind::Symlink(target) => (Kind::Symlink(target.clone()), SYMLINK_MODE),
+                MemberKind::File(_) => (Kind::File(content_of(&member)), member.mode),
+                MemberKind::Device {
+                    class,
+                    major,
+                    minor,
+                } => (device(*class, *major, *minor), member.mode),
+            };
+            self.put(index, path, kind, mode, entry.owner, entry.replaces)?;
+        }
+        Ok(())
+    }
+
+    fn add_applets(
+        &mut self,
+        index: usize,
+        planned: &Planned,
+        of: &Spanned<String>,
+        except: &[String],
+    ) -> Result<(), AssembleError> {
+        let content = self.busybox(of, index)?;
+        let elf = read(&content)?;
+        let names = applets::applets(&elf).map_err(|error| AssembleError::Applets {
+            of: of.value.clone(),
+            error,
+            entry: index,
+        })?;
+        let directory = planned.entry.path.value.trim_end_matches('/');
+        for name in names {
+            let path = format!("{directory}/{name}");
+            // The BusyBox itself has the name of one of its applets.
+            if path == of.value || except.contains(&name) {
+                continue;
+            }
+            let path = entry_path(path.as_bytes(), index)?;
+            let link = Kind::Symlink(of.value.clone().into_bytes());
+            self.put(
+                index,
+                path,
+                link,
+                SYMLINK_MODE,
+                planned.entry.owner,
+                planned.entry.replaces,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Returns the regular file at the path that an `applets` node names.
+    pub(super) fn busybox(
+        &self,
+        of: &Spanned<String>,
+        index: usize,
+    ) -> Result<Content, AssembleError> {
+        let found = match self
+            .tree
+            .get(&entry_path(of.value.as_bytes(), index)?)
+            .map(|entry| &entry.kind)
+        {
+            Some(Kind::File(content)) => return Ok(content.clone()),
+            Some(Kind::Directory) => "a directory",
+            Some(Kind::Symlink(_)) => "a symlink",
+            Some(Kind::Device { .. }) => "a device",
+            None => "not in the image",
+        };
+        Err(AssembleError::NoBusyBox {
+            of: of.value.clone(),
+            found,
+            entry: index,
+        })
+    }
+}
+
+/// Returns the device node of the tree for one of a recipe or an archive.
+fn device(class: recipe::DeviceClass, major: u32, minor: u32) -> Kind {
+    let class = match class {
+        recipe::DeviceClass::Char => DeviceClass::Char,
+        recipe::DeviceClass::Block => DeviceClass::Block,
+    };
+    Kind::Device {
+        class,
+        major,
+        minor,
+    }
+}
+
+/// Reads a whole content and compares it with its digest.
+fn read(content: &Content) -> Result<Vec<u8>, AssembleError> {
+    let path = match &content.place {
+        Place::Memory(bytes) => return Ok(bytes.to_vec()),
+        Place::File(region) => &region.path,
+    };
+    let bytes = content
+        .head(content.size)
+        .map_err(|error| StoreError::io("read", path, error))?;
+    let actual = Digest::of(&bytes);
+    if actual != content.digest {
+        return Err(AssembleError::Store(StoreError::Damaged {
+            path: path.clone(),
+            expected: content.digest,
+            actual,
+        }));
+    }
+    Ok(bytes)
+}
+
+/// Returns the entry path of an absolute path of the recipe.
+fn entry_path(path: &[u8], entry: usize) -> Result<EntryPath, AssembleError> {
+    EntryPath::new(path.strip_prefix(b"/").unwrap_or(path)).map_err(|error| AssembleError::Path {
+        member: path.escape_ascii().to_string(),
+        error,
+        entry,
+    })
+}
+
+/// Returns where a member of an archive lands: below `directory`, without its first `strip` components. `None` where nothing
+/// of it is left.
+fn placed(directory: &str, strip: u32, member: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = member;
+    for _ in 0..strip {
+        let slash = rest.iter().position(|byte| *byte == b'/')?;
+        rest = &rest[slash + 1..];
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let mut path = directory.trim_matches('/').as_bytes().to_vec();
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(rest);
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_lands_below_the_directory_without_its_stripped_components() {
+        let cases: [(&str, u32, &str, Option<&str>); 6] = [
+            ("/", 0, "usr/bin/x", Some("usr/bin/x")),
+            ("/opt", 0, "usr/bin/x", Some("opt/usr/bin/x")),
+            ("/opt", 1, "usr/bin/x", Some("opt/bin/x")),
+            ("/", 2, "usr/bin/x", Some("x")),
+            ("/", 3, "usr/bin/x", None),
+            ("/", 1, "usr", None),
+        ];
+        for (directory, strip, member, path) in cases {
+            let placed = placed(directory, strip, member.as_bytes());
+            assert_eq!(
+                placed.as_deref(),
+                path.map(str::as_bytes),
+                "{directory} {strip} {member}"
+            );
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The user's side of a running guest: a terminal that is left as it was found, a pipe, a size, signals.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "support/cli.rs"]
+mod cli;
+#[path = "support/guests.rs"]
+mod guests;
+mod support;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use guests::{Minimal, booting, minimal};
+use mkimg::arch::Arch;
+use mkimg::machine::{End, Machine, Ran, Seat, run, window};
+use mkimg::progress::Silent;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
+
+/// Signals reach the whole process, so these tests run one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A terminal: the user's end and the program's end.
+struct Terminal {
+    user: File,
+    program: File,
+}
+
+fn terminal() -> Terminal {
+    let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&user).unwrap();
+    unlockpt(&user).unwrap();
+    let name = ptsname(&user, Vec::new()).unwrap();
+    let program = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap())
+        .unwrap();
+    let size = Winsize {
+        ws_row: 33,
+        ws_col: 101,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&user, size).unwrap();
+    Terminal {
+        user: File::from(user),
+        program,
+    }
+}
+
+/// What a terminal's user can see of its state.
+fn state(file: &File) -> (String, OFlags) {
+    let termios: Termios = tcgetattr(file).unwrap();
+    (format!("{termios:?}"), fcntl_getfl(file).unwrap())
+}
+
+fn readable(file: &File, limit: Duration) -> bool {
+    let mut ready = [PollFd::new(file, PollFlags::IN)];
+    poll(&mut ready, Some(&Timespec::try_from(limit).unwrap())).is_ok_and(|count| count > 0)
+}
+
+/// Reads what the user sees until it holds `text`; returns all of it.
+fn wait_for(user: &mut File, text: &str) -> String {
+    let mut seen = Vec::new();
+    let start = Instant::now();
+    loop {
+        if readable(user, Duration::from_secs(1)) {
+            let mut byte = [0u8; 1];
+            assert_eq!(user.read(&mut byte).unwrap(), 1);
+            seen.push(byte[0]);
+        }
+        let shown = String::from_utf8_lossy(&seen);
+        if shown.contains(text) {
+            return shown.into_owned();
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(40),
+            "no {text:?} in {shown}"
+        );
+    }
+}
+
+/// Runs a machine on a terminal while `act` is the user; returns how it ended and what the user saw at last. The terminal must be
+/// as before, flags of its open files included.
+fn on_a_terminal(
+    image: &Minimal,
+    machine: &Machine,
+    act: impl FnOnce(&mut File) + Send + 'static,
+) -> Ran {
+    let Terminal { mut user, program } = terminal();
+    let before = state(&program);
+    let seat_input = program.try_clone().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let reader = thread::spawn({
+        let over = Arc::clone(&over);
+        move || {
+            act(&mut user);
+            // A terminal that nobody reads fills, and the run would wait for it.
+            while !over.load(Ordering::SeqCst) {
+                readable(&user, Duration::from_millis(50)).then(|| user.read(&mut [0u8; 4096]));
+            }
+            user
+        }
+    });
+    let ran = run(
+        &image.invocation(machine),
+        Seat {
+            input: seat_input.as_fd(),
+            output: program.as_fd(),
+            limit: Some(Duration::from_secs(40)),
+        },
+        &Silent,
+    )
+    .unwrap();
+    over.store(true, Ordering::SeqCst);
+    let _user = reader.join().unwrap();
+    // pitfall 65
+    assert_eq!(state(&program), before);
+    ran
+}
+
+#[test]
+fn a_terminal_is_as_before_however_the_run_ends() {
+    let _one = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|error| error.into_inner());
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let machine = image.machine();
+
+    let ran = on_a_terminal(&image, &machine, |user| {
+        wait_for(user, "(linux) ");
+        // Ctrl-C is the guest's: it ends the `sleep`, nothing else. pitfalls 65, 68
+        user.write_all(b"sleep 1000\n").unwrap();
+        wait_for(user, "sleep 1000\r\n");
+        thread::sleep(Duration::from_millis(500));
+        user.write_all(b"\x03").unwrap();
+        wait_for(user, "(linux) ");
+        // Ctrl-A twice is one for the guest, where the shell's editor takes it as "to the line's start".
+        user.write_all(b"cho on-and-on\x01\x01e\n").unwrap();
+        wait_for(user, "\non-and-on\r\n");
+        user.write_all(b"exit\n").unwrap();
+        wait_for(user, "Power down\r\n");
+    });
+    assert_eq!(ran.end, End::PoweredOff);
+
+    let ran = on_a_terminal(&image, &machine, |user| {
+        wait_for(user, "(linux) ");
+        user.write_all(b"\x01x").unwrap();
+    });
+    assert_eq!((ran.end.clone(), ran.end.exit_code()), (End::Quit, 0));
+
+    let ran = on_a_terminal(&image, &machine, |user| {
+        wait_for(user, "(linux) ");
+        user.write_all(b"echo c > /proc/sysrq-trigger\n").unwrap();
+        wait_for(user, "Kernel panic - not syncing");
+    });
+    assert_eq!(ran.end.exit_code(), 5);
+    let End::Panicked { message } = &ran.end else {
+        unreachable!("{:?}", ran.end)
+    };
+    assert_eq!(message, "not syncing: sysrq triggered crash");
+    assert!(
+        ran.tail
+            .iter()
+            .any(|line| line.text.contains("Kernel panic"))
+    );
+
+    let scratch = tempfile::tempdir().unwrap();
+    let pid_file = scratch.path().join("pid");
+    let mut watched = image.machine();
+    watched.extra = vec!["-pidfile".into(), pid_file.clone().into()];
+    let ran = on_a_terminal(&image, &watched, move |user| {
+        wait_for(user, "(linux) ");
+        kill_process(pid(&pid_file), Signal::KILL).unwrap();
+    });
+    let End::Died { status, .. } = &ran.end else {
+        unreachable!("{:?}", ran.end)
+    };
+    assert!(status.starts_with("signal: 9"), "{status}");
+
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let ran = on_a_terminal(&image, &machine, move |user| {
+            wait_for(user, "(linux) ");
+            kill_process(getpid(), signal).unwrap();
+        });
+        assert_eq!(ran.end, End::Signalled(signal.as_raw()));
+        assert_eq!(ran.end.exit_code(), 130);
+    }
+}
+
+fn pid(file: &Path) -> Pid {
+    let text = fs::read_to_string(file).unwrap();
+    Pid::from_raw(text.trim().parse().unwrap()).unwrap()
+}
+
+#[test]
+fn the_guest_knows_the_window() {
+    let _one = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|error| error.into_inner());
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let init = image.with_init(
+        0o755,
+        b"#!/bin/busybox sh\nexport PATH=/bin PS1='(linux) '\nmount -t devtmpfs dev /dev\n\
+          [ -z \"$LINES\" ] || stty rows \"$LINES\" cols \"$COLUMNS\"\nunset LINES COLUMNS\nsetsid cttyhack sh\npoweroff -f\n",
+    );
+    let mut machine = booting(image.machine(), &init);
+    machine.window = window(terminal().program.as_fd());
+    assert_eq!(machine.window, Some((33, 101)));
+    let ran = on_a_terminal(&image, &machine, |user| {
+        wait_for(user, "(linux) ");
+        user.write_all(b"stty size\n").unwrap();
+        wait_for(user, "\n33 101\r\n");
+        user.write_all(b"exit\n").unwrap();
+        wait_for(user, "Power down\r\n");
+    });
+    assert_eq!(ran.end, End::PoweredOff);
+}
+
+/// Runs the image between a pipe and a pipe; returns how it ended and all output.
+fn between_pipes(image: &Minimal, machine: &Machine, input: &[u8]) -> (End, String) {
+    let (from, mut to): (OwnedFd, File) = {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        (read, write.into())
+    };
+    to.write_all(input).unwrap();
+    drop(to);
+    let (out, sink) = rustix::pipe::pipe().unwrap();
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        File::from(out).read_to_string(&mut text).unwrap();
+        text
+    });
+    let seat = Seat {
+        input: from.as_fd(),
+        output: sink.as_fd(),
+        limit: Some(Duration::from_secs(40)),
+    };
+    let ran = run(&image.invocation(machine), seat, &Silent).unwrap();
+    drop(sink);
+    (ran.end, reader.join().unwrap())
+}
+
+#[test]
+fn lines_from_a_pipe_are_answered_one_by_one_and_the_end_of_input_ends_the_shell() {
+    // pitfall 66
+    let _one = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|error| error.into_inner());
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let long = format!("echo {}", "0123456789".repeat(30));
+    let cases: [(&str, &str); 5] = [
+        (
+            "uname -m\nexit\n",
+            "(linux) uname -m\nx86_64\n(linux) exit\n",
+        ),
+        ("uname -m\nexit", "(linux) uname -m\nx86_64\n(linux) exit\n"),
+        ("", "(linux) \n"),
+        ("echo $((6*7))\n", "(linux) echo $((6*7))\n42\n(linux) \n"),
+        (
+            "cat\none\ntwo\n",
+            "(linux) cat\none\none\ntwo\ntwo\n(linux) \n",
+        ),
+    ];
+    for (input, expected) in cases {
+        let (end, output) = between_pipes(&image, &image.machine(), input.as_bytes());
+        assert_eq!(end, End::PoweredOff, "{output}");
+        let from = output.find("(linux) ").unwrap();
+        let to = output.rfind("[ ").unwrap();
+        assert_eq!(&output[from..to], expected, "{input:?}");
+        assert!(!output.contains(['\r', '\x1b']), "{output:?}");
+    }
+    // Longer than a UART's 16 bytes by far.
+    let (_, output) = between_pipes(&image, &image.machine(), format!("{long}\n").as_bytes());
+    assert!(output.contains(&format!("\n{}\n", &long[5..])), "{output}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_run_quietly() {
+    // pitfall 66
+    let _one = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|error| error.into_inner());
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let (out, sink) = rustix::pipe::pipe().unwrap();
+    drop(out);
+    let input = File::open("/dev/null").unwrap();
+    let seat = Seat {
+        input: input.as_fd(),
+        output: sink.as_fd(),
+        limit: None,
+    };
+    let ran = run(&image.invocation(&image.machine()), seat, &Silent).unwrap();
+    assert_eq!(
+        (ran.end.clone(), ran.end.exit_code()),
+        (End::OutputClosed, 0)
+    );
+}
+
+#[test]
+fn a_guest_that_cannot_switch_off_or_restart_ends_all_the_same() {
+    // pitfall 67
+    let _one = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|error| error.into_inner());
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let cases: [(&str, &str, fn(&End) -> bool); 4] = [
+        ("quiet acpi=off", "exit\n", |end| *end == End::Halted),
+        ("quiet", "reboot -f\n", |end| *end == End::Rebooted),
+        ("quiet panic=0", "echo c > /proc/sysrq-trigger\n", |end| {
+            end.exit_code() == 5
+        }),
+        ("quiet", "echo c > /proc/sysrq-trigger\n", |end| {
+            end.exit_code() == 5
+        }),
+    ];
+    for (cmdline, input, expected) in cases {
+        let mut machine = image.machine();
+        machine.cmdline = cmdline.to_owned();
+        let (end, output) = between_pipes(&image, &machine, input.as_bytes());
+        assert!(expected(&end), "{cmdline}: {end:?}\n{output}");
+    }
+}
+
+#[test]
+fn the_time_limit_ends_a_guest_that_does_not() {
+    let _one = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|error| error.into_inner());
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let init = image.with_init(
+        0o755,
+        b"#!/bin/busybox sh\necho up\nwhile :; do busybox sleep 1; done\n",
+    );
+    let machine = booting(image.machine(), &init);
+    let (read, _write) = rustix::pipe::pipe().unwrap();
+    let out = tempfile::tempfile().unwrap();
+    let limit = Duration::from_secs(8);
+    let seat = Seat {
+        input: read.as_fd(),
+        output: out.as_fd(),
+        limit: Some(limit),
+    };
+    let ran = run(&image.invocation(&machine), seat, &Silent).unwrap();
+    assert_eq!(ran.end, End::TimedOut { limit });
+}
