@@ -68,7 +68,7 @@ impl Store {
             Ok(lock) => Some(lock),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(root, &path)?,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && root.is_dir() => None,
-            Err(error) => return Err(StoreError::io("open", &path, error)),
+            Err(error) => return Err(StoreError::io("open", &path, error).unusable()),
         };
         if let Some(lock) = &lock {
             lock.lock_shared()
@@ -82,11 +82,7 @@ impl Store {
     }
 
     fn create(root: &Path, lock: &Path) -> Result<Option<File>, StoreError> {
-        make_dir(root).map_err(|error| match error {
-            // Whatever it is, the cache cannot be there.
-            StoreError::Io { what, path, source } => StoreError::NotWritable { what, path, source },
-            error => error,
-        })?;
+        make_dir(root).map_err(StoreError::unusable)?;
         // The lock comes last: where it is, nobody looks for the others again.
         for (name, text) in [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")] {
             let path = root.join(name);

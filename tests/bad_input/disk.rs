@@ -1,7 +1,7 @@
 //! Caches on disks that are full or cannot be written.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use crate::cli::{fails, run, stdout};
@@ -241,10 +241,32 @@ fn a_cache_that_is_no_directory_is_refused() {
     let tiny = Tiny::new();
     tiny.recipe("", "");
     tiny.write("file", b"");
-    for cache in ["file", "file/below", "/dev/null"] {
+    symlink("loop", tiny.path("loop")).unwrap();
+    symlink("nowhere", tiny.path("dangling")).unwrap();
+    let long = "n".repeat(300);
+    for cache in [
+        "file",
+        "file/below",
+        "/dev/null",
+        "loop",
+        "dangling",
+        "/proc/cache",
+        &long,
+    ] {
         let said = fails(&mut tiny.realize(&["--cache", cache]), 2);
         says(&said, &[cache, "--cache DIR"]);
     }
+    // What is in the way below is not the choice of a wrong cache.
+    tiny.write("cache/tmp", b"");
+    let said = fails(&mut tiny.realize(&[]), 1);
+    says(
+        &said,
+        &[
+            "could not create the directory",
+            "cache/tmp",
+            "check what is at that path",
+        ],
+    );
 }
 
 #[test]
