@@ -195,17 +195,19 @@ impl Failure {
     }
 }
 
-fn store_help(error: &StoreError) -> Option<String> {
-    Some(match error {
+fn store_help(error: &StoreError) -> &'static str {
+    match error {
         StoreError::NoSpace { .. } => {
-            "make room there, or name a cache on another disk with `--cache DIR`; nothing half-written was left".to_owned()
+            "make room there, or name a cache on another disk with `--cache DIR`; nothing half-written was left"
         }
         StoreError::NotWritable { .. } => {
-            "name a directory that you may write with `--cache DIR` or MKIMG_CACHE".to_owned()
+            "name a directory that you may write with `--cache DIR` or MKIMG_CACHE"
         }
-        StoreError::Damaged { .. } => "run it again: a damaged object is removed and made again".to_owned(),
-        StoreError::Io { .. } => return None,
-    })
+        StoreError::Damaged { .. } => "run it again: a damaged object is removed and made again",
+        StoreError::Io { .. } => {
+            "check what is at that path and the disk below it, or name another cache with `--cache DIR`"
+        }
+    }
 }
 
 impl From<StoreError> for Failure {
@@ -216,7 +218,7 @@ impl From<StoreError> for Failure {
             StoreError::Io { .. } => Code::Failed,
         };
         Failure::Plain {
-            help: store_help(&error),
+            help: Some(store_help(&error).to_owned()),
             error: Box::new(error),
             code,
         }

@@ -19,11 +19,12 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Watches for signals on a thread of its own, until the process ends; says so when one comes, unless all is to be `quiet`.
 pub(super) fn watch(quiet: bool) {
-    // Without a handler the system's own way to end the process is left, which is as safe for the cache.
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
-        return;
-    };
-    thread::spawn(move || {
+    // Without a thread, or a handler, the system's own way to end the process is left, which is as safe for the cache. The
+    // thread sets up the handler: one that nobody listens to would be worse than none.
+    let _ = thread::Builder::new().spawn(move || {
+        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+            return;
+        };
         for signal in signals.forever() {
             if HANDED_OVER.load(Ordering::SeqCst) {
                 continue;

@@ -32,8 +32,11 @@ pub(super) fn run(context: &Context<'_>, args: &New) -> Result<(), Failure> {
         ),
         _ => Failure::io("create", &path, error),
     })?;
-    file.write_all(text.as_bytes())
-        .map_err(|error| Failure::io("write", &path, error))?;
+    file.write_all(text.as_bytes()).map_err(|error| {
+        // Half a recipe is none.
+        let _ = std::fs::remove_file(&path);
+        Failure::io("write", &path, error)
+    })?;
     let shown = path.display();
     context.terminal.line(&format!(
         "wrote {shown}; `mkimg realize {shown}` makes the image"

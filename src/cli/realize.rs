@@ -13,8 +13,9 @@ use super::context::{Context, Opened};
 use super::failure::Failure;
 use super::output;
 use crate::arch::Arch;
+use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::ui::{bytes, seconds};
 
 pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> {
@@ -22,7 +23,13 @@ pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> 
     let (store, made) = context.realize(&args.target, args.verify)?;
     if let Some(link) = &args.out_link {
         out_link(link, &made.path)?;
-        store.add_root(link)?;
+        match store.add_root(link) {
+            // Whoever may not write there may not remove anything either; the owner of the cache may.
+            Err(error @ StoreError::NotWritable { .. }) => context.terminal.event(Event::Warning(
+                format!("`{}` does not keep the image: {error}", link.display()),
+            )),
+            other => other?,
+        }
     }
     summary(context, &made, args.verify, start.elapsed());
     let path = made.path.display().to_string();

@@ -56,12 +56,17 @@ pub(super) fn write(
             output: Output::new(out),
             advanced,
         };
-        for _ in 0..jobs {
+        for number in 0..jobs {
             let (deflater, queue, done) = (Deflater::new(level)?, &queue, done_out.clone());
-            thread::Builder::new()
+            let spawned = thread::Builder::new()
                 .name("compress".to_owned())
-                .spawn_scoped(scope, move || work(deflater, queue, &done))
-                .map_err(PackError::Thread)?;
+                .spawn_scoped(scope, move || work(deflater, queue, &done));
+            match spawned {
+                Ok(_) => {}
+                Err(error) if number == 0 => return Err(PackError::Thread(error)),
+                // Fewer threads cost time alone.
+                Err(_) => break,
+            }
         }
         drop(done_out);
         pipeline.output.put(&HEADER)?;

@@ -70,4 +70,12 @@ impl StoreError {
             _ => StoreError::Io { what, path, source },
         }
     }
+
+    /// Returns the error as one of a place where no cache can be, whatever the system's reason.
+    pub(super) fn unusable(self) -> StoreError {
+        match self {
+            StoreError::Io { what, path, source } => StoreError::NotWritable { what, path, source },
+            error => error,
+        }
+    }
 }

@@ -28,7 +28,7 @@ mod scratch;
 mod tool;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -68,7 +68,7 @@ impl Store {
             Ok(lock) => Some(lock),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(root, &path)?,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && root.is_dir() => None,
-            Err(error) => return Err(StoreError::io("open", &path, error)),
+            Err(error) => return Err(StoreError::io("open", &path, error).unusable()),
         };
         if let Some(lock) = &lock {
             lock.lock_shared()
@@ -82,37 +82,27 @@ impl Store {
     }
 
     fn create(root: &Path, lock: &Path) -> Result<Option<File>, StoreError> {
-        make_dir(root).map_err(|error| match error {
-            // Whatever it is, the cache cannot be there.
-            StoreError::Io { what, path, source } => StoreError::NotWritable { what, path, source },
-            error => error,
-        })?;
+        make_dir(root).map_err(StoreError::unusable)?;
+        // The lock comes last: where it is, nobody looks for the others again.
+        for (name, text) in [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")] {
+            let path = root.join(name);
+            match mark(&path, text) {
+                Ok(()) => {}
+                Err(error) if unwritable(&error) => return Ok(None),
+                Err(error) => return Err(StoreError::io("write", &path, error)),
+            }
+        }
         let opened = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
             .open(lock);
-        let file = match opened {
-            Ok(file) => file,
+        match opened {
+            Ok(file) => set_mode(lock, 0o644).map(|()| Some(file)),
             // A cache that is mounted read-only, or another user's: what is in it can still be used.
-            Err(error) if unwritable(&error) => return Ok(None),
-            Err(error) => return Err(StoreError::io("create", lock, error)),
-        };
-        set_mode(lock, 0o644)?;
-        for (name, text) in [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")] {
-            let path = root.join(name);
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(mut file) => {
-                    file.write_all(text.as_bytes())
-                        .map_err(|error| StoreError::io("write", &path, error))?;
-                    set_mode(&path, 0o644)?;
-                }
-                // Two processes made the cache at once, or the user keeps a `.gitignore` of his own there.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(StoreError::io("create", &path, error)),
-            }
+            Err(error) if unwritable(&error) => Ok(None),
+            Err(error) => Err(StoreError::io("create", lock, error)),
         }
-        Ok(Some(file))
     }
 
     /// Returns the cache's directory.
@@ -190,6 +180,16 @@ impl Store {
             )),
         }
     }
+}
+
+/// Writes a file that says what the cache is, unless one is there: two processes may make the cache at once, and the user may
+/// keep a `.gitignore` there. An empty one was left by a process that came to its end, or the disk to its.
+fn mark(path: &Path, text: &str) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| found.len() > 0) {
+        return Ok(());
+    }
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
 }
 
 /// Makes a directory and its parents; readable by everyone whatever the umask, since a cache may be shared.

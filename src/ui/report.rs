@@ -7,7 +7,7 @@ use std::io::{IsTerminal as _, Write as _};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use textwrap::{WordSeparator, WordSplitter};
 
-use crate::recipe::{Diagnostic, SourceText};
+use crate::recipe::{Diagnostic, Severity, SourceText};
 
 /// Columns of a message where the terminal's width is not known.
 const WIDTH: usize = 100;
@@ -30,12 +30,48 @@ pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color:
     let mut text = String::new();
     for diagnostic in diagnostics {
         let located = diagnostic.clone().located(source);
-        // Writing into a string cannot fail; what could not be drawn is at least named.
-        if handler.render_report(&mut text, &located).is_err() {
-            let _ = writeln!(text, "{}", diagnostic.message);
+        let drawn = fits(source, diagnostic) && handler.render_report(&mut text, &located).is_ok();
+        if !drawn {
+            undrawn(&mut text, source, diagnostic);
         }
     }
     print(&shortened(&text));
+}
+
+/// Says whether the lines that a diagnostic points into are short enough to be drawn: miette panics from column 65536 on, and
+/// long before that nobody would see what it points at.
+fn fits(source: &SourceText, diagnostic: &Diagnostic) -> bool {
+    diagnostic.labels.iter().all(|(span, _)| {
+        let (before, rest) = source.text.split_at_checked(span.start).unwrap_or_default();
+        let (within, after) = rest.split_at_checked(span.len()).unwrap_or_default();
+        let first = before.rsplit('\n').next().unwrap_or_default().len();
+        let last = after.split('\n').next().unwrap_or_default().len();
+        let longest = within.split('\n').map(str::len).max().unwrap_or_default();
+        first + longest + last <= LONGEST
+    })
+}
+
+/// Writes a diagnostic without the piece of text that it points into. Writing into a string cannot fail.
+fn undrawn(text: &mut String, source: &SourceText, diagnostic: &Diagnostic) {
+    let sign = match diagnostic.severity {
+        Severity::Error => '×',
+        Severity::Warning => '⚠',
+    };
+    let _ = writeln!(text, "  {sign} {}", diagnostic.message);
+    for (span, label) in &diagnostic.labels {
+        let before = source.text.get(..span.start).unwrap_or_default();
+        let column = 1 + before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count();
+        let line = source.line(span.start);
+        let _ = writeln!(text, "    {}:{line}:{column}: {label}", source.name);
+    }
+    if let Some(help) = &diagnostic.help {
+        let _ = writeln!(text, "  help: {help}");
+    }
 }
 
 /// Returns a text without what its lines have behind [`LONGEST`] characters: a recipe may be a megabyte on one line.

@@ -1,7 +1,7 @@
 //! Caches on disks that are full or cannot be written.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use crate::cli::{fails, run, stdout};
@@ -140,7 +140,11 @@ fn a_disk_without_room_for_a_single_file_is_named() {
     let said = fails(&mut command, 2);
     says(
         &said,
-        &["no space left to create", "cache/lock`", "--cache DIR"],
+        &[
+            "no space left to write",
+            "cache/CACHEDIR.TAG`",
+            "--cache DIR",
+        ],
     );
 }
 
@@ -155,6 +159,7 @@ fn a_cache_that_is_mounted_read_only_still_serves_what_it_has() {
     let script = "mount --bind cache cache && mount -o remount,ro,bind cache || exit 99
         \"$1\" realize images/tiny.kdl --verify || exit 98
         \"$1\" ls images/tiny.kdl || exit 97
+        \"$1\" realize images/tiny.kdl --out-link link || exit 96
         exec \"$1\" realize images/other.kdl";
     let Some(mut command) = in_namespace(&tiny, script) else {
         return;
@@ -164,6 +169,7 @@ fn a_cache_that_is_mounted_read_only_still_serves_what_it_has() {
         &said,
         &[
             "up to date",
+            "warning: `link` does not keep the image",
             "the cache cannot be written: could not",
             "cache/",
             "Read-only file system",
@@ -235,8 +241,80 @@ fn a_cache_that_is_no_directory_is_refused() {
     let tiny = Tiny::new();
     tiny.recipe("", "");
     tiny.write("file", b"");
-    for cache in ["file", "file/below", "/dev/null"] {
+    symlink("loop", tiny.path("loop")).unwrap();
+    symlink("nowhere", tiny.path("dangling")).unwrap();
+    let long = "n".repeat(300);
+    for cache in [
+        "file",
+        "file/below",
+        "/dev/null",
+        "loop",
+        "dangling",
+        "/proc/cache",
+        &long,
+    ] {
         let said = fails(&mut tiny.realize(&["--cache", cache]), 2);
         says(&said, &[cache, "--cache DIR"]);
+    }
+    // What is in the way below is not the choice of a wrong cache.
+    tiny.write("cache/tmp", b"");
+    let said = fails(&mut tiny.realize(&[]), 1);
+    says(
+        &said,
+        &[
+            "could not create the directory",
+            "cache/tmp",
+            "check what is at that path",
+        ],
+    );
+}
+
+#[test]
+fn a_machine_that_gives_no_thread_or_one_is_told_of_or_served() {
+    let (Some(setpriv), Some(prlimit)) = (tool("setpriv"), tool("prlimit")) else {
+        return;
+    };
+    if !is_root() {
+        return skip("needs root to become a user without processes");
+    }
+    let tiny = Tiny::new();
+    tiny.takes(&noise(2_000_000), "file \"/thing\" from=\"thing\"");
+    for path in ["", "cache", "home"] {
+        fs::set_permissions(tiny.path(path), fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    for (threads, user, code) in [("0", "64123", 1), ("4", "64124", 0), ("5", "64125", 0)] {
+        let mut command = Command::new(&setpriv);
+        tiny.project.prepare(&mut command);
+        command.args([
+            &format!("--reuid={user}"),
+            "--regid=64123",
+            "--clear-groups",
+        ]);
+        command
+            .arg(&prlimit)
+            .arg(format!("--nproc={threads}"))
+            .arg(env!("CARGO_BIN_EXE_mkimg"));
+        command.args([
+            "realize",
+            "images/tiny.kdl",
+            "--jobs",
+            "8",
+            "--cache",
+            &format!("cache/{threads}"),
+        ]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{threads}: {said}");
+        assert!(!said.contains("panic"), "{said}");
+        if code == 1 {
+            says(
+                &said,
+                &[
+                    "no thread to compress with",
+                    "Resource temporarily unavailable",
+                ],
+            );
+        }
+        assert_clean(&tiny.path(&format!("cache/{threads}")));
     }
 }

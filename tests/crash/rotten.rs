@@ -1,271 +1,15 @@
-//! Processes that are killed, that run all at once, and objects that rot: the cache works on, and gives the same bytes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    missing_docs,
-    dead_code,
-    unreachable_pub
-)]
+//! Objects of the cache that rot, or are gone.
 
-#[path = "support/cli.rs"]
-mod cli;
-#[path = "support/server.rs"]
-mod server;
-#[path = "support/mod.rs"]
-mod support;
-#[path = "support/tiny.rs"]
-mod tiny;
-
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use cli::{Project, identities, json, repository, repository_recipe, run};
 use mkimg::digest::Digest;
-use server::{Reply, Server};
-use tempfile::TempDir;
-use tiny::{Tar, Tiny, assert_clean, assert_whole, files, images, noise, urls};
 
-const RECIPE: &str = "images/minimal.kdl";
-
-/// Returns a server with the packages of the minimal recipe, at the places where a Debian mirror has them.
-fn debian_mirror() -> Server {
-    let recipe = repository_recipe("minimal");
-    let mut packages: BTreeMap<String, Arc<Vec<u8>>> = BTreeMap::new();
-    let mut path = String::new();
-    for word in recipe.split_whitespace() {
-        if word.starts_with("\"pool/") {
-            path = format!("/{}", word.trim_matches('"'));
-        } else if let Some(digest) = word.strip_prefix("sha256=") {
-            let file = cli::mirror().join(digest.trim_matches('"'));
-            packages.insert(path.clone(), Arc::new(fs::read(file).unwrap()));
-        }
-    }
-    assert_eq!(packages.len(), 4);
-    Server::start(move |request| match packages.get(&request.target) {
-        Some(package) => Reply::file(request, package),
-        None => Reply::new("404 Not Found", b""),
-    })
-}
-
-/// Returns a directory for caches: in memory where there is such a place, since a disk that syncs is slow.
-fn fast_dir() -> TempDir {
-    TempDir::new_in("/dev/shm").unwrap_or_else(|_| TempDir::new().unwrap())
-}
-
-/// A cache that is used by one run after the other.
-struct Lane<'a> {
-    project: &'a Project,
-    cache: PathBuf,
-    server: &'a Server,
-}
-
-impl Lane<'_> {
-    fn command(&self) -> Command {
-        let mirror = self.server.url("/");
-        let cache = self.cache.to_str().unwrap();
-        let mut command = self.project.mkimg([
-            "realize",
-            RECIPE,
-            "--arch",
-            "x86_64",
-            "--json",
-            "--cache",
-            cache,
-            "--debian-mirror",
-            &mirror,
-        ]);
-        command.stdin(Stdio::null());
-        command
-    }
-
-    fn remove(&self, bucket: &str) {
-        let _ = fs::remove_dir_all(self.cache.join(bucket));
-    }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Kills runs of a lane and lets each be followed by one that is left alone. Returns how many were hit.
-fn kill_runs(lane: &Lane<'_>, runs: usize, mut random: u64, golden: &str) -> usize {
-    // How long a run takes when it begins with nothing, without members, and without the image.
-    let mut whole = [Duration::ZERO; 3];
-    for (took, bucket) in whole
-        .iter_mut()
-        .zip(["blobs-v1", "members-v1", "images-v1"])
-    {
-        lane.remove(bucket);
-        lane.remove("images-v1");
-        let start = Instant::now();
-        run(&mut lane.command());
-        *took = start.elapsed();
-    }
-    let mut hit = 0;
-    for number in 0..runs {
-        let state = match number % 20 {
-            0 => 0,
-            10 => 1,
-            _ => 2,
-        };
-        match state {
-            0 => fs::remove_dir_all(&lane.cache).unwrap(),
-            1 => lane.remove("members-v1"),
-            _ => {}
-        }
-        lane.remove("images-v1");
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let delay = whole[state].mul_f64((random % 1000) as f64 / 1000.0);
-        let mut command = lane.command();
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        std::thread::sleep(delay);
-        child.kill().unwrap();
-        hit += usize::from(child.wait().unwrap().signal() == Some(9));
-        if state < 2 {
-            assert_whole(&lane.cache);
-        }
-
-        let output = run(&mut lane.command());
-        assert_eq!(identities(&json(&output)), golden);
-        // Nothing half-written was found under a name: nothing had to be mended.
-        assert!(!said(&output).contains("damaged"), "{}", said(&output));
-    }
-    hit
-}
-
-// pitfall 41, 56
-#[test]
-fn runs_that_are_killed_at_random_moments_leave_a_cache_that_works() {
-    let golden = fs::read_to_string(repository().join("tests/golden/minimal.x86_64")).unwrap();
-    let (project, server, dir) = (Project::with("minimal"), debian_mirror(), fast_dir());
-    let lane = |name: &str| Lane {
-        project: &project,
-        cache: dir.path().join(name),
-        server: &server,
-    };
-    let lanes = [
-        (lane("one"), 0x9e37_79b9_7f4a_7c15),
-        (lane("two"), 0x2545_f491_4f6c_dd1d),
-    ];
-    let hit: usize = std::thread::scope(|scope| {
-        let running = lanes
-            .iter()
-            .map(|(lane, seed)| scope.spawn(|| kill_runs(lane, 100, *seed, &golden)));
-        let running: Vec<_> = running.collect();
-        running.into_iter().map(|lane| lane.join().unwrap()).sum()
-    });
-    assert!(
-        hit >= 100,
-        "{hit} of 200 runs were still at work when they were killed"
-    );
-    for (lane, _) in &lanes {
-        lane.remove("images-v1");
-        run(&mut lane.command());
-        assert_clean(&lane.cache);
-        let output = run(lane.command().arg("--verify"));
-        assert!(
-            said(&output).contains("every byte verified"),
-            "{}",
-            said(&output)
-        );
-        assert_eq!(identities(&json(&output)), golden);
-    }
-}
-
-/// Starts commands all at once and returns what they print as JSON.
-fn at_once(commands: Vec<Command>) -> Vec<serde_json::Value> {
-    let children: Vec<_> = commands
-        .into_iter()
-        .map(|mut command| {
-            command
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap()
-        })
-        .collect();
-    children
-        .into_iter()
-        .map(|child| {
-            let output = child.wait_with_output().unwrap();
-            assert!(output.status.success(), "{}", said(&output));
-            json(&output)
-        })
-        .collect()
-}
-
-// pitfall 55
-#[test]
-fn eight_processes_on_an_empty_cache_download_each_blob_once_and_agree() {
-    let golden = fs::read_to_string(repository().join("tests/golden/minimal.x86_64")).unwrap();
-    let (project, server, dir) = (Project::with("minimal"), debian_mirror(), fast_dir());
-    let lane = Lane {
-        project: &project,
-        cache: dir.path().join("cache"),
-        server: &server,
-    };
-    let made = at_once((0..8).map(|_| lane.command()).collect());
-    for image in &made {
-        assert_eq!(image["path"], made[0]["path"]);
-        assert_eq!(identities(image), golden);
-    }
-    let mut asked = server.asked();
-    asked.sort();
-    asked.dedup();
-    assert_eq!(
-        (asked.len(), server.asked().len()),
-        (2, 2),
-        "{:?}",
-        server.asked()
-    );
-    assert_clean(&lane.cache);
-    assert_eq!(images(&lane.cache), 1);
-}
-
-// pitfall 55
-#[test]
-fn eight_processes_with_recipes_of_their_own_share_sources() {
-    let (plain, archive) = (
-        noise(200_000),
-        Tar::default().file("a", &noise(100_000)).dir("d").end(),
-    );
-    let served = [plain.clone(), archive.clone()];
-    let server = Server::start(move |request| match request.target.as_str() {
-        "/plain" => Reply::file(request, &served[0]),
-        _ => Reply::file(request, &served[1]),
-    });
-    let tiny = Tiny::new();
-    let sources = [
-        urls("plain", &plain, &[server.url("/plain")]),
-        urls("archive", &archive, &[server.url("/archive")]),
-    ]
-    .concat();
-    let commands = (0..8).map(|number| {
-        let entries = format!(
-            "file \"/plain{number}\" from=\"plain\"\n    tree \"/t{number}\" from=\"archive\"\n    \
-             file \"/a\" from=\"archive\" path=\"a\""
-        );
-        let name = format!("r{number}");
-        tiny.project
-            .recipe(&name, &tiny::recipe(&sources, &entries));
-        tiny.project.mkimg(["realize", &name, "--json"])
-    });
-    let made = at_once(commands.collect());
-    let plans: std::collections::BTreeSet<String> =
-        made.iter().map(|image| image["plan"].to_string()).collect();
-    assert_eq!(plans.len(), 8);
-    assert_eq!(server.asked().len(), 2, "{:?}", server.asked());
-    assert_eq!(images(&tiny.path("cache")), 8);
-    assert_clean(&tiny.path("cache"));
-}
+use crate::cli::{json, run};
+use crate::said;
+use crate::server::{Reply, Server};
+use crate::tiny::{Tar, Tiny, assert_clean, files, noise, urls};
 
 /// A realized recipe whose objects are of every kind, and the server that it came from.
 struct Rot {
@@ -345,6 +89,7 @@ fn rot(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
+#[allow(clippy::ptr_arg, reason = "a table has it beside `Vec::clear`")]
 fn flip(bytes: &mut Vec<u8>) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -650,7 +395,8 @@ fn whatever_rots_in_the_cache_is_named_and_made_again() {
 
 #[test]
 fn what_somebody_removed_or_put_in_the_way_is_made_again() {
-    let cases: &[(&str, fn(&Rot), usize)] = &[
+    type Case = (&'static str, fn(&Rot), usize);
+    let cases: &[Case] = &[
         (
             "a blob",
             |it| fs::remove_file(it.blob(&it.plain)).unwrap(),

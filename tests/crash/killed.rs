@@ -1,0 +1,98 @@
+//! Runs that are killed at random moments.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::cli::{Project, identities, json, run};
+use crate::tiny::{assert_clean, assert_whole};
+use crate::{Lane, debian_mirror, fast_dir, golden, said};
+
+/// Kills runs of a lane and lets each be followed by one that is left alone. Returns how many were hit.
+fn kill_runs(lane: &Lane<'_>, runs: usize, mut random: u64, golden: &str) -> usize {
+    // How long a run takes when it begins with nothing, without members, and without the image.
+    let mut whole = [Duration::ZERO; 3];
+    for (took, bucket) in whole
+        .iter_mut()
+        .zip(["blobs-v1", "members-v1", "images-v1"])
+    {
+        lane.remove(bucket);
+        lane.remove("images-v1");
+        let start = Instant::now();
+        run(&mut lane.command());
+        *took = start.elapsed();
+    }
+    let mut hit = 0;
+    for number in 0..runs {
+        let state = match number % 20 {
+            0 => 0,
+            10 => 1,
+            _ => 2,
+        };
+        match state {
+            0 => fs::remove_dir_all(&lane.cache).unwrap(),
+            1 => lane.remove("members-v1"),
+            _ => {}
+        }
+        lane.remove("images-v1");
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let delay = whole[state].mul_f64((random % 1000) as f64 / 1000.0);
+        let mut command = lane.command();
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+        hit += usize::from(child.wait().unwrap().signal() == Some(9));
+        if state < 2 {
+            assert_whole(&lane.cache);
+        }
+
+        let output = run(&mut lane.command());
+        assert_eq!(identities(&json(&output)), golden);
+        // Nothing half-written was found under a name: nothing had to be mended.
+        assert!(!said(&output).contains("damaged"), "{}", said(&output));
+    }
+    hit
+}
+
+// pitfall 41, 56
+#[test]
+fn runs_that_are_killed_at_random_moments_leave_a_cache_that_works() {
+    let golden = golden();
+    let (project, server, dir) = (Project::with("minimal"), debian_mirror(), fast_dir());
+    let lane = |name: &str| Lane {
+        project: &project,
+        cache: dir.path().join(name),
+        server: &server,
+    };
+    let lanes = [
+        (lane("one"), 0x9e37_79b9_7f4a_7c15),
+        (lane("two"), 0x2545_f491_4f6c_dd1d),
+    ];
+    let hit: usize = std::thread::scope(|scope| {
+        let running = lanes
+            .iter()
+            .map(|(lane, seed)| scope.spawn(|| kill_runs(lane, 100, *seed, &golden)));
+        let running: Vec<_> = running.collect();
+        running.into_iter().map(|lane| lane.join().unwrap()).sum()
+    });
+    assert!(
+        hit >= 100,
+        "{hit} of 200 runs were still at work when they were killed"
+    );
+    for (lane, _) in &lanes {
+        lane.remove("images-v1");
+        run(&mut lane.command());
+        assert_clean(&lane.cache);
+        let output = run(lane.command().arg("--verify"));
+        assert!(
+            said(&output).contains("every byte verified"),
+            "{}",
+            said(&output)
+        );
+        assert_eq!(identities(&json(&output)), golden);
+    }
+}
