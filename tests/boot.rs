@@ -1,6 +1,6 @@
 //! `mkimg run` and `mkimg test` as users type them: real kernels in QEMU, under TCG. Where the machine has no QEMU they bring
 //! their own.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "support/cli.rs"]
 mod cli;
@@ -295,4 +295,21 @@ fn a_kernel_and_an_initramfs_boot_without_a_recipe() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(stdout(&output).contains("\nthere\n"), "{}", stdout(&output));
+}
+
+// pitfall 70
+#[test]
+fn a_machine_with_too_little_memory_is_refused_with_the_number() {
+    let project = Project::with("modules");
+    let said = fails(
+        &mut mkimg(
+            &project,
+            &["run", "modules", "--arch", "x86_64", "--memory", "64MiB"],
+        ),
+        2,
+    );
+    let start = said.find("this image needs ").expect(&said) + 17;
+    let needed: u64 = said[start..].split(' ').next().unwrap().parse().unwrap();
+    // The archive has 94 MB, its compressed form 24 MB, and both are in memory at once.
+    assert!((113..400).contains(&needed), "{said}");
 }

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::args::Boot;
@@ -11,11 +12,14 @@ use super::failure::{Code, Failure};
 use crate::arch::Arch;
 use crate::digest::{self, Digest};
 use crate::machine::{
-    self, Accelerator, Emulator, Host, Invocation, Machine, MachineError, Verdict,
+    self, Accelerator, Emulator, Host, Invocation, Machine, MachineError, Needs, Verdict,
 };
 use crate::realize::Realized;
 use crate::store::{Blob, Store, StoreError};
 use crate::tools::{self, Choice, Toolbox, ToolsError};
+
+/// Bytes of a kernel that tell how much memory it takes.
+const HEAD: u64 = 64 * 1024;
 
 /// What is to be booted.
 pub(super) struct Bootable {
@@ -27,6 +31,8 @@ pub(super) struct Bootable {
     pub(super) cmdline: String,
     pub(super) memory: u64,
     pub(super) cpus: u32,
+    /// Bytes of the initramfs, and of the archive in it.
+    pub(super) sizes: (u64, u64),
 }
 
 /// A machine that can be started.
@@ -48,6 +54,7 @@ impl Bootable {
             cmdline: made.image.cmdline.clone(),
             memory: made.image.memory,
             cpus: made.image.cpus,
+            sizes: (made.image.initramfs.size, made.image.archive_size),
         }
     }
 
@@ -59,9 +66,11 @@ impl Bootable {
     ) -> Result<Bootable, Failure> {
         let opened = fs::File::open(kernel).and_then(|mut file| digest::of_reader(&mut file));
         let (digest, _) = opened.map_err(|error| Failure::io("read the kernel", kernel, error))?;
+        let mut size = 0;
         if let Some(initrd) = initrd {
-            fs::File::open(initrd)
-                .map_err(|error| Failure::io("read the initramfs", initrd, error))?;
+            let opened = fs::File::open(initrd).and_then(|file| file.metadata());
+            let found = opened.map_err(|error| Failure::io("read the initramfs", initrd, error))?;
+            size = found.len();
         }
         Ok(Bootable {
             arch,
@@ -71,6 +80,8 @@ impl Bootable {
             cmdline: String::new(),
             memory: 256 << 20,
             cpus: 1,
+            // It unpacks to that at least.
+            sizes: (size, size),
         })
     }
 
@@ -94,6 +105,8 @@ impl Bootable {
             Arch::X86_64 if !classic => self.unpacked_kernel(store)?,
             _ => self.kernel.clone(),
         };
+        let memory = options.memory.unwrap_or(self.memory);
+        self.check_memory(&kernel, memory)?;
         let mut cmdline = self.cmdline.clone();
         if let Some(append) = &options.append {
             cmdline = format!("{cmdline} {append}").trim().to_owned();
@@ -105,7 +118,7 @@ impl Bootable {
             kernel,
             initrd: self.initrd.clone(),
             cmdline,
-            memory: options.memory.unwrap_or(self.memory),
+            memory,
             cpus: options.cpus.unwrap_or(self.cpus),
             net: options.net,
             window,
@@ -118,6 +131,35 @@ impl Bootable {
             added: machine::added_words(&machine).map_err(|error| failed(error.into()))?,
             accelerator,
         })
+    }
+
+    /// Refuses a machine that could not come up for want of memory.
+    fn check_memory(&self, kernel: &Path, memory: u64) -> Result<(), Failure> {
+        let mut head = Vec::new();
+        let read = fs::File::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+        read.map_err(|error| Failure::io("read the kernel", kernel, error))?;
+        let Some(footprint) = machine::kernel_footprint(self.arch, &head) else {
+            return Ok(());
+        };
+        let needed = machine::memory_needed(Needs {
+            arch: self.arch,
+            kernel: footprint,
+            packed: self.sizes.0,
+            unpacked: self.sizes.1,
+        });
+        if memory >= needed {
+            return Ok(());
+        }
+        let (memory, needed) = (memory >> 20, needed.div_ceil(1 << 20));
+        Err(Failure::usage(
+            format!(
+                "the machine has {memory} MiB of memory, and this image needs {needed} MiB to come up at all"
+            ),
+            format!(
+                "give it more with `--memory {0}MiB`, or with `boot memory=\"{0}MiB\"` in the recipe",
+                needed.next_multiple_of(32)
+            ),
+        ))
     }
 
     /// Returns the kernel's decompressed ELF file, which spares the guest the work; made once and kept in the cache. The
