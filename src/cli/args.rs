@@ -35,14 +35,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 3 a hash did not match,
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every verb")]
 pub(super) struct Global {
-    /// The cache [default: `cache/` beside the recipe's `images/`, else the user's cache directory]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "MKIMG_CACHE",
-        hide_env_values = true
-    )]
+    /// The cache [default: `cache/` beside the recipe's `images/`, else the user's cache directory] [env: MKIMG_CACHE]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(super) cache: Option<PathBuf>,
     /// Never open a socket: take what the cache and local mirrors have
     #[arg(long, global = true)]
@@ -302,7 +296,7 @@ pub(super) struct New {
     /// The image's name
     #[arg(value_name = "NAME")]
     pub(super) name: String,
-    /// Where to write it [default: `images/NAME.kdl` where there is an `images/`, else `NAME.kdl`]; `-` prints it
+    /// Where to write it [default: `images/NAME.kdl`]; `-` prints it
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 }

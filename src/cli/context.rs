@@ -57,8 +57,8 @@ impl Context<'_> {
 
     /// Opens the cache that serves a recipe's directory.
     pub(super) fn store(&self, base: &Path) -> Result<Store, Failure> {
-        let root = match &self.global.cache {
-            Some(cache) => cache.clone(),
+        let root = match self.global.cache.clone().or_else(|| set("MKIMG_CACHE")) {
+            Some(cache) => cache,
             None => default_cache(base)?,
         };
         Ok(Store::open(&root)?)
@@ -161,18 +161,27 @@ impl Context<'_> {
     }
 }
 
-/// Returns the recipe's file: as named, or `images/NAME.kdl`, or the only one there is.
+/// Returns the recipe's file: as named, or as named in `images/`, or the only one there is.
 fn find_recipe(named: Option<&Path>) -> Result<PathBuf, Failure> {
     let Some(named) = named else {
         return only_recipe();
     };
-    if named.exists() {
+    if named.exists() && !named.is_dir() {
         return Ok(named.to_path_buf());
     }
-    let is_name = named.components().count() == 1 && named.extension().is_none();
-    let in_images = Path::new("images").join(named).with_extension("kdl");
-    if is_name && in_images.exists() {
-        return Ok(in_images);
+    // `NAME` or `NAME.kdl`; a name may have a `.` in it.
+    if named.components().count() == 1 {
+        let mut with_kdl = named.as_os_str().to_owned();
+        with_kdl.push(".kdl");
+        for file in [named.as_os_str(), &with_kdl] {
+            let path = Path::new("images").join(file);
+            if path.is_file() {
+                return Ok(path);
+            }
+        }
+    }
+    if named.is_dir() {
+        return Ok(named.to_path_buf());
     }
     let listed = listing();
     let help = match listed.as_slice() {
@@ -242,11 +251,18 @@ fn read_recipe(path: &Path) -> Result<Vec<u8>, Failure> {
     ))
 }
 
-/// Returns the cache of a recipe's directory: `cache/` beside `images/`, else the user's.
+/// Returns the path in an environment variable; an empty one is as good as none.
 #[allow(
     clippy::disallowed_methods,
     reason = "`cli` is where the environment is read"
 )]
+fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// Returns the cache of a recipe's directory: `cache/` beside `images/`, else the user's.
 fn default_cache(base: &Path) -> Result<PathBuf, Failure> {
     let absolute = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
     if absolute.file_name().is_some_and(|name| name == "images") {
@@ -255,11 +271,6 @@ fn default_cache(base: &Path) -> Result<PathBuf, Failure> {
             return Ok(beside);
         }
     }
-    let set = |name: &str| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
     // The XDG base directory specification: a relative path is to be ignored.
     if let Some(cache) = set("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
         return Ok(cache.join("mkimg"));

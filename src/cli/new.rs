@@ -22,7 +22,7 @@ pub(super) fn run(context: &Context<'_>, args: &New) -> Result<(), Failure> {
     let path = match &args.output {
         Some(path) if path == Path::new("-") => return output::print(&text),
         Some(path) => path.clone(),
-        None => default_path(name),
+        None => default_path(name)?,
     };
     let opened = OpenOptions::new().write(true).create_new(true).open(&path);
     let mut file = opened.map_err(|error| match error.kind() {
@@ -44,12 +44,19 @@ pub(super) fn run(context: &Context<'_>, args: &New) -> Result<(), Failure> {
     output::print(&format!("{shown}\n"))
 }
 
-fn default_path(name: &str) -> PathBuf {
+/// Returns `images/NAME.kdl`, after making the directory: there other verbs find a recipe by its name, and a `cache/` beside it
+/// is used. Whoever stands in an `images` already gets no second one.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "`cli` is where the environment is read"
+)]
+fn default_path(name: &str) -> Result<PathBuf, Failure> {
     let file = format!("{name}.kdl");
-    let images = Path::new("images");
-    if images.is_dir() {
-        images.join(file)
-    } else {
-        PathBuf::from(file)
+    let here = std::env::current_dir().unwrap_or_default();
+    if here.file_name().is_some_and(|name| name == "images") {
+        return Ok(PathBuf::from(file));
     }
+    let images = Path::new("images");
+    std::fs::create_dir_all(images).map_err(|error| Failure::io("create", images, error))?;
+    Ok(images.join(file))
 }

@@ -93,9 +93,11 @@ impl Terminal {
         let width = usize::from(columns()).saturating_sub(51).clamp(4, 28);
         let template = match size {
             Some(_) => format!(
-                "{{prefix:>16}} {{bar:{width}}} {{percent:>3}}% {{bytes:>10}} {{bytes_per_sec:>12}} {{eta:>4}}"
+                "{{prefix:>16}} {{bar:{width}}} {{percent:>3}}% {{decimal_bytes:>10}} {{decimal_bytes_per_sec:>12}} {{eta:>4}}"
             ),
-            None => "{prefix:>16} {spinner} {bytes:>10} {bytes_per_sec:>12}".to_owned(),
+            None => {
+                "{prefix:>16} {spinner} {decimal_bytes:>10} {decimal_bytes_per_sec:>12}".to_owned()
+            }
         };
         // The templates above are constants; one that indicatif cannot read would draw its default bar.
         let style = ProgressStyle::with_template(&template)
