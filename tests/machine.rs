@@ -7,21 +7,27 @@ mod cli;
 mod guests;
 mod support;
 
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 use guests::{Minimal, booting, minimal};
 use mkimg::arch::Arch;
-use mkimg::machine::{Ending, Kind, Machine, Pattern, Report, Script, Step, scaled, test};
+use mkimg::machine::{
+    Accelerator, Choice, Emulator, Ending, Host, Kind, Machine, Needs, Pattern, Report, Script,
+    Step, choose, diagnosis, kernel_footprint, memory_needed, scaled, test,
+};
+use mkimg::progress::{Event, Progress};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A script against the minimal image, or one like it.
 fn script(seconds: u64, steps: Vec<Step>) -> Script {
     Script {
         name: "a test".to_owned(),
         steps,
-        within: scaled(
-            Duration::from_secs(seconds),
-            mkimg::machine::Accelerator::Tcg,
-        ),
+        within: scaled(Duration::from_secs(seconds), Accelerator::Tcg),
     }
 }
 
@@ -208,6 +214,24 @@ fn broken() -> Vec<Broken> {
             diagnosis: Some("silence"),
         },
         Broken {
+            name: "memory for the kernel and hardly more",
+            init: None,
+            change: |machine| machine.memory = 66 << 20,
+            steps: prompt(),
+            kind: Kind::Panic,
+            step: 0,
+            diagnosis: Some("memory"),
+        },
+        Broken {
+            name: "an initramfs that is none",
+            init: None,
+            change: |machine| machine.initrd = Some("/bin/sh".into()),
+            steps: prompt(),
+            kind: Kind::Panic,
+            step: 0,
+            diagnosis: Some("initramfs-damaged"),
+        },
+        Broken {
             name: "arguments that QEMU does not know",
             init: None,
             change: |machine| machine.extra = vec!["-no-such-argument".into()],
@@ -219,30 +243,221 @@ fn broken() -> Vec<Broken> {
     ]
 }
 
+/// Plays a broken guest; returns the report where it is not the expected one.
+fn failure(image: &Minimal, case: Broken) -> Option<String> {
+    let init = case
+        .init
+        .map(|(mode, content)| image.with_init(mode, content));
+    let mut machine = image.machine();
+    if let Some(init) = &init {
+        machine = booting(machine, init);
+    }
+    (case.change)(&mut machine);
+    let report = play(image, &machine, &script(4, case.steps));
+    let diagnosis = report.diagnosis.map(|diagnosis| diagnosis.name);
+    let expected = (case.kind, Some(case.step), case.diagnosis);
+    ((report.kind, report.step, diagnosis) != expected)
+        .then(|| format!("{}: {}", case.name, shown(&report)))
+}
+
 #[test]
 fn each_broken_guest_fails_with_its_kind_and_diagnosis() {
     let Some(image) = minimal(Arch::X86_64) else {
         return;
     };
-    let mut wrong = Vec::new();
-    for case in broken() {
-        let init = case
-            .init
-            .map(|(mode, content)| image.with_init(mode, content));
-        let mut machine = image.machine();
-        if let Some(init) = &init {
-            machine = booting(machine, init);
+    let wrong = Mutex::new(Vec::new());
+    // Two at a time: most of them wait for what never comes.
+    let cases = Mutex::new(broken().into_iter());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(case) = { cases.lock().unwrap().next() } {
+                    wrong.lock().unwrap().extend(failure(&image, case));
+                }
+            });
         }
-        (case.change)(&mut machine);
-        let report = play(&image, &machine, &script(4, case.steps));
-        let found = (
-            report.kind,
-            report.step,
-            report.diagnosis.map(|diagnosis| diagnosis.name),
-        );
-        if found != (case.kind, Some(case.step), case.diagnosis) {
-            wrong.push(format!("{}: {}", case.name, shown(&report)));
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn a_qemu_that_is_killed_is_an_early_exit() {
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("pid");
+    let mut machine = image.machine();
+    machine.extra = vec!["-pidfile".into(), file.clone().into()];
+    let killer = thread::spawn(move || {
+        while !fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        kill_process(pid(&file), Signal::KILL).unwrap();
+    });
+    let report = play(
+        &image,
+        &machine,
+        &script(60, vec![expect("(linux)"), expect("never")]),
+    );
+    killer.join().unwrap();
+    let diagnosis = report.diagnosis.map(|diagnosis| diagnosis.name);
+    assert_eq!(
+        (report.kind, diagnosis),
+        (Kind::EarlyExit, Some("qemu-killed")),
+        "{}",
+        shown(&report)
+    );
+}
+
+fn pid(file: &Path) -> Pid {
+    let text = fs::read_to_string(file).unwrap();
+    Pid::from_raw(text.trim().parse().unwrap()).unwrap()
+}
+
+#[test]
+fn kvm_is_believed_only_after_a_guest_ran_and_asked_only_once() {
+    // pitfall 63
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    if Host::this() != Host::Linux(Some(Arch::X86_64)) {
+        return;
+    }
+    let events = Events::default();
+    let first = choose(
+        Choice::Auto,
+        Arch::X86_64,
+        Host::this(),
+        &image.qemu,
+        "this boot",
+        None,
+        &events,
+    )
+    .unwrap();
+    let Some(verdict) = first.verdict else {
+        // There is no KVM at all here, which costs nothing to find out.
+        assert_eq!(first.accelerator, Accelerator::Tcg);
+        return;
+    };
+    let works = verdict.fault.is_none();
+    assert_eq!(first.accelerator == Accelerator::Kvm, works);
+    let warnings = |events: &Events| {
+        let events = events.0.lock().unwrap();
+        events
+            .iter()
+            .filter(|event| matches!(event, Event::Warning(_)))
+            .count()
+    };
+    assert_eq!(warnings(&events), usize::from(!works));
+    // An emulator that cannot be started shows that none is.
+    let none = Emulator::program("/nonexistent".as_ref());
+    let again = choose(
+        Choice::Auto,
+        Arch::X86_64,
+        Host::this(),
+        &none,
+        "this boot",
+        Some(&verdict),
+        &events,
+    )
+    .unwrap();
+    assert_eq!(
+        (again.accelerator, again.verdict),
+        (first.accelerator, None)
+    );
+    assert_eq!(warnings(&events), usize::from(!works));
+    // After a reboot the verdict counts no more.
+    assert!(
+        choose(
+            Choice::Auto,
+            Arch::X86_64,
+            Host::this(),
+            &none,
+            "another boot",
+            Some(&verdict),
+            &events
+        )
+        .is_err()
+    );
+    // What was chosen boots.
+    let mut machine = image.machine();
+    machine.accelerator = first.accelerator;
+    let report = play(&image, &machine, &script(60, vec![expect("(linux)")]));
+    assert_eq!(report.kind, Kind::Passed, "{}", shown(&report));
+}
+
+#[derive(Default)]
+struct Events(Mutex<Vec<Event>>);
+
+impl Progress for Events {
+    fn event(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+#[test]
+fn the_page_of_diagnoses_names_each_one_with_its_sign() {
+    let page = fs::read_to_string("docs/diagnoses.md").unwrap();
+    let headings: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .collect();
+    let names: Vec<&str> = diagnosis::ALL
+        .iter()
+        .map(|diagnosis| diagnosis.name)
+        .collect();
+    assert_eq!(headings, names);
+    for diagnosis in &diagnosis::ALL {
+        let section = page
+            .split("\n## ")
+            .find(|section| section.lines().next() == Some(diagnosis.name))
+            .unwrap();
+        for text in [diagnosis.sign, diagnosis.text] {
+            assert!(section.contains(text), "{}: {text}", diagnosis.name);
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn an_initramfs_that_does_not_fit_is_told_before_and_after() {
+    // pitfalls 29, 70
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let size: u32 = 24 << 20;
+    let noise: Vec<u8> = (0..size / 4)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).rotate_left(n).to_le_bytes())
+        .collect();
+    let initrd = image.with_file("noise", 0o644, &noise);
+    let packed = fs::metadata(&initrd).unwrap().len();
+    let kernel = kernel_footprint(Arch::X86_64, &fs::read(&image.kernel).unwrap()).unwrap();
+    let needed = memory_needed(Needs {
+        arch: Arch::X86_64,
+        kernel,
+        packed,
+        unpacked: u64::from(size) + (2 << 20),
+    });
+    let mut machine = booting(image.machine(), &initrd);
+    machine.memory = needed - (4 << 20);
+    let report = play(
+        &image,
+        &machine,
+        &script(5, vec![Step::Exit(Ending::PowerOff)]),
+    );
+    let diagnosis = report.diagnosis.map(|diagnosis| diagnosis.name);
+    assert_eq!(
+        diagnosis,
+        Some("memory-for-initramfs"),
+        "{needed}: {}",
+        shown(&report)
+    );
+    machine.memory = needed + (8 << 20);
+    let report = play(
+        &image,
+        &machine,
+        &script(60, vec![absent("failed"), expect("(linux)")]),
+    );
+    assert_eq!(report.kind, Kind::Passed, "{needed}: {}", shown(&report));
 }

@@ -241,3 +241,43 @@ pub fn scaled(limit: Duration, accelerator: Accelerator) -> Duration {
         Accelerator::Kvm | Accelerator::Hvf => limit,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_is_the_hosts_own_for_its_own_architecture() {
+        let cases = [
+            (
+                Host::Linux(Some(Arch::X86_64)),
+                Arch::X86_64,
+                Some(Accelerator::Kvm),
+            ),
+            (Host::Linux(Some(Arch::X86_64)), Arch::Aarch64, None),
+            (Host::Linux(None), Arch::X86_64, None),
+            (
+                Host::MacOs(Some(Arch::Aarch64)),
+                Arch::Aarch64,
+                Some(Accelerator::Hvf),
+            ),
+            (Host::MacOs(Some(Arch::Aarch64)), Arch::X86_64, None),
+            (Host::Other, Arch::X86_64, None),
+        ];
+        for (host, arch, expected) in cases {
+            assert_eq!(host.candidate(arch), expected, "{host:?} {arch}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_prints_as_it_parses() {
+        for fault in [None, Some("QEMU ended with signal: 6".to_owned())] {
+            let verdict = Verdict {
+                host: "id /usr/bin/qemu".to_owned(),
+                fault,
+            };
+            assert_eq!(format!("{verdict}\n").parse(), Ok(verdict));
+        }
+        assert_eq!("nothing".parse::<Verdict>(), Err(()));
+    }
+}

@@ -256,3 +256,80 @@ fn wanted_words(machine: &Machine, kind: MachineKind) -> Vec<String> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(arch: Arch, accelerator: Accelerator) -> Machine {
+        Machine {
+            arch,
+            kind: MachineKind::Auto,
+            accelerator,
+            kernel: "/cache/vmlinux".into(),
+            initrd: Some("/cache/my image/initramfs.cpio.gz".into()),
+            cmdline: "quiet".to_owned(),
+            memory: 128 << 20,
+            cpus: 1,
+            net: Net::None,
+            window: None,
+            extra: Vec::new(),
+        }
+    }
+
+    /// Returns the arguments, a line for each option with its value.
+    fn lines(machine: &Machine) -> String {
+        let mut text = String::new();
+        for argument in arguments(machine).unwrap() {
+            let argument = argument.into_string().unwrap();
+            let option = argument.starts_with('-') && !text.ends_with("-append");
+            if !text.is_empty() {
+                text.push(if option { '\n' } else { ' ' });
+            }
+            text.push_str(&argument);
+        }
+        text
+    }
+
+    #[test]
+    fn the_arguments_of_each_machine_are_these() {
+        use Accelerator::{Hvf, Kvm, Tcg};
+        let mut all = String::new();
+        for arch in Arch::ALL {
+            for accelerator in [Kvm, Hvf, Tcg] {
+                let text = lines(&machine(arch, accelerator));
+                all += &format!("## {arch}, {}\n{text}\n\n", accelerator.name());
+            }
+        }
+        for kind in [MachineKind::Pc, MachineKind::Microvm] {
+            let machine = Machine {
+                kind,
+                net: Net::User,
+                ..machine(Arch::X86_64, Tcg)
+            };
+            all += &format!("## x86_64, {kind}, with a network\n{}\n\n", lines(&machine));
+        }
+        let machine = Machine {
+            initrd: None,
+            cmdline: "console=tty0 nolapic_timer=off -- x".to_owned(),
+            memory: (512 << 20) + 1,
+            cpus: 4,
+            net: Net::User,
+            window: Some((24, 80)),
+            extra: vec!["-s".into()],
+            ..machine(Arch::X86_64, Tcg)
+        };
+        all += &format!("## everything else\n{}\n", lines(&machine));
+        insta::assert_snapshot!("arguments", all);
+    }
+
+    #[test]
+    fn a_board_of_another_architecture_is_refused() {
+        let machine = Machine {
+            kind: MachineKind::Virt,
+            ..machine(Arch::X86_64, Accelerator::Tcg)
+        };
+        let refused = arguments(&machine).unwrap_err();
+        assert_eq!(refused.to_string(), "x86_64 has no machine `virt`");
+    }
+}

@@ -31,45 +31,37 @@ fn name(word: &str) -> String {
         .replace('-', "_")
 }
 
-/// Joins what mkimg adds with what the recipe says.
-///
-/// A parameter that the recipe names is not added. A bare word that mkimg would add is kept away by `WORD=off`, which is then
-/// taken out, since the kernel would read it as the word itself. What follows `--` belongs to `/init` and is not looked at.
-pub(super) fn joined(added: &[String], recipe: &str) -> String {
-    let all = words(recipe);
-    let kernel_words = all.iter().take_while(|word| **word != "--");
-    let named: Vec<String> = kernel_words.clone().map(|word| name(word)).collect();
-    let refused: Vec<String> = added
-        .iter()
-        .filter(|word| !word.contains('='))
-        .map(|word| format!("{word}=off"))
-        .collect();
-    let own = added
-        .iter()
-        .map(String::as_str)
-        .filter(|word| !named.contains(&name(word)));
-    let count = kernel_words.count();
-    let kept = all
-        .iter()
-        .enumerate()
-        .filter(|(at, word)| *at >= count || !refused.iter().any(|no| no == *word))
-        .map(|(_, word)| *word);
-    own.chain(kept).collect::<Vec<_>>().join(" ")
+/// The words without a value that mkimg may add. The kernel would read `WORD=off` as the word itself.
+const BARE: [&str; 3] = ["no_timer_check", "nolapic_timer", "noreplace-smp"];
+
+/// Returns the kernel's part of the recipe's words, and the rest from `--` on, which belongs to `/init`.
+fn parts<'a, 'b>(words: &'a [&'b str]) -> (&'a [&'b str], &'a [&'b str]) {
+    let count = words.iter().take_while(|word| **word != "--").count();
+    words.split_at(count)
 }
 
 /// Returns the words of `added` that `joined` gives to the kernel.
 pub(super) fn taken(added: &[String], recipe: &str) -> Vec<String> {
-    let all = words(recipe);
-    let named: Vec<String> = all
-        .iter()
-        .take_while(|word| **word != "--")
-        .map(|word| name(word))
-        .collect();
-    added
-        .iter()
-        .filter(|word| !named.contains(&name(word)))
-        .cloned()
-        .collect()
+    let words = words(recipe);
+    let named: Vec<String> = parts(&words).0.iter().map(|word| name(word)).collect();
+    let free = added.iter().filter(|word| !named.contains(&name(word)));
+    free.cloned().collect()
+}
+
+/// Joins what mkimg adds with what the recipe says.
+///
+/// A parameter that the recipe names is not added. A word without a value is kept away by `WORD=off`, which is taken out then.
+pub(super) fn joined(added: &[String], recipe: &str) -> String {
+    let words = words(recipe);
+    let (kernel, init) = parts(&words);
+    let refusal = |word: &str| {
+        let bare = word.strip_suffix("=off").map(name);
+        BARE.iter().any(|own| bare == Some(name(own)))
+    };
+    let mut all = taken(added, recipe);
+    let kept = kernel.iter().filter(|word| !refusal(word)).chain(init);
+    all.extend(kept.map(|word| (*word).to_owned()));
+    all.join(" ")
 }
 
 #[cfg(test)]

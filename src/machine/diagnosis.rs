@@ -29,7 +29,7 @@ pub const ALL: [Diagnosis; 15] = [
     },
     Diagnosis {
         name: "compression",
-        sign: "not configured",
+        sign: "compression method",
         text: "this kernel cannot unpack the initramfs: choose another `compress=`",
     },
     Diagnosis {

@@ -204,3 +204,48 @@ pub(super) fn probe(
         std::thread::sleep(PAUSE);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probe_ends_by_itself_where_the_accelerator_works() {
+        for arch in Arch::ALL {
+            let name = format!("qemu-system-{arch}");
+            match probe(&Emulator::program(name.as_ref()), arch, Accelerator::Tcg) {
+                Ok(fault) => assert_eq!(fault, None, "{arch}"),
+                #[allow(clippy::disallowed_methods, clippy::print_stderr)]
+                Err(_) => {
+                    assert!(std::env::var_os("CI").is_none(), "CI needs {name}");
+                    eprintln!("skipped: the program `{name}` is missing");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_guest_that_hangs_and_a_qemu_that_gives_up_are_told() {
+        // pitfall 63
+        let cases = [
+            (
+                "exec sleep 1000",
+                "no sign of life from a guest in 3 seconds",
+            ),
+            ("exit 1", "QEMU ended with exit status: 1"),
+            ("kill -ABRT $$", "QEMU ended with signal: 6 (SIGABRT)"),
+        ];
+        for (script, expected) in cases {
+            let emulator = Emulator {
+                program: "sh".into(),
+                prefix: vec!["-c".into(), script.into()],
+                variables: Vec::new(),
+            };
+            let fault = probe(&emulator, Arch::X86_64, Accelerator::Kvm).unwrap();
+            assert!(
+                fault.is_some_and(|fault| fault.starts_with(expected)),
+                "{script}"
+            );
+        }
+    }
+}

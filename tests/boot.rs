@@ -1,0 +1,298 @@
+//! `mkimg run` and `mkimg test` as users type them: real kernels in QEMU, under TCG. Where the machine has no QEMU they bring
+//! their own.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "support/cli.rs"]
+mod cli;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use cli::{Project, fails, json, mirror, repository_recipe, run, stdout};
+
+/// Returns a command in a project whose cache is the one that the tests share: the pinned QEMU is fetched once.
+fn mkimg(project: &Project, args: &[&str]) -> Command {
+    mirror();
+    let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let mut command = project.mkimg(args);
+    command.arg("--cache").arg(cache);
+    command
+}
+
+/// Runs a command with text on its standard input.
+fn typed(command: &mut Command, text: &str) -> Output {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn the_recipes_of_the_repository_pass_their_tests() {
+    for (name, arch) in [
+        ("minimal", "x86_64"),
+        ("minimal", "aarch64"),
+        ("net", "x86_64"),
+        ("net", "aarch64"),
+        ("modules", "x86_64"),
+    ] {
+        let project = Project::with(name);
+        let output = run(&mut mkimg(
+            &project,
+            &["test", name, "--arch", arch, "--json"],
+        ));
+        let report = json(&output);
+        assert_eq!(report["passed"], true, "{name} {arch}: {report:#}");
+        assert!(!report["tests"].as_array().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_shell_between_pipes_reads_what_is_typed_and_prints_nothing_else() {
+    let project = Project::with("minimal");
+    let mut command = mkimg(&project, &["run", "minimal", "--arch", "x86_64"]);
+    let output = typed(&mut command, "uname -m\necho sum=$((40 + 2))\nexit\n");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let text = stdout(&output);
+    assert!(
+        text.contains("\nx86_64\n") && text.contains("\nsum=42\n"),
+        "{text}"
+    );
+    assert!(!text.contains('\r') && !text.contains('\u{1b}'), "{text:?}");
+}
+
+#[test]
+fn the_end_of_standard_input_ends_the_shell_and_so_the_guest() {
+    let project = Project::with("minimal");
+    let mut command = mkimg(
+        &project,
+        &["run", "minimal", "--arch", "x86_64", "--timeout", "5min"],
+    );
+    let output = typed(&mut command, "");
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn the_printed_command_boots_by_itself() {
+    let project = Project::with("minimal");
+    let line = stdout(&run(&mut mkimg(
+        &project,
+        &[
+            "run",
+            "minimal",
+            "--arch",
+            "x86_64",
+            "--dry-run",
+            "--accel",
+            "tcg",
+        ],
+    )));
+    let mut shell = Command::new("sh");
+    project.prepare(&mut shell);
+    let script = format!(
+        "(sleep 4; echo 'echo by=hand'; sleep 1; echo exit; sleep 2) | {}",
+        line.trim_end()
+    );
+    let output = run(shell.args(["-c", &script]));
+    assert!(stdout(&output).contains("by=hand"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_panic_ends_with_5_and_the_last_lines() {
+    let recipe = repository_recipe("minimal").replace(
+        "        setsid cttyhack sh\n        poweroff -f\n",
+        "        exit 3\n",
+    );
+    let project = Project::new();
+    project.recipe("minimal", &recipe);
+    let said = fails(
+        mkimg(&project, &["run", "minimal", "--arch", "x86_64"]).stdin(Stdio::null()),
+        5,
+    );
+    assert!(said.contains("kernel panic: "), "{said}");
+    assert!(
+        said.contains("Attempted to kill init! exitcode=0x00000300"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_failed_test_names_the_step_the_console_and_the_cause_in_every_report() {
+    let recipe = repository_recipe("minimal")
+        .replace("expect \"answer=42\"", "expect \"answer=<43> & more\"")
+        .replace("within=\"60s\"", "within=\"4s\"");
+    let project = Project::new();
+    let path = project.recipe("minimal", &recipe);
+    let line = 1 + recipe[..recipe.find("answer=<43>").unwrap()]
+        .matches('\n')
+        .count();
+    let mut command = mkimg(
+        &project,
+        &[
+            "test",
+            "minimal",
+            "--arch",
+            "x86_64",
+            "--json",
+            "--junit",
+            "junit.xml",
+            "--log",
+            "console.log",
+        ],
+    );
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(said.contains("FAILED  the shell answers"), "{said}");
+    assert!(
+        said.contains(&format!(
+            "at images/minimal.kdl:{line}: expect \"answer=<43> & more\""
+        )),
+        "{said}"
+    );
+    assert!(said.contains("| answer=42"), "{said}");
+    let report = json(&output);
+    let test = &report["tests"][0];
+    assert_eq!(
+        (&report["passed"], &test["passed"]),
+        (&false.into(), &false.into())
+    );
+    assert_eq!(test["kind"], "expectation");
+    assert_eq!(test["line"], line);
+    let log = fs::read_to_string(project.path("console.log")).unwrap();
+    assert!(
+        log.contains("== the shell answers (expectation)") && log.contains(" answer=42"),
+        "{log}"
+    );
+    let parse = "import sys, xml.etree.ElementTree as t; s = t.parse(sys.argv[1]).getroot()[0]; \
+                 print(s.get('tests'), s.get('failures'), s[0].get('name'), s[0][0].get('type'))";
+    let mut python = Command::new("python3");
+    python.args(["-c", parse]).arg(project.path("junit.xml"));
+    assert_eq!(
+        stdout(&run(&mut python)),
+        "1 1 the shell answers expectation\n"
+    );
+    assert!(path.exists());
+}
+
+#[test]
+fn one_failure_stops_the_rest_unless_it_is_to_keep_going() {
+    let never = "test \"never\" within=\"2s\" { expect \"what no guest says\" }\n";
+    let recipe = format!("{never}{}", repository_recipe("minimal"));
+    let project = Project::new();
+    project.recipe("minimal", &recipe);
+    let told = |more: &[&str]| {
+        let mut command = mkimg(
+            &project,
+            &["test", "minimal", "--arch", "x86_64", "--jobs", "1"],
+        );
+        let said = fails(command.args(more), 5);
+        said.lines().last().unwrap().to_owned()
+    };
+    assert_eq!(told(&[]), "minimal x86_64: 0 passed, 1 failed, 1 not run");
+    assert_eq!(
+        told(&["--keep-going"]),
+        "minimal x86_64: 1 passed, 1 failed"
+    );
+    assert_eq!(
+        told(&["--filter", "never"]),
+        "minimal x86_64: 0 passed, 1 failed"
+    );
+}
+
+/// The classic setup needs a file from a server that no test reaches: another static BusyBox stands in for it, with its own
+/// hash, put into the cache by `mkimg add` as a user would who has the real one.
+#[test]
+fn the_classic_setup_boots_with_a_stand_in_for_its_busybox() {
+    let project = Project::with("minimal");
+    let busybox = run(&mut mkimg(
+        &project,
+        &["cat", "minimal", "/bin/busybox", "--arch", "x86_64"],
+    ))
+    .stdout;
+    let file = project.path("busybox");
+    fs::write(&file, &busybox).unwrap();
+    let added = json(&run(mkimg(&project, &["add", "--json"]).arg(&file)));
+    let recipe = repository_recipe("article")
+        .replace(
+            "6e123e7f3202a8c1e9b1f94d8941580a25135382b99e8d3e34fb858bba311348",
+            added["sha256"].as_str().unwrap(),
+        )
+        .replace("1131168", &added["size"].to_string());
+    project.recipe("article", &recipe);
+    let said = fails(
+        mkimg(&project, &["test", "article", "--arch", "aarch64"]).arg("--offline"),
+        2,
+    );
+    assert!(said.contains("aarch64"), "{said}");
+    run(&mut mkimg(&project, &["test", "article", "--offline"]));
+    // The same on the machine that tutorials start, whose command line the recipe copies.
+    let line = stdout(&run(&mut mkimg(
+        &project,
+        &[
+            "run",
+            "article",
+            "--machine",
+            "pc",
+            "--dry-run",
+            "--accel",
+            "tcg",
+        ],
+    )));
+    assert!(
+        line.contains("-nographic") && line.contains("console=ttyS0 quiet acpi=off"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_kernel_and_an_initramfs_boot_without_a_recipe() {
+    let project = Project::with("minimal");
+    let image = json(&run(&mut mkimg(
+        &project,
+        &["realize", "minimal", "--arch", "x86_64", "--json"],
+    )));
+    let path = PathBuf::from(image["path"].as_str().unwrap());
+    let (kernel, initrd) = (path.join("vmlinuz"), path.join("initramfs.cpio.gz"));
+    let mut command = mkimg(
+        &project,
+        &[
+            "run",
+            "--arch",
+            "x86_64",
+            "--append",
+            "quiet HELLO=there",
+            "--memory",
+            "192MiB",
+        ],
+    );
+    command
+        .arg("--kernel")
+        .arg(kernel)
+        .arg("--initrd")
+        .arg(initrd);
+    let output = typed(&mut command, "echo $HELLO; exit\n");
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(stdout(&output).contains("\nthere\n"), "{}", stdout(&output));
+}
