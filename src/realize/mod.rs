@@ -1,8 +1,10 @@
 //! The pipeline: a recipe to an image in the cache, or to the finding that it is there already.
 
+mod elf;
 mod error;
 mod explain;
 mod image;
+mod kernel;
 mod preflight;
 mod verify;
 

@@ -3,10 +3,8 @@
 //! The kernel's own rules: `/init` is what `kernel_init` in `init/main.c` runs when the initramfs has it; a script's
 //! interpreter is read by `fs/binfmt_script.c` from its first line, a program's loader by `fs/binfmt_elf.c` from `PT_INTERP`.
 
-use object::LittleEndian;
-use object::elf::{FileHeader64, PT_INTERP};
-use object::read::elf::{FileHeader as _, ProgramHeader as _};
-
+use super::elf::Elf;
+use super::kernel;
 use crate::arch::Arch;
 use crate::plan::Plan;
 use crate::recipe::{Diagnostic, EntryKind, Span};
@@ -36,12 +34,6 @@ struct Check<'a> {
     tree: &'a Tree,
 }
 
-/// An ELF file's first words.
-struct Elf {
-    machine: u16,
-    loader: Option<Vec<u8>>,
-}
-
 impl Check<'_> {
     /// Returns the place in the recipe that put an entry where it is.
     fn span(&self, entry: &Entry) -> Span {
@@ -64,7 +56,7 @@ impl Check<'_> {
                 ));
             }
         };
-        let found = kernel_arch(&head);
+        let found = kernel::arch(&head);
         if found == Some(arch) {
             return None;
         }
@@ -250,11 +242,11 @@ impl Check<'_> {
             )
             .help("take another file, or another `path=`")
         };
-        let elf = read_elf(head).map_err(|error| broken(&error))?;
-        if elf.machine != arch.elf_machine() {
+        let elf = Elf::read(head).map_err(|error| broken(&error))?;
+        if !elf.is_for(arch) {
             let message = format!(
                 "{role} is a program for {}, the image is for {arch}",
-                machine_name(elf.machine)
+                elf.machine_name()
             );
             let help = format!("give its source a location with arch=\"{arch}\"");
             return Err(Diagnostic::error(message, span.clone(), "declared here").help(help));
@@ -278,8 +270,8 @@ impl Check<'_> {
         let head = content
             .head(HEAD)
             .map_err(|error| broken(&error.to_string()))?;
-        match read_elf(&head) {
-            Ok(found) if found.machine == arch.elf_machine() => Ok(()),
+        match Elf::read(&head) {
+            Ok(found) if found.is_for(arch) => Ok(()),
             _ => {
                 let message = format!("`{shown}`, the loader of {role}, is no program for {arch}");
                 Err(
@@ -324,82 +316,6 @@ fn parts(path: &[u8]) -> Vec<Vec<u8>> {
         .split(|byte| *byte == b'/')
         .filter(|part| !part.is_empty() && *part != b".");
     parts.rev().map(<[u8]>::to_vec).collect()
-}
-
-/// Returns the architecture that a kernel image is for, as far as its head tells.
-fn kernel_arch(head: &[u8]) -> Option<Arch> {
-    let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
-    if at(0x1fe, b"\x55\xaa") && at(0x202, b"HdrS") {
-        // Documentation/arch/x86/boot.rst: xloadflags, bit 0 (XLF_KERNEL_64), from protocol 2.12 on.
-        let is_64_bit = head.get(0x236).is_some_and(|flags| flags & 1 != 0);
-        return is_64_bit.then_some(Arch::X86_64);
-    }
-    // Documentation/arch/arm64/booting.rst.
-    if at(0x38, b"ARM\x64") {
-        return Some(Arch::Aarch64);
-    }
-    // drivers/firmware/efi/libstub/zboot-header.S: only arm64 kernels come so to a machine that mkimg knows.
-    if at(0, b"MZ") && at(4, b"zimg") {
-        return Some(Arch::Aarch64);
-    }
-    // `make Image.gz`: x86 kernels decompress themselves and never come so.
-    if at(0, b"\x1f\x8b\x08") {
-        return Some(Arch::Aarch64);
-    }
-    let elf = read_elf(head).ok()?;
-    (elf.machine == Arch::X86_64.elf_machine()).then_some(Arch::X86_64)
-}
-
-fn read_elf(head: &[u8]) -> Result<Elf, String> {
-    if let Some(class) = head.get(4)
-        && *class != object::elf::ELFCLASS64.0
-    {
-        // 32-bit programs: the machine alone is of interest, and it is never the image's.
-        let machine = head
-            .get(18..20)
-            .map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
-        return Ok(Elf {
-            machine,
-            loader: None,
-        });
-    }
-    let text = |error: object::Error| error.to_string();
-    let header = FileHeader64::<LittleEndian>::parse(head).map_err(text)?;
-    let endian = header.endian().map_err(text)?;
-    let machine = header.e_machine(endian).0;
-    let mut loader = None;
-    for segment in header.program_headers(endian, head).map_err(text)? {
-        if segment.p_type(endian) == PT_INTERP {
-            let data = segment
-                .data(endian, head)
-                .map_err(|()| "its loader's name is not in the file".to_owned())?;
-            loader = Some(
-                data.split(|byte| *byte == 0)
-                    .next()
-                    .unwrap_or_default()
-                    .to_vec(),
-            );
-        }
-    }
-    Ok(Elf { machine, loader })
-}
-
-/// Returns the name of an ELF machine, for the ones that people meet.
-fn machine_name(machine: u16) -> String {
-    let name = match machine {
-        3 => "i386",
-        8 => "mips",
-        20 => "ppc",
-        21 => "ppc64",
-        22 => "s390",
-        40 => "arm",
-        62 => "x86_64",
-        183 => "aarch64",
-        243 => "riscv",
-        258 => "loongarch",
-        other => return format!("ELF machine {other}"),
-    };
-    name.to_owned()
 }
 
 /// Returns the first bytes of a file for a message.

@@ -2,6 +2,7 @@
 //! line and the fix.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -281,6 +282,22 @@ fn a_file_that_is_no_kernel_for_the_image_is_refused() {
             "no kernel that x86_64 could start",
             "bzImage",
         ),
+        // A program of the right machine: BusyBox, say.
+        (
+            loaded(elf(X86_64, None), 0x40_0000, b""),
+            "no kernel that x86_64 could start",
+            "bzImage",
+        ),
+        (
+            gzip(&[0; 128]),
+            "no kernel that x86_64 could start",
+            "starts with `\\x1f\\x8b",
+        ),
+        (
+            gzip(&arm64_kernel()),
+            "the kernel is for aarch64",
+            "the source's location for x86_64",
+        ),
     ];
     for (kernel, message, more) in cases {
         let tiny = project(&kernel, &[SH, INIT]);
@@ -299,18 +316,57 @@ fn a_file_that_is_no_kernel_for_the_image_is_refused() {
 }
 
 #[test]
+fn an_elf_kernel_is_told_from_a_program_by_its_addresses() {
+    let kernel = loaded(elf(X86_64, None), 0xffff_ffff_8100_0000, b"");
+    let tiny = project(&kernel, &[SH, INIT]);
+    run(&mut tiny.realize(&[]));
+}
+
+#[test]
+fn a_program_of_any_other_machine_is_named() {
+    // Class, byte order, machine, and what is said.
+    let cases: [(u8, u8, u16, &str); 9] = [
+        (2, 2, 22, "is a program for s390x, the image is for x86_64"),
+        (2, 2, 21, "is a program for ppc64, "),
+        (1, 2, 8, "is a program for mips, "),
+        (1, 1, 3, "is a program for i386, "),
+        (1, 1, 40, "is a program for arm, "),
+        (1, 1, 62, "is a program for x32, "),
+        (2, 2, 183, "is a program for aarch64 (big-endian), "),
+        (2, 1, 4242, "is a program for ELF machine 4242, "),
+        (
+            3,
+            1,
+            62,
+            "is a broken ELF file: its header is cut off or unknown",
+        ),
+    ];
+    for (class, order, machine, message) in cases {
+        let tiny = project(
+            &crate::tiny::kernel(),
+            &["file \"/init\" mode=0o755 local=\"program\""],
+        );
+        let mut program = elf(0, None);
+        (program[4], program[5]) = (class, order);
+        let machine = if order == 2 {
+            machine.to_be_bytes()
+        } else {
+            machine.to_le_bytes()
+        };
+        program[18..20].copy_from_slice(&machine);
+        // No program headers, wherever the class has their number.
+        program[20..].fill(0);
+        tiny.write("images/program", &program);
+        let said = fails(&mut tiny.realize(&[]), 2);
+        says(&said, &["images/tiny.kdl:11:5", message]);
+    }
+}
+
+#[test]
 fn a_busybox_of_another_machine_is_refused_where_applets_names_it() {
     // Not started by anything: only its machine is looked at, once its applets could be read.
-    let mut busybox = elf(AARCH64, None);
     let table = b"[\0ash\0busybox\0cat\0echo\0init\0mount\0sh\0\0";
-    // One loaded segment that is the whole file.
-    busybox[56] = 1;
-    busybox.extend([1, 0, 0, 0, 4, 0, 0, 0]);
-    let size = 120 + table.len() as u64;
-    for field in [0, 0, 0, size, size, 1] {
-        busybox.extend(field.to_le_bytes());
-    }
-    busybox.extend(table);
+    let mut busybox = loaded(elf(AARCH64, None), 0, table);
     let entries = [
         SH,
         INIT,
@@ -431,4 +487,22 @@ fn a_damaged_object_is_made_again_and_not_taken_for_a_mistake_of_the_recipe() {
 fn overwrite(path: &PathBuf, bytes: &[u8]) {
     run(Command::new("chmod").arg("u+w").arg(path));
     fs::write(path, bytes).unwrap();
+}
+
+/// Adds one loaded segment, the whole file at an address, to the headers of an ELF file, and data.
+fn loaded(mut elf: Vec<u8>, address: u64, data: &[u8]) -> Vec<u8> {
+    elf[56] = 1;
+    elf.extend([1, 0, 0, 0, 4, 0, 0, 0]);
+    let size = 120 + data.len() as u64;
+    for field in [0, address, 0, size, size, 1] {
+        elf.extend(field.to_le_bytes());
+    }
+    elf.extend(data);
+    elf
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
