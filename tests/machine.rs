@@ -16,8 +16,8 @@ use std::time::Duration;
 use guests::{Minimal, booting, minimal};
 use mkimg::arch::Arch;
 use mkimg::machine::{
-    Accelerator, Choice, Emulator, Ending, Host, Kind, Machine, Needs, Pattern, Report, Script,
-    Step, choose, diagnosis, kernel_footprint, memory_needed, scaled, test,
+    Accelerator, Choice, Emulator, Ending, Host, Kind, Known, Machine, Needs, Pattern, Report,
+    Script, Step, Verdict, choose, diagnosis, kernel_footprint, memory_needed, scaled, test,
 };
 use mkimg::progress::{Event, Progress};
 use rustix::process::{Pid, Signal, kill_process};
@@ -326,13 +326,13 @@ fn kvm_is_believed_only_after_a_guest_ran_and_asked_only_once() {
         return;
     }
     let events = Events::default();
+    let scratch = tempfile::tempdir().unwrap();
     let first = choose(
         Choice::Auto,
         Arch::X86_64,
         Host::this(),
         &image.qemu,
-        "this boot",
-        None,
+        known("this boot", None, scratch.path()),
         &events,
     )
     .unwrap();
@@ -358,8 +358,7 @@ fn kvm_is_believed_only_after_a_guest_ran_and_asked_only_once() {
         Arch::X86_64,
         Host::this(),
         &none,
-        "this boot",
-        Some(&verdict),
+        known("this boot", Some(&verdict), scratch.path()),
         &events,
     )
     .unwrap();
@@ -375,8 +374,7 @@ fn kvm_is_believed_only_after_a_guest_ran_and_asked_only_once() {
             Arch::X86_64,
             Host::this(),
             &none,
-            "another boot",
-            Some(&verdict),
+            known("another boot", Some(&verdict), scratch.path()),
             &events
         )
         .is_err()
@@ -386,6 +384,14 @@ fn kvm_is_believed_only_after_a_guest_ran_and_asked_only_once() {
     machine.accelerator = first.accelerator;
     let report = play(&image, &machine, &script(60, vec![expect("(linux)")]));
     assert_eq!(report.kind, Kind::Passed, "{}", shown(&report));
+}
+
+fn known<'a>(name: &'a str, verdict: Option<&'a Verdict>, scratch: &'a Path) -> Known<'a> {
+    Known {
+        name,
+        verdict,
+        scratch,
+    }
 }
 
 #[derive(Default)]

@@ -12,7 +12,7 @@ use super::failure::{Code, Failure};
 use crate::arch::Arch;
 use crate::digest::{self, Digest};
 use crate::machine::{
-    self, Accelerator, Emulator, Host, Invocation, Machine, MachineError, Needs, Verdict,
+    self, Accelerator, Emulator, Host, Invocation, Known, Machine, MachineError, Needs, Verdict,
 };
 use crate::realize::Realized;
 use crate::store::{Blob, Store, StoreError};
@@ -218,8 +218,11 @@ fn accelerator(
         arch,
         Host::this(),
         emulator,
-        &host,
-        known.as_ref(),
+        Known {
+            name: &host,
+            verdict: known.as_ref(),
+            scratch: &env::temp_dir(),
+        },
         progress,
     )
     .map_err(failed)?;

@@ -48,6 +48,8 @@ pub(super) enum Failure {
     },
     /// What there is to say was said.
     Said(Code),
+    /// A signal ended a running machine, in order.
+    Signalled(i32),
     /// Whoever read our output went away: nothing is said.
     Silent,
 }
@@ -190,6 +192,8 @@ impl Failure {
                 code as u8
             }
             Failure::Said(code) => code as u8,
+            // As the shell counts: 130 for Ctrl-C, 143 for `kill`.
+            Failure::Signalled(signal) => u8::try_from(128 + signal).unwrap_or(Code::Failed as u8),
             Failure::Silent => 0,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -21,8 +22,11 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 pub(super) fn watch(quiet: bool) {
     // Without a thread, or a handler, the system's own way to end the process is left, which is as safe for the cache. The
     // thread sets up the handler: one that nobody listens to would be worse than none.
+    let (ready, waiting) = mpsc::channel::<()>();
     let _ = thread::Builder::new().spawn(move || {
-        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+        let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
+        drop(ready);
+        let Ok(mut signals) = signals else {
             return;
         };
         for signal in signals.forever() {
@@ -42,6 +46,8 @@ pub(super) fn watch(quiet: bool) {
             std::process::exit(code);
         }
     });
+    // Nothing is begun before the handler is there. Where there is no thread, the channel is closed as well.
+    let _ = waiting.recv();
 }
 
 /// Leaves the signals to a running machine, which ends in order: the terminal, then the process.

@@ -45,13 +45,15 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
     if ran.end.exit_code() == 0 {
         return Ok(());
     }
+    if let End::Signalled(signal) = ran.end {
+        return Err(Failure::Signalled(signal));
+    }
     let from = ran.tail.len().saturating_sub(TOLD);
     let tail: Vec<&str> = ran.tail[from..]
         .iter()
         .map(|line| line.text.as_str())
         .collect();
     let help = match &ran.end {
-        End::Signalled(_) => None,
         _ if tail.is_empty() => Some(
             "the console said nothing: is its `console=` one that this machine has?".to_owned(),
         ),
@@ -60,14 +62,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
             tail.join("\n")
         )),
     };
-    Err(Failure::guest(&ran.end.to_string(), help, code(&ran.end)))
-}
-
-fn code(end: &End) -> Code {
-    match end.exit_code() {
-        130 => Code::Interrupted,
-        _ => Code::Guest,
-    }
+    Err(Failure::guest(&ran.end.to_string(), help, Code::Guest))
 }
 
 fn bootable(context: &Context<'_>, args: &Run) -> Result<(Store, Bootable), Failure> {

@@ -1,6 +1,7 @@
 //! What runs the guest's instructions, and the truth about KVM.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -52,6 +53,17 @@ pub struct Verdict {
     pub host: String,
     /// Why KVM cannot be used; none where it can.
     pub fault: Option<String>,
+}
+
+/// What the caller keeps about this host.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The host, its boot and the emulator in one word, such as the boot id and the program's path: one line without tabs.
+    pub name: &'a str,
+    /// What was found out earlier, about any host.
+    pub verdict: Option<&'a Verdict>,
+    /// A directory for a file that is gone afterwards.
+    pub scratch: &'a Path,
 }
 
 /// What [`choose`] came to.
@@ -137,8 +149,8 @@ impl FromStr for Verdict {
 
 /// Returns the accelerator for a guest of `arch` on `host`.
 ///
-/// `auto` takes KVM only after a machine was created and a small guest ran to its end in it; `known` is an earlier verdict, which
-/// counts when it is of the same `name`. A KVM that fails is told of once, by one warning; a remembered failure is a detail.
+/// `auto` takes KVM only after a machine was created and a small guest ran to its end in it; an earlier verdict
+/// counts when it is of the same name. A KVM that fails is told of once, by one warning; a remembered failure is a detail.
 ///
 /// # Errors
 /// [`MachineError::Accelerator`] where one was asked for by name that this host does not have.
@@ -147,8 +159,7 @@ pub fn choose(
     arch: Arch,
     host: Host,
     emulator: &Emulator,
-    name: &str,
-    known: Option<&Verdict>,
+    known: Known<'_>,
     progress: &dyn Progress,
 ) -> Result<Decision, MachineError> {
     let decided = |accelerator| Decision {
@@ -182,8 +193,8 @@ pub fn choose(
         Some(other) => return Ok(decided(other)),
         None => return Ok(decided(Accelerator::Tcg)),
     }
-    if let Some(known) = known.filter(|known| known.host == name) {
-        return Ok(decided(match &known.fault {
+    if let Some(verdict) = known.verdict.filter(|verdict| verdict.host == known.name) {
+        return Ok(decided(match &verdict.fault {
             None => Accelerator::Kvm,
             Some(fault) => {
                 progress.event(Event::Detail(format!(
@@ -198,7 +209,7 @@ pub fn choose(
         progress.event(Event::Detail(format!("KVM is not used: {reason}")));
         return Ok(decided(Accelerator::Tcg));
     }
-    let fault = match probe::probe(emulator, arch, Accelerator::Kvm) {
+    let fault = match probe::probe(emulator, arch, Accelerator::Kvm, known.scratch) {
         Ok(fault) => fault,
         Err(source) => {
             return Err(MachineError::Start {
@@ -218,7 +229,7 @@ pub fn choose(
             Some(_) => Accelerator::Tcg,
         },
         verdict: Some(Verdict {
-            host: name.to_owned(),
+            host: known.name.to_owned(),
             fault,
         }),
     })

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::end::End;
-use super::text::{Cleaner, calm, record};
+use super::text::{Cleaner, calm, calm_unfinished, record};
 
 /// How many lines a report shows.
 pub const TAIL: usize = 40;
@@ -77,7 +77,7 @@ impl Console {
 
     /// Returns the line that is not ended yet, without kernel records: a prompt, perhaps.
     pub(super) fn partial(&self) -> String {
-        calm(&String::from_utf8_lossy(&self.open))
+        calm_unfinished(&String::from_utf8_lossy(&self.open))
     }
 
     /// Returns whether anything but the kernel and the firmware has printed.
@@ -181,6 +181,7 @@ mod tests {
         let cases = [
             ("\r\n\r\n", false),
             ("[    1.656062] Linux version 6.1\r\n", false),
+            ("\r\n[    1.65", false),
             (
                 "\x1bc\x1b[?7lSeaBIOS (version 1.16.2)\r\nBooting from ROM..",
                 false,

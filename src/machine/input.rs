@@ -185,7 +185,7 @@ impl Input {
 
     /// Returns how long the guest can be left alone before `due` might have something.
     pub(super) fn patience(&self) -> Duration {
-        let idle = self.held.is_empty() && !self.ended;
+        let idle = self.held.is_empty() && (!self.ended || self.farewells > 0);
         if idle || (self.ready && self.keys) {
             SILENCE
         } else {
@@ -196,4 +196,74 @@ impl Input {
 
 fn silence(view: &View) -> Duration {
     view.now.saturating_sub(view.last.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64, last: u64, partial: &str) -> View {
+        View {
+            now: Duration::from_millis(milliseconds),
+            last: Some(Duration::from_millis(last)),
+            partial: partial.to_owned(),
+            spoken: !partial.is_empty(),
+        }
+    }
+
+    #[test]
+    fn keys_wait_for_a_prompt_and_ctrl_a_is_a_command() {
+        let mut input = Input::new(true);
+        assert!(!input.take(b"ls\x01\x01\x01z"));
+        assert_eq!(input.due(&at(500, 499, "")), b"");
+        assert_eq!(input.due(&at(510, 500, "# ")), b"");
+        assert_eq!(input.due(&at(530, 500, "# ")), b"ls\x01\x01z");
+        assert!(!input.take(b"q"));
+        assert_eq!(input.due(&at(531, 531, "# q")), b"q");
+        assert!(!input.take(b"\x01"));
+        assert!(input.take(b"x"));
+    }
+
+    #[test]
+    fn lines_go_one_by_one_and_the_end_is_told_again_after_the_guest_spoke() {
+        let mut input = Input::new(false);
+        assert!(!input.take(b"a\x01x\nb"));
+        assert_eq!(input.due(&at(100, 60, "# ")), b"a\x01x\n");
+        // No answer yet, then an echo, an unfinished answer, the prompt.
+        assert_eq!(input.due(&at(200, 60, "# ")), b"");
+        assert_eq!(input.due(&at(210, 205, "# a")), b"");
+        assert_eq!(input.due(&at(300, 290, "# ")), b"");
+        input.end();
+        assert_eq!(input.due(&at(300, 290, "# ")), b"b");
+        assert_eq!(input.due(&at(320, 305, "# ")), b"\n");
+        assert_eq!(input.due(&at(350, 330, "# ")), [END]);
+        assert_eq!(input.due(&at(9000, 330, "# ")), b"");
+        assert_eq!(input.due(&at(9500, 9400, "# ")), b"");
+        assert_eq!(input.due(&at(10500, 9400, "# ")), [END]);
+    }
+
+    #[test]
+    fn a_guest_that_shows_no_prompt_is_fed_ever_faster_and_a_mute_one_late() {
+        let mut input = Input::new(false);
+        assert!(!input.take(&b"x\n".repeat(20)));
+        let mut now = 1000;
+        let mut waits = Vec::new();
+        input.due(&at(now, 900, "# "));
+        for _ in 0..10 {
+            let start = now;
+            while input.due(&at(now, 900, "")).is_empty() {
+                now += 1;
+            }
+            waits.push(now - start);
+        }
+        assert_eq!(waits, [1000, 500, 250, 125, 63, 32, 16, 10, 10, 10]);
+        let mut mute = Input::new(false);
+        mute.take(b"x\n");
+        let silent = |now| View {
+            last: None,
+            ..at(now, 0, "")
+        };
+        assert_eq!(mute.due(&silent(9999)), b"");
+        assert_eq!(mute.due(&silent(10_000)), b"x\n");
+    }
 }

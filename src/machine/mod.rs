@@ -30,7 +30,7 @@ mod test;
 mod text;
 mod vmlinux;
 
-pub use accelerator::{Accelerator, Choice, Decision, Host, Verdict, choose, scaled};
+pub use accelerator::{Accelerator, Choice, Decision, Host, Known, Verdict, choose, scaled};
 pub use arguments::{Machine, MachineKind, Net, Unsuitable, added_words, arguments};
 pub use console::{Line, TAIL};
 pub use emulator::{Emulator, Invocation, quoted};
@@ -43,3 +43,14 @@ pub use script::{Pattern, Script, Step};
 pub use terminal::{restore_on_panic, window};
 pub use test::{Kind, Report, test};
 pub use vmlinux::vmlinux;
+
+/// Says loudly that a test is not run because a program is missing; in CI that is a failure.
+#[cfg(test)]
+#[allow(clippy::print_stderr)]
+fn missing(program: &str) {
+    assert!(
+        option_env!("CI") != Some("true"),
+        "CI needs the program `{program}`"
+    );
+    eprintln!("skipped: the program `{program}` is missing");
+}

@@ -83,6 +83,19 @@ pub(super) fn calm(text: &str) -> String {
     out
 }
 
+/// Returns an unfinished line without the kernel's record in it, of which not even the time need be whole.
+pub(super) fn calm_unfinished(line: &str) -> String {
+    let mut out = calm(line);
+    let torn = out.rfind('[').filter(|at| {
+        let rest = out.get(at + 1..).unwrap_or_default();
+        let rest = rest.strip_suffix(']').unwrap_or(rest);
+        rest.bytes()
+            .all(|byte| matches!(byte, b' ' | b'.' | b'0'..=b'9'))
+    });
+    out.truncate(torn.unwrap_or(out.len()));
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +146,17 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(calm(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_has_only_begun_is_no_prompt() {
+        let whole = "[    1.234567] random: done";
+        for end in 0..=whole.len() {
+            assert_eq!(calm_unfinished(&whole[..end]), "", "{end}");
+        }
+        for prompt in ["(linux) ", "[root@host 1]# ", "a[1] "] {
+            assert_eq!(calm_unfinished(prompt), prompt);
         }
     }
 }

@@ -84,3 +84,93 @@ fn has_pvh_entry(file: &[u8]) -> bool {
                     .any(|note| note.name() == b"Xen" && note.n_type(LittleEndian) == PHYS32_ENTRY)
             })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    /// Returns what a program makes of `data`; nothing where it is missing, which CI does not allow.
+    fn packed(line: &[&str], data: &[u8]) -> Option<Vec<u8>> {
+        let child = Command::new(line[0])
+            .args(&line[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else {
+            super::super::missing(line[0]);
+            return None;
+        };
+        child.stdin.take().unwrap().write_all(data).unwrap();
+        Some(child.wait_with_output().unwrap().stdout)
+    }
+
+    /// Returns a bzImage around a payload.
+    fn image(payload: &[u8]) -> Vec<u8> {
+        let mut image = vec![0u8; 0x400];
+        image[0x1f1] = 1;
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x206..0x208].copy_from_slice(&0x020fu16.to_le_bytes());
+        image[0x248..0x24c].copy_from_slice(&0x40u32.to_le_bytes());
+        image[0x24c..0x250].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        image.resize(0x440, 0);
+        image.extend(payload);
+        image
+    }
+
+    #[test]
+    fn the_kernel_comes_out_of_every_format_that_debian_packs_it_in() {
+        let kernel = super::super::probe::elf();
+        let size = (kernel.len() as u32).to_le_bytes();
+        let formats: [(&[&str], bool); 6] = [
+            (&["gzip", "-n", "-9"], true),
+            (
+                &["xz", "--check=crc32", "--x86", "--lzma2=,dict=32MiB"],
+                true,
+            ),
+            (&["zstd", "-22", "--ultra", "-q"], true),
+            (&["lz4", "-l", "-9"], true),
+            (&["bzip2", "-9"], false),
+            (&["xz", "--format=lzma", "-9"], false),
+        ];
+        for (line, expected) in formats {
+            let Some(mut payload) = packed(line, &kernel) else {
+                continue;
+            };
+            if line[0] != "gzip" {
+                payload.extend(size);
+            }
+            let whole = image(&payload);
+            assert_eq!(
+                vmlinux(&whole).is_some_and(|out| out == kernel),
+                expected,
+                "{line:?}"
+            );
+            // Whatever is cut off or said wrongly about the size: no kernel, and no panic.
+            for cut in [0x1f0, 0x208, 0x24b, 0x441, whole.len() - 1] {
+                assert_eq!(vmlinux(&whole[..cut]), None, "{line:?} {cut:#x}");
+            }
+            let end = payload.len() - 4;
+            payload[end] ^= 1;
+            assert_eq!(vmlinux(&image(&payload)), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_the_note_and_a_bomb_are_left_alone() {
+        let mut kernel = super::super::probe::elf();
+        kernel[0xb0 + 8] = 17;
+        let gzip = |data: &[u8]| packed(&["gzip", "-n", "-9"], data);
+        let Some(payload) = gzip(&kernel) else { return };
+        assert_eq!(vmlinux(&image(&payload)), None);
+        let Some(mut bomb) = gzip(&vec![0; 64 << 20]) else {
+            return;
+        };
+        let end = bomb.len() - 4;
+        bomb[end..].copy_from_slice(&1024u32.to_le_bytes());
+        assert_eq!(vmlinux(&image(&bomb)), None);
+        bomb[end..].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(vmlinux(&image(&bomb)), None);
+    }
+}
