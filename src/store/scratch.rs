@@ -57,6 +57,12 @@ pub(super) struct ScratchDir {
     count: u32,
 }
 
+/// Makes a directory in a process's own one; never that again, which a signal may have removed, lock and all.
+pub(super) fn make_scratch_dir(path: &Path) -> Result<(), StoreError> {
+    fs::create_dir(path).map_err(|error| StoreError::io("create the directory", path, error))?;
+    set_mode(path, 0o755)
+}
+
 impl ScratchDir {
     pub(super) fn create(root: &Path) -> Result<ScratchDir, StoreError> {
         let tmp = root.join("tmp");
