@@ -175,7 +175,8 @@ fn nesting_is_bounded_before_kdl_sees_the_text() {
         ),
         ("/*".repeat(10_000), "comments nested more than 32 deep"),
         ("}".repeat(10_000), "a `}` that closes nothing"),
-        ("a=".repeat(10_000), "a `=` without a name before it"),
+        ("a=".repeat(10_000), "`a=` where a node should begin"),
+        ("= ".repeat(10_000), "a `=` without a name before it"),
         (
             "a{}".repeat(10_000),
             "something follows a block on its line",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{AssembleError, applets};
 use crate::digest::Digest;
 use crate::plan::Planned;
+use crate::progress::{Event, Progress};
 use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
 use crate::source::{Member, MemberKind};
 use crate::store::{Blob, StoreError};
@@ -55,6 +56,8 @@ pub(super) struct Builder<'a> {
     pub(super) tree: Tree,
     /// Entries of `tree` nodes that are not root's in their archive.
     pub(super) other_owners: usize,
+    /// Who is told of what has no effect.
+    pub(super) progress: &'a dyn Progress,
 }
 
 impl Builder<'_> {
@@ -169,10 +172,12 @@ impl Builder<'_> {
         members: Vec<Member>,
     ) -> Result<(), AssembleError> {
         let entry = &planned.entry;
+        let mut placed_any = false;
         for member in members {
             let Some(path) = placed(&entry.path.value, strip, &member.path) else {
                 continue;
             };
+            placed_any = true;
             let path = EntryPath::new(&path).map_err(|error| AssembleError::Path {
                 member: member.path.escape_ascii().to_string(),
                 error,
@@ -193,6 +198,12 @@ impl Builder<'_> {
             };
             self.put(index, path, kind, mode, entry.owner, entry.replaces)?;
         }
+        if !placed_any {
+            self.progress.event(Event::Warning(format!(
+                "`tree \"{}\"` puts nothing into the image: `exclude` or `strip` leaves nothing of its archive",
+                entry.path.value
+            )));
+        }
         Ok(())
     }
 
@@ -210,6 +221,12 @@ impl Builder<'_> {
             error,
             entry: index,
         })?;
+        for name in except.iter().filter(|name| !names.contains(name)) {
+            self.progress.event(Event::Warning(format!(
+                "`except` names `{name}`, which is no applet of `{}`",
+                of.value
+            )));
+        }
         let directory = planned.entry.path.value.trim_end_matches('/');
         for name in names {
             let path = format!("{directory}/{name}");

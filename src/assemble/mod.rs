@@ -53,6 +53,7 @@ pub fn assemble(
         blobs,
         tree: Tree::new(plan.epoch),
         other_owners: 0,
+        progress,
     };
     let mut waiting = Vec::new();
     for (index, planned) in plan.entries.iter().enumerate() {
@@ -71,8 +72,8 @@ pub fn assemble(
     if builder.other_owners > 0 {
         let count = builder.other_owners;
         progress.event(Event::Warning(format!(
-            "{count} entries of `tree` nodes belong to other users than root in their archives; in the image they belong to \
-             the node's `uid` and `gid` (0:0 by default)"
+            "`tree` nodes: other owners than root in the archives ({count} in all) become the node's `uid` and `gid` \
+             (0:0 by default)"
         )));
     }
     Ok(Assembled {

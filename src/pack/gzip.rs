@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
+use std::time::Duration;
 
 use crate::tree::Tree;
 
@@ -29,6 +30,10 @@ struct Block {
 
 /// A compressed block and the CRC32 of its input.
 type Done = Result<(Block, crc32fast::Hasher), PackError>;
+
+/// How often the first thread is asked for: where few are allowed, those of the step before still count for a moment after they
+/// were joined.
+const PATIENCE: u32 = 50;
 
 /// Writes the archive of a tree as one gzip member.
 pub(super) fn write(
@@ -56,14 +61,19 @@ pub(super) fn write(
             output: Output::new(out),
             advanced,
         };
-        for number in 0..jobs {
+        let (mut threads, mut patience) = (0, PATIENCE);
+        while threads < jobs {
             let (deflater, queue, done) = (Deflater::new(level)?, &queue, done_out.clone());
             let spawned = thread::Builder::new()
                 .name("compress".to_owned())
                 .spawn_scoped(scope, move || work(deflater, queue, &done));
             match spawned {
-                Ok(_) => {}
-                Err(error) if number == 0 => return Err(PackError::Thread(error)),
+                Ok(_) => threads += 1,
+                Err(_) if threads == 0 && patience > 0 => {
+                    patience -= 1;
+                    thread::sleep(Duration::from_millis(2));
+                }
+                Err(error) if threads == 0 => return Err(PackError::Thread(error)),
                 // Fewer threads cost time alone.
                 Err(_) => break,
             }

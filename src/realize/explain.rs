@@ -92,7 +92,9 @@ pub(super) fn packing(plan: &Plan, tree: &Tree, at: &Path, error: PackError) -> 
 fn clash(plan: &Plan, conflict: &Conflict, entry: usize) -> Diagnostic {
     let (later, what) = (span(plan, entry), conflict.to_string());
     let (origin, label) = match conflict {
-        Conflict::Taken { origin, .. } => (origin, "it came from here"),
+        Conflict::Taken { origin, .. } | Conflict::Differs { origin, .. } => {
+            (origin, "it came from here")
+        }
         Conflict::Parent { origin, .. } => (origin, "this put it there"),
         Conflict::Occupied { origin, .. } => (origin, "what it holds came from here"),
     };
@@ -109,6 +111,9 @@ fn clash(plan: &Plan, conflict: &Conflict, entry: usize) -> Diagnostic {
             let name = String::from_utf8_lossy(path.name()).into_owned();
             format!("leave this applet out with except=\"{name}\", or let the applet win with override=#true")
         }
+        Conflict::Differs { .. } => {
+            "let them agree, or add override=#true to the later one to say that it wins".to_owned()
+        }
         Conflict::Taken { .. } => "remove one of them, or add override=#true to the later one to say that it wins".to_owned(),
         Conflict::Parent { .. } => {
             "put the entry where that leads to, or replace it by a directory with override=#true".to_owned()
@@ -120,9 +125,6 @@ fn clash(plan: &Plan, conflict: &Conflict, entry: usize) -> Diagnostic {
 /// Returns what to do about an archive; nothing where the message says it or where the recipe is not the place for it.
 fn archive_help(error: &ArchiveError) -> Option<&'static str> {
     Some(match error {
-        ArchiveError::TooLarge { .. } => {
-            "raise the limit with `--max-unpacked` if you trust the archive"
-        }
         ArchiveError::NotAnArchive { .. } => "without `path` the source is taken as it is",
         ArchiveError::Unsupported { .. } => {
             "pack it anew in one of these forms, or take another source"
@@ -141,7 +143,11 @@ fn archive_help(error: &ArchiveError) -> Option<&'static str> {
             "its sha256 is the declared one, so it was like this when it was pinned: take a whole file and pin that with \
              `mkimg pin --refresh`"
         }
-        ArchiveError::Store(_) | ArchiveError::Damaged { .. } | ArchiveError::Read { .. } => {
+        // The message says what to do.
+        ArchiveError::TooLarge { .. }
+        | ArchiveError::Store(_)
+        | ArchiveError::Damaged { .. }
+        | ArchiveError::Read { .. } => {
             return None;
         }
     })

@@ -79,31 +79,50 @@ pub fn plan(recipe: &Recipe, base: &Path, arch: Arch) -> Result<Plan, RealizeErr
     let mut locals = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, span) in plan::local_files(recipe) {
-        let path = base.join(name);
-        // Looked at before it is opened: a pipe would wait, a device might never end.
-        let read = fs::metadata(&path).and_then(|found| match found.is_file() {
-            true => digest::of_reader(&mut File::open(&path)?),
-            false if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
-            false => Err(std::io::Error::other("it is no regular file")),
-        });
-        match read {
-            Ok((digest, size)) => {
-                locals.insert(name.to_owned(), LocalFile { path, digest, size });
+        match local_file(base.join(name)) {
+            Ok(file) => {
+                locals.insert(name.to_owned(), file);
             }
-            Err(error) => problems.push(
-                Diagnostic::error(
-                    format!("the local file `{name}` cannot be read: {error}"),
-                    span,
-                    "named here",
-                )
-                .help("a relative path starts at the recipe's own directory"),
-            ),
+            Err((reason, help)) => {
+                let message = format!("the local file `{name}` cannot be {reason}");
+                problems.push(Diagnostic::error(message, span, "named here").help(help));
+            }
         }
     }
     if !problems.is_empty() {
         return Err(RealizeError::Recipe(problems));
     }
     Plan::resolve(recipe, arch, &locals).map_err(RealizeError::Recipe)
+}
+
+/// Reads a file beside a recipe; otherwise returns what cannot be, and what to do.
+fn local_file(path: PathBuf) -> Result<LocalFile, (String, &'static str)> {
+    let help = "a relative path starts at the recipe's own directory";
+    let unread = |error: std::io::Error| (format!("read: {error}"), help);
+    // Looked at before it is opened: a pipe would wait, a device might never end.
+    let found = fs::metadata(&path).map_err(unread)?;
+    if found.is_dir() {
+        let help =
+            "name each file of it, or pack it (`tar cf`) and take that in with a `tree` node";
+        return Err(("read: it is a directory".to_owned(), help));
+    }
+    if !found.is_file() {
+        return Err(("read: it is no regular file".to_owned(), help));
+    }
+    // The archive's own limit, told before so much is read.
+    if found.len() > u64::from(u32::MAX) {
+        let reason = format!(
+            "taken: it has {} bytes, an archive holds files below 4 GiB",
+            found.len()
+        );
+        return Err((
+            reason,
+            "split it, or give it to the guest in another way than its initramfs",
+        ));
+    }
+    let mut file = File::open(&path).map_err(unread)?;
+    let (digest, size) = digest::of_reader(&mut file).map_err(unread)?;
+    Ok(LocalFile { path, digest, size })
 }
 
 impl Workshop<'_> {

@@ -90,8 +90,9 @@ impl Value<'_> {
         }
         if let Some(directory) = glob.strip_suffix('/') {
             let message = format!("{} ends with `/`", self.what);
-            let help =
-                format!("`{directory}` is the directory alone, `{directory}/**` what is in it");
+            let help = format!(
+                "drop it: in a `tree`, `{directory}` is the directory and all that is in it"
+            );
             self.refuse(message, "matches nothing", help);
             return None;
         }

@@ -225,6 +225,17 @@ impl<'t> Shape<'t> {
     }
 
     fn equals(&mut self, token: &Token) {
+        let before = self.next.checked_sub(2).and_then(|at| self.tokens.get(at));
+        if let Some(name) = before.filter(|name| matches!(name.kind, Kind::Word | Kind::Text)) {
+            let word = self.text.get(name.span.clone()).unwrap_or_default();
+            let message = format!("`{word}=` where a node should begin");
+            let span = name.span.start..token.span.end;
+            let error = Diagnostic::error(message, span, "a property follows the name of its node");
+            self.errors.push(
+                error.help("if it belongs to the node above, end the line before this with `\\`"),
+            );
+            return;
+        }
         let message = "a `=` without a name before it";
         let error = Diagnostic::error(message, token.span.clone(), "whose value is this?");
         self.errors
@@ -307,9 +318,10 @@ impl<'t> Shape<'t> {
         let Some(before) = before.filter(|before| before.span.end == token.span.start) else {
             return;
         };
-        // `r"..."` has got its own error.
-        let old_raw = self.text.get(before.span.clone()) == Some("r");
-        if !matches!(before.kind, Kind::Word | Kind::Text) || old_raw || self.crowded {
+        // `r"..."` and `(type)"..."` have got their own error.
+        let told = self.text.get(before.span.clone());
+        let told = told.is_some_and(|text| text == "r" || word::is_annotation(text));
+        if !matches!(before.kind, Kind::Word | Kind::Text) || told || self.crowded {
             return;
         }
         self.crowded = true;

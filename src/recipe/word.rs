@@ -43,7 +43,15 @@ fn mistake(word: &str, after: &str) -> Option<(String, &'static str, String)> {
         let bare = word.trim_matches(['\'', '`']);
         format!("write it in quotes: `\"{bare}\"`")
     };
-    if word.starts_with('(') || word.contains(['(', ')', '[', ']']) {
+    if let Some((_, value)) = word.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        let help = match value {
+            "" => "leave it out".to_owned(),
+            value => format!("leave it out: write `{value}`"),
+        };
+        let message = format!("`{word}` has a type annotation");
+        return Some((message, "nothing in a recipe takes one", help));
+    }
+    if word.contains(['(', ')', '[', ']']) {
         let message = format!("`{word}` has brackets that may only stand in quotes");
         return Some((message, "neither a name nor a number", quoted()));
     }
@@ -85,6 +93,11 @@ fn mistake(word: &str, after: &str) -> Option<(String, &'static str, String)> {
         return Some((message, "starts like a number", quoted()));
     }
     None
+}
+
+/// Says whether a word is a type annotation alone: its value is a text, which is a token of its own.
+pub(super) fn is_annotation(word: &str) -> bool {
+    word.starts_with('(') && word.ends_with(')')
 }
 
 /// Returns message, label and help for a word with `#` that is no keyword.

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::scratch::publishing;
+use super::scratch::{make_scratch_dir, publishing};
 use super::{Blob, Store, StoreError, make_dir, remove, set_mode};
 use crate::digest::Digest;
 
@@ -31,7 +31,7 @@ impl Store {
     /// [`StoreError`] where the cache cannot be written.
     pub fn new_image(&self, plan: &Digest, name: &str) -> Result<NewImage, StoreError> {
         let path = self.scratch_path()?;
-        make_dir(&path)?;
+        make_scratch_dir(&path)?;
         Ok(NewImage {
             path,
             target: self.image_path(plan, name),
@@ -138,5 +138,23 @@ fn sync_dir(path: Option<&Path>) {
 impl Drop for NewImage {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scratch_directory_that_a_signal_removed_is_not_made_again_without_its_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let plan = Digest::of(b"plan");
+        let first = store.new_image(&plan, "a").unwrap();
+        let own = first.path.parent().unwrap().to_path_buf();
+        drop(first);
+        fs::remove_dir_all(&own).unwrap();
+        assert!(store.new_image(&plan, "b").is_err());
+        assert!(!own.exists());
     }
 }

@@ -8,19 +8,23 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::{StoreError, make_dir, remove, set_mode};
 
-/// The scratch directories of this process, for [`abandon_scratch`].
+/// The scratch directories of this process, for [`abandon_scratch`]. Locked while one is made or removed, lock file included:
+/// a signal finds either all of it, listed here, or nothing.
 static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Held while an object gets its name.
 static PUBLISHING: Mutex<()> = Mutex::new(());
 
 /// Removes the scratch directories of this process, which is about to end without dropping anything. What cannot be removed
-/// is swept by the next process. From here on nothing gets a name any more: whoever tries waits for the end.
+/// is swept by the next process. From here on nothing gets a name any more, and no scratch directory is made or removed:
+/// whoever tries waits for the end.
 pub fn abandon_scratch() {
     // Whoever removes a directory goes on in it when it is renamed meanwhile: a finished image would lose its files.
     std::mem::forget(publishing());
-    let live = std::mem::take(&mut *LIVE.lock().unwrap_or_else(|poison| poison.into_inner()));
-    for path in live {
+    let mut live = live();
+    let abandoned = std::mem::take(&mut *live);
+    std::mem::forget(live);
+    for path in abandoned {
         // Another thread may be making files in there at this moment: then once more, or the next process has to.
         for _ in 0..8 {
             let _ = fs::remove_dir_all(&path);
@@ -40,6 +44,10 @@ pub(super) fn publishing() -> MutexGuard<'static, ()> {
         .unwrap_or_else(|poison| poison.into_inner())
 }
 
+fn live() -> MutexGuard<'static, Vec<PathBuf>> {
+    LIVE.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
 /// A process's own directory below `tmp/`. Removed when dropped; swept by a later process when this one was killed.
 #[derive(Debug)]
 pub(super) struct ScratchDir {
@@ -49,11 +57,18 @@ pub(super) struct ScratchDir {
     count: u32,
 }
 
+/// Makes a directory in a process's own one; never that again, which a signal may have removed, lock and all.
+pub(super) fn make_scratch_dir(path: &Path) -> Result<(), StoreError> {
+    fs::create_dir(path).map_err(|error| StoreError::io("create the directory", path, error))?;
+    set_mode(path, 0o755)
+}
+
 impl ScratchDir {
     pub(super) fn create(root: &Path) -> Result<ScratchDir, StoreError> {
         let tmp = root.join("tmp");
         make_dir(&tmp)?;
         sweep(&tmp);
+        let mut live = live();
         for number in 0u32.. {
             let path = tmp.join(number.to_string());
             let lock_path = tmp.join(format!("{number}.lock"));
@@ -82,9 +97,7 @@ impl ScratchDir {
                     return Err(StoreError::io("create the directory", &path, error));
                 }
             }
-            LIVE.lock()
-                .unwrap_or_else(|poison| poison.into_inner())
-                .push(path.clone());
+            live.push(path.clone());
             return Ok(ScratchDir {
                 path,
                 lock_path,
@@ -108,9 +121,8 @@ impl ScratchDir {
 
 impl Drop for ScratchDir {
     fn drop(&mut self) {
-        LIVE.lock()
-            .unwrap_or_else(|poison| poison.into_inner())
-            .retain(|path| *path != self.path);
+        let mut live = live();
+        live.retain(|path| *path != self.path);
         // What cannot be removed now is swept by the next process.
         if fs::remove_dir_all(&self.path).is_ok() || !self.path.exists() {
             let _ = fs::remove_file(&self.lock_path);

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::scratch::make_scratch_dir;
 use super::{Blob, Store, StoreError, make_dir, remove, set_mode};
 use crate::digest::Digest;
 
@@ -76,7 +77,7 @@ impl Store {
     /// [`StoreError`] where the cache cannot be written.
     pub fn new_tool(&self) -> Result<NewTool<'_>, StoreError> {
         let path = self.scratch_path()?;
-        make_dir(&path)?;
+        make_scratch_dir(&path)?;
         Ok(NewTool { store: self, path })
     }
 }

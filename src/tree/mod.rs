@@ -34,6 +34,18 @@ pub enum Conflict {
         /// The origin of what is there.
         origin: Option<usize>,
     },
+    /// A directory is there whose mode or owner is another one.
+    #[error("the directory `{path}` is there already, as {there}, not {wanted}")]
+    Differs {
+        /// The path.
+        path: EntryPath,
+        /// Mode and owner of what is there.
+        there: String,
+        /// Mode and owner of what should be there.
+        wanted: String,
+        /// The origin of what is there.
+        origin: Option<usize>,
+    },
     /// A parent is no directory: the kernel would follow a symlink out of the place that is meant, or drop the entry.
     #[error("`{parent}`, which should hold `{path}`, is a {kind}, not a directory")]
     Parent {
@@ -82,6 +94,17 @@ impl Tree {
             }
             if !(both_directories && made_as_parent) {
                 let origin = there.origin;
+                if both_directories {
+                    let told =
+                        |entry: &Entry| format!("0o{:03o} {}:{}", entry.mode, entry.uid, entry.gid);
+                    let (there, wanted) = (told(there), told(&entry));
+                    return Err(Conflict::Differs {
+                        path,
+                        there,
+                        wanted,
+                        origin,
+                    });
+                }
                 return match (made_as_parent, self.child(&path)) {
                     (true, Some((child, below))) => Err(Conflict::Occupied {
                         child: child.clone(),
@@ -250,6 +273,12 @@ mod tests {
         tree.insert(path("a"), private.clone()).unwrap();
         assert_eq!(tree.get(&path("a")), Some(&private));
         tree.insert(path("a"), private.clone()).unwrap();
-        assert!(tree.insert(path("a"), entry(Kind::Directory, 4)).is_err());
+        let error = tree
+            .insert(path("a"), entry(Kind::Directory, 4))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the directory `/a` is there already, as 0o700 0:0, not 0o755 0:0"
+        );
     }
 }

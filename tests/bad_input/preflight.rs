@@ -24,6 +24,9 @@ fn project(kernel: &[u8], entries: &[&str]) -> Tiny {
     tiny.write("images/arm", &elf(AARCH64, None));
     tiny.write("images/dynamic", &elf(X86_64, Some("/lib/ld.so")));
     tiny.write("images/crlf", b"#!/bin/sh\r\necho\r\n");
+    // No reading of it would ever end.
+    let sparse = fs::File::create(tiny.path("images/sparse")).unwrap();
+    sparse.set_len(1 << 40).unwrap();
     let source = local("kernel", kernel).replace(" sha256", " arch=\"x86_64\" sha256");
     let tree = local("tree.tar", &tree).replacen("source \"tree.tar\"", "source \"tree\"", 1);
     let entries: Vec<String> = entries.iter().map(|line| format!("    {line}\n")).collect();
@@ -225,6 +228,19 @@ const CASES: &[Case] = &[
             SH,
             INIT,
             "tree \"/\" from=\"tree\"",
+            "dir \"/etc\" mode=0o700",
+        ],
+        at: "14:5",
+        says: &[
+            "the directory `/etc` is there already, as 0o755 0:0, not 0o700 0:0",
+            "let them agree",
+        ],
+    },
+    Case {
+        entries: &[
+            SH,
+            INIT,
+            "tree \"/\" from=\"tree\"",
             "file \"/lib/x\" text=\"\"",
         ],
         at: "14:5",
@@ -246,7 +262,19 @@ const CASES: &[Case] = &[
     Case {
         entries: &[SH, INIT, "file \"/a\" local=\".\""],
         at: "13:21",
-        says: &["the local file `.` cannot be read", "directory"],
+        says: &[
+            "the local file `.` cannot be read: it is a directory",
+            "take that in with a `tree` node",
+        ],
+    },
+    // pitfall 24
+    Case {
+        entries: &[SH, INIT, "file \"/a\" local=\"sparse\""],
+        at: "13:21",
+        says: &[
+            "the local file `sparse` cannot be taken: it has 1099511627776 bytes, an archive holds files below 4 GiB",
+            "split it",
+        ],
     },
 ];
 
@@ -425,6 +453,35 @@ fn what_the_kernel_can_start_by_detours_is_not_refused() {
         run(&mut tiny.realize(&[]));
         assert_clean(&tiny.path("cache"));
     }
+}
+
+#[test]
+fn what_has_no_effect_is_told() {
+    let entries = [
+        SH,
+        INIT,
+        "file \"/bin/busybox\" local=\"busybox\" mode=0o755",
+        "applets \"/bin\" of=\"/bin/busybox\" except=\"sh inti\"",
+        "tree \"/a\" from=\"tree\" strip=9",
+        "tree \"/b\" from=\"tree\" { exclude \"*\"; }",
+        "tree \"/c\" from=\"tree\"",
+    ];
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    let table = b"[\0ash\0busybox\0cat\0sh\0\0";
+    tiny.write("images/busybox", &loaded(elf(X86_64, None), 0, table));
+    let output = run(&mut tiny.realize(&[]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let warnings: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("warning: "))
+        .collect();
+    let nothing = "puts nothing into the image: `exclude` or `strip` leaves nothing of its archive";
+    let expected = [
+        "`except` names `inti`, which is no applet of `/bin/busybox`".to_owned(),
+        format!("`tree \"/a\"` {nothing}"),
+        format!("`tree \"/b\"` {nothing}"),
+    ];
+    assert_eq!(warnings, expected);
 }
 
 #[test]
