@@ -2,10 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "support/cli.rs"]
-#[allow(dead_code)]
 mod cli;
 #[path = "support/mod.rs"]
-#[allow(dead_code)]
 mod support;
 #[path = "support/tiny.rs"]
 mod tiny;
