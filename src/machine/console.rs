@@ -34,6 +34,10 @@ pub(super) struct Console {
     last: Option<Duration>,
     spoken: bool,
     sign: Option<End>,
+    /// A panic that may be a program's word: without the time of a record, in the middle of a line, say.
+    hint: Option<End>,
+    /// Whether a program has ended a line since the sign.
+    survived: bool,
 }
 
 impl Console {
@@ -64,7 +68,14 @@ impl Console {
         let bytes = std::mem::take(&mut self.open);
         let text = String::from_utf8_lossy(&bytes);
         let text = text.trim_end_matches('\n');
-        self.sign = sign(text).or(self.sign.take());
+        match sign(text) {
+            Some(sign) => {
+                self.sign = Some(sign);
+                self.survived = false;
+            }
+            None => self.survived |= !calm(text).trim().is_empty(),
+        }
+        self.hint = hint(text).or(self.hint.take());
         self.spoken |= is_spoken(&calm(text));
         if self.lines.len() == KEPT {
             self.lines.pop_front();
@@ -95,6 +106,17 @@ impl Console {
         self.sign.as_ref()
     }
 
+    /// Returns the panic that somebody spoke of, for a guest that is gone without having announced another end.
+    pub(super) const fn hint(&self) -> Option<&End> {
+        self.hint.as_ref()
+    }
+
+    /// Returns the announced end where nothing but the kernel has spoken since: a program that only printed the words goes on.
+    pub(super) fn last_word(&self) -> Option<&End> {
+        let silent = !self.survived && self.partial().trim().is_empty();
+        self.sign().filter(|_| silent)
+    }
+
     /// Returns all lines kept, the open one last.
     pub(super) fn lines(&self) -> Vec<Line> {
         let open = (!self.open.is_empty()).then(|| Line {
@@ -118,13 +140,27 @@ fn is_spoken(calm: &str) -> bool {
     !text.is_empty() && !firmware.iter().any(|word| text.contains(word))
 }
 
-/// Returns the end that a line announces. Only the kernel's own records count: a program may print the same words.
+/// How a panic begins.
+const PANIC: &str = "Kernel panic - ";
+
+/// Returns the end that a line announces: a record of the kernel, or, since there are kernels without `printk.time`, a whole line
+/// that is the kernel's last.
 fn sign(line: &str) -> Option<End> {
-    let message = record(line).map_or(line, |(_, message)| message).trim();
-    if let Some(panic) = message.strip_prefix("Kernel panic - ") {
-        return Some(End::Panicked {
-            message: panic.to_owned(),
-        });
+    let panicked = |message: &str| {
+        Some(End::Panicked {
+            message: message.to_owned(),
+        })
+    };
+    let record = record(line).map(|(_, message)| message);
+    let message = record.unwrap_or(line).trim();
+    if let Some(panic) = record.and(message.strip_prefix(PANIC)) {
+        return panicked(panic);
+    }
+    if let Some(panic) = message
+        .strip_prefix("---[ end ")
+        .and_then(|end| end.strip_prefix(PANIC))
+    {
+        return panicked(panic.trim_end_matches("]---").trim());
     }
     match message {
         "reboot: Power down" => Some(End::PoweredOff),
@@ -132,6 +168,15 @@ fn sign(line: &str) -> Option<End> {
         "reboot: Restarting system" => Some(End::Rebooted),
         _ => None,
     }
+}
+
+/// Returns the panic that a line speaks of, wherever it does: without times nothing tells the kernel's words from a program's.
+fn hint(line: &str) -> Option<End> {
+    let (_, message) = line.split_once(PANIC)?;
+    let message = message
+        .starts_with("not syncing")
+        .then(|| message.to_owned())?;
+    Some(End::Panicked { message })
 }
 
 #[cfg(test)]
@@ -166,6 +211,11 @@ mod tests {
                 panicked("not syncing: x"),
             ),
             ("echo 'Kernel panic - not syncing: x'\r\n", None),
+            ("Kernel panic - not syncing: x\r\n", None),
+            (
+                "---[ end Kernel panic - not syncing: x ]---\r\n",
+                panicked("not syncing: x"),
+            ),
             // Only a whole line says it all.
             ("[    1.656062] reboot: Power down", None),
         ];
@@ -174,6 +224,40 @@ mod tests {
             console.take(text.as_bytes(), Duration::ZERO);
             assert_eq!(console.sign(), expected.as_ref(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_end_that_a_program_only_spoke_of_is_not_the_last_word() {
+        let panic = "[    1.656062] Kernel panic - not syncing: x\r\n";
+        let trace = "[    1.656063] Call Trace:\r\n";
+        let down = "reboot: Power down\r\n";
+        let cases = [
+            (format!("{panic}{trace}"), true),
+            (format!("ans{panic}{trace}"), true),
+            (down.to_owned(), true),
+            (format!("{down}(linux) "), false),
+            (format!("{down}(linux) sleep 9\r\n"), false),
+            (format!("[    1.656062] {down}(linux) sleep 9\r\n"), false),
+            (format!("{down}(linux) poweroff -f\r\n{down}"), true),
+            (format!("{panic}{trace}[    1.6"), true),
+        ];
+        for (text, expected) in cases {
+            let mut console = Console::default();
+            console.take(text.as_bytes(), Duration::ZERO);
+            assert_eq!(console.last_word().is_some(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_panic_without_a_time_is_known_in_the_middle_of_a_word_once_the_guest_is_gone() {
+        let mut console = Console::default();
+        console.take(
+            b"answer=4Kernel panic - not syncing: x\r\nCPU: 0\r\n",
+            Duration::ZERO,
+        );
+        assert_eq!(console.sign(), None);
+        let message = "not syncing: x".to_owned();
+        assert_eq!(console.hint(), Some(&End::Panicked { message }));
     }
 
     #[test]

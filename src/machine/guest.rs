@@ -214,7 +214,7 @@ impl Guest {
         let silent = self
             .now()
             .saturating_sub(self.console.last().unwrap_or_default());
-        match self.console.sign() {
+        match self.console.last_word() {
             Some(sign) if silent >= GRACE => {
                 let sign = sign.clone();
                 self.kill();
@@ -236,7 +236,10 @@ impl Guest {
         Ok(match self.console.sign() {
             Some(sign) if status.success() => sign.clone(),
             Some(sign @ End::Panicked { .. }) => sign.clone(),
-            None if status.success() => End::PoweredOff,
+            None if status.success() => {
+                let hint = self.console.hint();
+                hint.cloned().unwrap_or(End::PoweredOff)
+            }
             _ => End::Died {
                 status: status.to_string(),
                 stderr: String::from_utf8_lossy(&self.errors).into_owned(),
