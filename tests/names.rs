@@ -2,10 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "support/cli.rs"]
-#[allow(dead_code)]
 mod cli;
 #[path = "support/mod.rs"]
-#[allow(dead_code)]
 mod support;
 #[path = "support/tiny.rs"]
 mod tiny;
@@ -13,7 +11,7 @@ mod tiny;
 use std::fs;
 
 use cli::{Project, fails, run, stdout};
-use tiny::Tiny;
+use tiny::{Tar, Tiny};
 
 #[test]
 fn new_writes_where_the_other_verbs_look() {
@@ -72,5 +70,35 @@ fn an_empty_cache_variable_names_no_cache() {
         let path = fs::canonicalize(tiny.path(path.trim())).unwrap();
         let expected = fs::canonicalize(tiny.path(expected)).unwrap();
         assert!(path.starts_with(&expected), "{path:?} {expected:?}");
+    }
+}
+
+// pitfall 10
+#[test]
+fn an_entry_is_named_by_its_bytes_or_as_a_listing_shows_it() {
+    let tiny = Tiny::new();
+    let archive = Tar::default()
+        .file("plain name", b"0")
+        .raw(b'0', b"bytes \xff", b"", 1, b"1")
+        .file("turned \u{202e}around", b"2")
+        .end();
+    tiny.takes(&archive, "tree \"/t\" from=\"thing\"");
+    run(&mut tiny.realize(&[]));
+    let listing = stdout(&run(&mut tiny.project.mkimg(["ls", "tiny", "/t"])));
+    let shown: Vec<&str> = listing
+        .lines()
+        .filter_map(|line| line.split_once(" /t/"))
+        .map(|(_, name)| name)
+        .collect();
+    assert_eq!(
+        shown,
+        ["bytes \\xff", "plain name", "turned \\xe2\\x80\\xaearound"]
+    );
+    for (name, body) in shown.iter().zip(["1", "0", "2"]) {
+        let path = format!("/t/{name}");
+        let verb = |verb| stdout(&run(&mut tiny.project.mkimg([verb, "tiny", &path])));
+        assert_eq!(verb("cat"), body);
+        assert_eq!(verb("ls").lines().count(), 1, "{name}");
+        assert!(verb("why").contains("tree \"/t\""), "{name}");
     }
 }

@@ -12,6 +12,9 @@ pub enum AppletsError {
     /// The file is no ELF file.
     #[error("it is no ELF file ({0})")]
     NotElf(String),
+    /// The file is a whole package: its entry says no `path=`.
+    #[error("it is a package, not a file out of one")]
+    Archive,
     /// No table of names was found.
     #[error("it holds no table of applet names: it may be packed, or no BusyBox")]
     NoTable,
@@ -57,6 +60,9 @@ const FIRST: [&[u8]; 22] = [
 /// # Errors
 /// [`AppletsError`] where the file is no ELF file or has no such table.
 pub fn applets(elf: &[u8]) -> Result<Vec<String>, AppletsError> {
+    if elf.starts_with(b"!<arch>\n") {
+        return Err(AppletsError::Archive);
+    }
     let file = object::File::parse(elf).map_err(|error| AppletsError::NotElf(error.to_string()))?;
     let mut best: Vec<&[u8]> = Vec::new();
     for data in read_only_data(&file) {

@@ -64,9 +64,10 @@ impl Listed {
 
     /// Says whether the entry is at `path` or below it.
     pub(super) fn is_below(&self, path: &str) -> bool {
-        let (own, path) = (self.record.path(), path.trim_matches('/').as_bytes());
-        let rest = own.strip_prefix(path);
-        path.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        let own = self.record.path();
+        let ends = own.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut above = ends.map(|(end, _)| &own[..end]).chain([own]);
+        path.trim_matches('/').is_empty() || above.any(|above| is_named(above, path))
     }
 
     fn kind(&self) -> (char, &'static str) {
@@ -130,10 +131,20 @@ impl Listed {
     }
 }
 
-/// Returns bytes of an archive as text: what is not printable escaped.
+/// Says whether a path on the command line means an entry: by its bytes, or as a listing shows it.
+pub(super) fn is_named(own: &[u8], path: &str) -> bool {
+    let path = path.trim_matches('/');
+    own == path.as_bytes() || text(own) == path
+}
+
+/// Returns bytes of an archive as text: what could not be seen escaped.
 fn text(bytes: &[u8]) -> String {
+    let unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        Ok(text) if !text.contains(unseen) => text.to_owned(),
         _ => bytes.escape_ascii().to_string(),
     }
 }

@@ -14,13 +14,12 @@ pub(super) fn run(context: &Context<'_>, args: &Cat) -> Result<(), Failure> {
         arch: args.arch,
     })?;
     let path = made.initramfs();
-    let wanted = args.path.trim_matches('/').as_bytes();
     let mut archive = archive::open(&path)?;
     while let Some(record) = archive
         .next_record()
         .map_err(|error| archive::unreadable(&path, error))?
     {
-        if record.path() != wanted {
+        if !archive::is_named(record.path(), &args.path) {
             continue;
         }
         if record.is_symlink() {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use super::archive;
 use super::args::Why;
 use super::context::Context;
 use super::failure::Failure;
@@ -29,8 +30,15 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
             "`mkimg ls` lists all it has",
         )
     };
-    let path = EntryPath::new(asked.as_bytes()).map_err(|_| absent())?;
-    let entry = tree.get(&path).ok_or_else(absent)?;
+    let path = EntryPath::new(asked.as_bytes()).ok();
+    let (path, entry) = path
+        .and_then(|path| tree.get(&path).map(|entry| (path, entry)))
+        .or_else(|| {
+            let named = |path: &EntryPath| archive::is_named(path.as_bytes(), asked);
+            let found = tree.iter().find(|(path, _)| named(path));
+            found.map(|(path, entry)| (path.clone(), entry))
+        })
+        .ok_or_else(absent)?;
     let planned = entry.origin.and_then(|index| plan.entries.get(index));
     let Some(planned) = planned else {
         let inside = tree
@@ -53,7 +61,7 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
         .unwrap_or_default();
     let how = origin(
         &planned.entry.kind,
-        planned.entry.path.value.trim_matches('/') == asked,
+        planned.entry.path.value.trim_matches('/').as_bytes() == path.as_bytes(),
     );
     let file = &source.name;
     if args.json {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::RealizeError;
 use crate::assemble::AssembleError;
+use crate::assemble::applets::AppletsError;
 use crate::pack::PackError;
 use crate::plan::Plan;
 use crate::recipe::{Diagnostic, EntryKind, Span};
@@ -52,9 +53,14 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
         }
         AssembleError::Applets { of, error, entry } => {
             let message = format!("no applets can be read out of `{of}`: {error}");
-            Diagnostic::error(message, of_span(plan, entry), "named here").help(
-                "name the applets yourself, each with a line such as: symlink \"/bin/sh\" target=\"/bin/busybox\"",
-            )
+            Diagnostic::error(message, of_span(plan, entry), "named here").help(match error {
+                AppletsError::Archive => {
+                    "take the BusyBox out of it: file \"/bin/busybox\" from=\"busybox\" path=\"bin/busybox\" mode=0o755"
+                }
+                _ => {
+                    "name the applets yourself, each with a line such as: symlink \"/bin/sh\" target=\"/bin/busybox\""
+                }
+            })
         }
     };
     RealizeError::Recipe(vec![diagnostic])

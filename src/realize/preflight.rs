@@ -71,8 +71,12 @@ impl Check<'_> {
             }
         };
         let label = format!("starts with {}", sample(&head));
-        let help =
-            format!("expected {expected}: change `path=` or the source's location for {arch}");
+        let help = match (&self.plan.kernel.path, is_archive(&head)) {
+            (None, true) if found.is_none() => {
+                "this is an archive: name the kernel in it, `path=\"boot/vmlinuz-*\"`".to_owned()
+            }
+            _ => format!("expected {expected}: change `path=` or the source's location for {arch}"),
+        };
         Some(Diagnostic::error(message, span.clone(), label).help(help))
     }
 
@@ -178,8 +182,12 @@ impl Check<'_> {
                 "{role} is nothing that the kernel could execute: neither a script nor an ELF program"
             );
             let label = format!("`{path}` starts with {}", sample(&head));
-            let help =
-                "a script begins with its interpreter, `#!/bin/busybox sh`, at the very first byte";
+            let help = match is_archive(&head) {
+                true => "this is an archive: name the program in it with `path=`",
+                false => {
+                    "a script begins with its interpreter, `#!/bin/busybox sh`, at the very first byte"
+                }
+            };
             return Err(Diagnostic::error(message, span, label).help(help));
         }
         self.program(&span, &head, role)
@@ -316,6 +324,15 @@ fn parts(path: &[u8]) -> Vec<Vec<u8>> {
         .split(|byte| *byte == b'/')
         .filter(|part| !part.is_empty() && *part != b".");
     parts.rev().map(<[u8]>::to_vec).collect()
+}
+
+/// Says whether a file is one of the archives that mkimg reads, or packed like one.
+fn is_archive(head: &[u8]) -> bool {
+    let magics: [&[u8]; 3] = [b"!<arch>\n", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
+    let tar = head
+        .get(257..)
+        .is_some_and(|rest| rest.starts_with(b"ustar"));
+    tar || magics.iter().any(|magic| head.starts_with(magic))
 }
 
 /// Returns the first bytes of a file for a message.

@@ -2,16 +2,15 @@
 //! line and the fix.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::cli::{fails, run, stdout};
 use crate::says;
-use crate::tiny::{AARCH64, Tar, Tiny, X86_64, arm64_kernel, assert_clean, elf, images, local};
+use crate::tiny::{AARCH64, Tar, Tiny, X86_64, assert_clean, elf, images, local};
 
 /// A project with programs of all kinds beside the recipe, whose entries begin on line 11.
-fn project(kernel: &[u8], entries: &[&str]) -> Tiny {
+pub fn project(kernel: &[u8], entries: &[&str]) -> Tiny {
     let tiny = Tiny::new();
     let tree = Tar::default()
         .dir("etc")
@@ -50,8 +49,8 @@ struct Case {
     says: &'static [&'static str],
 }
 
-const SH: &str = "file \"/bin/sh\" local=\"static\" mode=0o755";
-const INIT: &str = "file \"/init\" mode=0o755 text=\"#!/bin/sh\\n\"";
+pub const SH: &str = "file \"/bin/sh\" local=\"static\" mode=0o755";
+pub const INIT: &str = "file \"/init\" mode=0o755 text=\"#!/bin/sh\\n\"";
 
 const CASES: &[Case] = &[
     Case {
@@ -292,133 +291,6 @@ fn what_would_be_a_dead_machine_is_refused_at_its_line_with_the_fix() {
 }
 
 #[test]
-fn a_file_that_is_no_kernel_for_the_image_is_refused() {
-    let cases = [
-        (
-            b"hello".to_vec(),
-            "what `kernel` names is no kernel that x86_64 could start",
-            "starts with `hello`",
-        ),
-        (Vec::new(), "no kernel", "it is empty"),
-        (
-            arm64_kernel(),
-            "the kernel is for aarch64, the image for x86_64",
-            "the source's location for x86_64",
-        ),
-        (
-            elf(AARCH64, None),
-            "no kernel that x86_64 could start",
-            "bzImage",
-        ),
-        // A program of the right machine: BusyBox, say.
-        (
-            loaded(elf(X86_64, None), 0x40_0000, b""),
-            "no kernel that x86_64 could start",
-            "bzImage",
-        ),
-        (
-            gzip(&[0; 128]),
-            "no kernel that x86_64 could start",
-            "starts with `\\x1f\\x8b",
-        ),
-        (
-            gzip(&arm64_kernel()),
-            "the kernel is for aarch64",
-            "the source's location for x86_64",
-        ),
-    ];
-    for (kernel, message, more) in cases {
-        let tiny = project(&kernel, &[SH, INIT]);
-        let said = fails(&mut tiny.realize(&[]), 2);
-        says(
-            &said,
-            &[
-                "images/tiny.kdl:5:1",
-                "help: expected a bzImage",
-                message,
-                more,
-            ],
-        );
-        assert_clean(&tiny.path("cache"));
-    }
-}
-
-#[test]
-fn an_elf_kernel_is_told_from_a_program_by_its_addresses() {
-    let kernel = loaded(elf(X86_64, None), 0xffff_ffff_8100_0000, b"");
-    let tiny = project(&kernel, &[SH, INIT]);
-    run(&mut tiny.realize(&[]));
-}
-
-#[test]
-fn a_program_of_any_other_machine_is_named() {
-    // Class, byte order, machine, and what is said.
-    let cases: [(u8, u8, u16, &str); 9] = [
-        (2, 2, 22, "is a program for s390x, the image is for x86_64"),
-        (2, 2, 21, "is a program for ppc64, "),
-        (1, 2, 8, "is a program for mips, "),
-        (1, 1, 3, "is a program for i386, "),
-        (1, 1, 40, "is a program for arm, "),
-        (1, 1, 62, "is a program for x32, "),
-        (2, 2, 183, "is a program for aarch64 (big-endian), "),
-        (2, 1, 4242, "is a program for ELF machine 4242, "),
-        (
-            3,
-            1,
-            62,
-            "is a broken ELF file: its header is cut off or unknown",
-        ),
-    ];
-    for (class, order, machine, message) in cases {
-        let tiny = project(
-            &crate::tiny::kernel(),
-            &["file \"/init\" mode=0o755 local=\"program\""],
-        );
-        let mut program = elf(0, None);
-        (program[4], program[5]) = (class, order);
-        let machine = if order == 2 {
-            machine.to_be_bytes()
-        } else {
-            machine.to_le_bytes()
-        };
-        program[18..20].copy_from_slice(&machine);
-        // No program headers, wherever the class has their number.
-        program[20..].fill(0);
-        tiny.write("images/program", &program);
-        let said = fails(&mut tiny.realize(&[]), 2);
-        says(&said, &["images/tiny.kdl:11:5", message]);
-    }
-}
-
-#[test]
-fn a_busybox_of_another_machine_is_refused_where_applets_names_it() {
-    // Not started by anything: only its machine is looked at, once its applets could be read.
-    let table = b"[\0ash\0busybox\0cat\0echo\0init\0mount\0sh\0\0";
-    let mut busybox = loaded(elf(AARCH64, None), 0, table);
-    let entries = [
-        SH,
-        INIT,
-        "file \"/bin/busybox\" local=\"busybox\" mode=0o755",
-        "applets \"/sbin\" of=\"/bin/busybox\"",
-    ];
-    let tiny = project(&crate::tiny::kernel(), &entries);
-    tiny.write("images/busybox", &busybox);
-    let said = fails(&mut tiny.realize(&[]), 2);
-    says(
-        &said,
-        &[
-            "images/tiny.kdl:14:24",
-            "`/bin/busybox` is a program for aarch64, the image is for x86_64",
-            "arch=\"x86_64\"",
-        ],
-    );
-    // The same for x86_64 is good.
-    busybox[18..20].copy_from_slice(&X86_64.to_le_bytes());
-    tiny.write("images/busybox", &busybox);
-    run(&mut tiny.realize(&[]));
-}
-
-#[test]
 fn what_the_kernel_can_start_by_detours_is_not_refused() {
     let good: &[&[&str]] = &[
         &[
@@ -453,35 +325,6 @@ fn what_the_kernel_can_start_by_detours_is_not_refused() {
         run(&mut tiny.realize(&[]));
         assert_clean(&tiny.path("cache"));
     }
-}
-
-#[test]
-fn what_has_no_effect_is_told() {
-    let entries = [
-        SH,
-        INIT,
-        "file \"/bin/busybox\" local=\"busybox\" mode=0o755",
-        "applets \"/bin\" of=\"/bin/busybox\" except=\"sh inti\"",
-        "tree \"/a\" from=\"tree\" strip=9",
-        "tree \"/b\" from=\"tree\" { exclude \"*\"; }",
-        "tree \"/c\" from=\"tree\"",
-    ];
-    let tiny = project(&crate::tiny::kernel(), &entries);
-    let table = b"[\0ash\0busybox\0cat\0sh\0\0";
-    tiny.write("images/busybox", &loaded(elf(X86_64, None), 0, table));
-    let output = run(&mut tiny.realize(&[]));
-    let said = String::from_utf8(output.stderr).unwrap();
-    let warnings: Vec<&str> = said
-        .lines()
-        .filter_map(|line| line.strip_prefix("warning: "))
-        .collect();
-    let nothing = "puts nothing into the image: `exclude` or `strip` leaves nothing of its archive";
-    let expected = [
-        "`except` names `inti`, which is no applet of `/bin/busybox`".to_owned(),
-        format!("`tree \"/a\"` {nothing}"),
-        format!("`tree \"/b\"` {nothing}"),
-    ];
-    assert_eq!(warnings, expected);
 }
 
 #[test]
@@ -544,22 +387,4 @@ fn a_damaged_object_is_made_again_and_not_taken_for_a_mistake_of_the_recipe() {
 fn overwrite(path: &PathBuf, bytes: &[u8]) {
     run(Command::new("chmod").arg("u+w").arg(path));
     fs::write(path, bytes).unwrap();
-}
-
-/// Adds one loaded segment, the whole file at an address, to the headers of an ELF file, and data.
-fn loaded(mut elf: Vec<u8>, address: u64, data: &[u8]) -> Vec<u8> {
-    elf[56] = 1;
-    elf.extend([1, 0, 0, 0, 4, 0, 0, 0]);
-    let size = 120 + data.len() as u64;
-    for field in [0, address, 0, size, size, 1] {
-        elf.extend(field.to_le_bytes());
-    }
-    elf.extend(data);
-    elf
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
