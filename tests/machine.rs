@@ -175,7 +175,7 @@ fn broken() -> Vec<Broken> {
             steps: vec![expect("hello")],
             kind: Kind::Panic,
             step: 0,
-            diagnosis: None,
+            diagnosis: Some("panic"),
         },
         Broken {
             name: "a guest that ends before the script does",
@@ -184,7 +184,7 @@ fn broken() -> Vec<Broken> {
             steps: vec![expect("(linux)"), send("exit"), expect("never")],
             kind: Kind::EarlyExit,
             step: 2,
-            diagnosis: None,
+            diagnosis: Some("ended"),
         },
         Broken {
             name: "a guest that does not end",
