@@ -179,6 +179,11 @@ fn a_failed_test_names_the_step_the_console_and_the_cause_in_every_report() {
         "{said}"
     );
     assert!(said.contains("| answer=42"), "{said}");
+    let told = "did not come within 12s, which is the recipe's 4s as TCG needs it";
+    assert!(
+        said.contains(told) || said.contains("within 4s\n"),
+        "{said}"
+    );
     let report = json(&output);
     let test = &report["tests"][0];
     assert_eq!(
