@@ -282,6 +282,16 @@ fn each_broken_guest_fails_with_its_kind_and_diagnosis() {
 }
 
 #[test]
+fn a_line_that_is_sent_first_waits_until_somebody_reads() {
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let steps = vec![send("echo a$((1+1))c"), expect("a2c")];
+    let report = play(&image, &image.machine(), &script(60, steps));
+    assert_eq!(report.kind, Kind::Passed, "{}", shown(&report));
+}
+
+#[test]
 fn a_qemu_that_is_killed_is_an_early_exit() {
     let Some(image) = minimal(Arch::X86_64) else {
         return;
