@@ -133,6 +133,18 @@ fn a_panic_ends_with_5_and_the_last_lines() {
 }
 
 #[test]
+fn a_qemu_that_refuses_is_not_called_a_silent_guest() {
+    let project = Project::new();
+    project.recipe("minimal", &repository_recipe("minimal"));
+    let mut command = mkimg(&project, &["run", "minimal", "--arch", "x86_64"]);
+    command.args(["--", "-device", "nonsense"]);
+    let said = fails(command.stdin(Stdio::null()), 5);
+    assert!(said.contains("'nonsense' is not a valid device"), "{said}");
+    assert!(said.contains("help: QEMU gave up by itself"), "{said}");
+    assert!(!said.contains("console="), "{said}");
+}
+
+#[test]
 fn a_failed_test_names_the_step_the_console_and_the_cause_in_every_report() {
     let recipe = repository_recipe("minimal")
         .replace("expect \"answer=42\"", "expect \"answer=<43> & more\"")
@@ -167,6 +179,11 @@ fn a_failed_test_names_the_step_the_console_and_the_cause_in_every_report() {
         "{said}"
     );
     assert!(said.contains("| answer=42"), "{said}");
+    let told = "did not come within 12s, which is the recipe's 4s as TCG needs it";
+    assert!(
+        said.contains(told) || said.contains("within 4s\n"),
+        "{said}"
+    );
     let report = json(&output);
     let test = &report["tests"][0];
     assert_eq!(

@@ -175,7 +175,7 @@ fn broken() -> Vec<Broken> {
             steps: vec![expect("hello")],
             kind: Kind::Panic,
             step: 0,
-            diagnosis: None,
+            diagnosis: Some("panic"),
         },
         Broken {
             name: "a guest that ends before the script does",
@@ -184,7 +184,7 @@ fn broken() -> Vec<Broken> {
             steps: vec![expect("(linux)"), send("exit"), expect("never")],
             kind: Kind::EarlyExit,
             step: 2,
-            diagnosis: None,
+            diagnosis: Some("ended"),
         },
         Broken {
             name: "a guest that does not end",
@@ -279,6 +279,16 @@ fn each_broken_guest_fails_with_its_kind_and_diagnosis() {
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn a_line_that_is_sent_first_waits_until_somebody_reads() {
+    let Some(image) = minimal(Arch::X86_64) else {
+        return;
+    };
+    let steps = vec![send("echo a$((1+1))c"), expect("a2c")];
+    let report = play(&image, &image.machine(), &script(60, steps));
+    assert_eq!(report.kind, Kind::Passed, "{}", shown(&report));
 }
 
 #[test]

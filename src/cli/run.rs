@@ -53,15 +53,21 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
         .iter()
         .map(|line| line.text.as_str())
         .collect();
-    let help = match &ran.end {
-        _ if tail.is_empty() => Some(
-            "the console said nothing: is its `console=` one that this machine has?".to_owned(),
-        ),
-        _ => Some(format!(
+    let mut help: Vec<String> = machine::diagnosis::of_death(&ran.end)
+        .map(|cause| cause.text.to_owned())
+        .into_iter()
+        .collect();
+    match tail.is_empty() {
+        false => help.push(format!(
             "the last lines of the console:\n{}",
             tail.join("\n")
         )),
-    };
+        true if help.is_empty() => help.push(
+            "the console said nothing: is its `console=` one that this machine has?".to_owned(),
+        ),
+        true => {}
+    }
+    let help = Some(help.join("\n"));
     Err(Failure::guest(&ran.end.to_string(), help, Code::Guest))
 }
 

@@ -14,7 +14,9 @@ use super::failure::{Code, Failure};
 use super::serve::Server;
 use super::test_report::{self, Tested};
 use super::{output, realize};
-use crate::machine::{self, Ending, Invocation, Kind, MachineError, Net, Pattern, Script, Step};
+use crate::machine::{
+    self, Ending, Invocation, Kind, MachineError, Net, Pattern, Report, Script, Step,
+};
 use crate::recipe::{self, Diagnostic, Mode, StepKind, Test};
 use crate::store::Store;
 use crate::ui::seconds;
@@ -130,6 +132,20 @@ impl<'r> Case<'r> {
     }
 }
 
+impl Case<'_> {
+    /// Returns what is to be said of a time limit that is not the recipe's own number.
+    fn more_time(&self, report: &Report) -> String {
+        let (given, within) = (
+            Duration::from_millis(self.test.within_ms),
+            self.script.within,
+        );
+        if report.kind == Kind::Passed || report.elapsed < within || given == within {
+            return String::new();
+        }
+        format!(", which is the recipe's {given:?} as TCG needs it")
+    }
+}
+
 fn scripts(opened: &Opened, tests: &[&Test]) -> Result<Vec<Script>, Failure> {
     let mut diagnostics = Vec::new();
     let mut scripts = Vec::new();
@@ -196,7 +212,8 @@ fn play<'r>(
                     let index = next.fetch_add(1, Ordering::SeqCst);
                     let Some(case) = cases.get(index) else { return };
                     match machine::test(&case.invocation, &case.script) {
-                        Ok(report) => {
+                        Ok(mut report) => {
+                            report.message.push_str(&case.more_time(&report));
                             let tested = Tested {
                                 test: case.test,
                                 report,

@@ -16,7 +16,7 @@ pub struct Diagnosis {
 }
 
 /// Every known cause, the telling ones first: the first whose sign is there is taken.
-pub const ALL: [Diagnosis; 15] = [
+pub const ALL: [Diagnosis; 17] = [
     Diagnosis {
         name: "memory-for-initramfs",
         sign: "unpacking failed: write error",
@@ -80,7 +80,12 @@ pub const ALL: [Diagnosis; 15] = [
     Diagnosis {
         name: "qemu-refused",
         sign: "",
-        text: "QEMU gave up by itself: its last words above say why",
+        text: "QEMU gave up by itself: its last words above say why; an argument, an accelerator or the memory may not suit this host",
+    },
+    Diagnosis {
+        name: "panic",
+        sign: "Kernel panic",
+        text: "the kernel gave up: the words after `Kernel panic` and the lines before them say why",
     },
     Diagnosis {
         name: "silence",
@@ -89,11 +94,28 @@ pub const ALL: [Diagnosis; 15] = [
                small, or the kernel is not for this machine",
     },
     Diagnosis {
+        name: "ended",
+        sign: "",
+        text: "the guest switched itself off too early: a program that `/init` waits for, such as its shell, has ended or never started",
+    },
+    Diagnosis {
         name: "expectation",
         sign: "",
-        text: "the guest is alive and has not shown the text: compare it with the last lines, or allow more time",
+        text: "the guest is alive and has not shown the text, or not ended: compare with the last lines, or allow more time",
     },
 ];
+
+/// Returns the likely cause of QEMU's own death; none where it ended otherwise.
+pub fn of_death(end: &End) -> Option<&'static Diagnosis> {
+    let End::Died { status, .. } = end else {
+        return None;
+    };
+    let name = match status.starts_with("signal: 9") {
+        true => "qemu-killed",
+        false => "qemu-refused",
+    };
+    ALL.iter().find(|diagnosis| diagnosis.name == name)
+}
 
 /// Returns the likely cause of a test's failure.
 pub(super) fn of(kind: Kind, end: Option<&End>, lines: &[Line]) -> Option<&'static Diagnosis> {
@@ -101,22 +123,23 @@ pub(super) fn of(kind: Kind, end: Option<&End>, lines: &[Line]) -> Option<&'stat
     if kind == Kind::Passed {
         return None;
     }
-    if let Some(End::Died { status, .. }) = end {
-        return match status.starts_with("signal: 9") {
-            true => named("qemu-killed"),
-            false => named("qemu-refused"),
-        };
+    if let Some(died) = end.and_then(of_death) {
+        return Some(died);
     }
+    // Anybody may speak of a panic: whether one was the end is known below.
     let shown = |sign: &str| lines.iter().any(|line| line.text.contains(sign));
     let told = ALL
         .iter()
+        .filter(|diagnosis| diagnosis.name != "panic")
         .find(|diagnosis| !diagnosis.sign.is_empty() && shown(diagnosis.sign));
     if told.is_some() {
         return told;
     }
     match (kind, end.and_then(End::ending)) {
         _ if lines.is_empty() => named("silence"),
+        (_, Some(Ending::Panic)) => named("panic"),
+        (Kind::EarlyExit, Some(Ending::PowerOff)) => named("ended"),
         (Kind::Expectation | Kind::Timeout, None) => named("expectation"),
-        (_, Some(Ending::PowerOff | Ending::Panic) | None) => None,
+        (_, Some(Ending::PowerOff) | None) => None,
     }
 }

@@ -14,6 +14,7 @@ use super::console::Console;
 use super::emulator::Invocation;
 use super::end::End;
 use super::error::MachineError;
+use super::input::View;
 use super::sys;
 
 /// Bytes written to QEMU at once: what POSIX lets a pipe take that `poll` calls writable (`_POSIX_PIPE_BUF`), so that no write blocks.
@@ -91,6 +92,16 @@ impl Guest {
     /// Returns the time since the start.
     pub(super) fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// Returns what it looks like from outside.
+    pub(super) fn view(&self) -> View {
+        View {
+            now: self.now(),
+            last: self.console.last(),
+            partial: self.console.partial(),
+            spoken: self.console.spoken(),
+        }
     }
 
     /// Queues bytes for the guest's serial line.

@@ -101,8 +101,7 @@ impl Input {
 
     /// Returns the bytes that the guest may have now.
     pub(super) fn due(&mut self, view: &View) -> Vec<u8> {
-        self.look(view);
-        if !self.ready {
+        if !self.listens(view) {
             return Vec::new();
         }
         if self.keys {
@@ -125,6 +124,12 @@ impl Input {
         let line: Vec<u8> = self.held.drain(..count).collect();
         self.newline = line.ends_with(b"\n");
         line
+    }
+
+    /// Returns whether the guest looks, or has looked, as if it reads.
+    pub(super) fn listens(&mut self, view: &View) -> bool {
+        self.look(view);
+        self.ready
     }
 
     fn look(&mut self, view: &View) {

@@ -18,7 +18,7 @@ use super::emulator::Invocation;
 use super::end::End;
 use super::error::MachineError;
 use super::guest::Guest;
-use super::input::{Input, View};
+use super::input::Input;
 use super::terminal::Raw;
 use crate::progress::{Event, Progress};
 
@@ -160,13 +160,7 @@ fn serve(
         if end.is_none() {
             end = guest.ended()?;
             if guest.sent() {
-                let view = View {
-                    now: guest.now(),
-                    last: guest.console.last(),
-                    partial: guest.console.partial(),
-                    spoken: guest.console.spoken(),
-                };
-                let due = desk.input.due(&view);
+                let due = desk.input.due(&guest.view());
                 guest.send(&due);
             }
         }

@@ -54,20 +54,25 @@ impl Pattern {
             .map_err(|error| error.to_string())
     }
 
-    /// Returns the end of the first match.
-    fn find(&self, text: &str) -> Option<usize> {
+    /// Returns the end of the first match that begins at `from` or later; what stands before tells where a line begins.
+    fn find(&self, text: &str, from: usize) -> Option<usize> {
         match self {
-            Pattern::Text(needle) => text.find(needle.as_str()).map(|at| at + needle.len()),
-            Pattern::Regex(regex) => regex.find(text).map(|found| found.end()),
+            Pattern::Text(needle) => {
+                let at = text.get(from..)?.find(needle.as_str())?;
+                Some(from + at + needle.len())
+            }
+            Pattern::Regex(regex) => regex.find_at(text, from).map(|found| found.end()),
         }
     }
 
-    /// Returns the end of the first match in `text`, or in `text` without the kernel's records: those may cut a word in two.
-    pub(super) fn end_in(&self, text: &str) -> Option<usize> {
-        if let Some(end) = self.find(text) {
+    /// Returns the end of the first match in `text` from `from` on, or in `text` without the kernel's records: those may cut a word
+    /// in two.
+    pub(super) fn end_in(&self, text: &str, from: usize) -> Option<usize> {
+        if let Some(end) = self.find(text, from) {
             return Some(end);
         }
-        let end = self.find(&calm(text))?;
+        let read = calm(text.get(..from)?).len();
+        let end = self.find(&calm(text), read)?;
         Some(end + hidden(text, end))
     }
 }
@@ -110,6 +115,8 @@ fn hidden(text: &str, end: usize) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Unread {
     text: String,
+    /// How much of the text is read: the beginning of the line that the last match ended in.
+    read: usize,
     /// The first bytes of a character that is not whole yet.
     torn: Vec<u8>,
 }
@@ -133,18 +140,24 @@ impl Unread {
             .find(|at| self.text.is_char_boundary(*at))
             .unwrap_or(0);
         self.text.drain(..cut);
+        self.read = self.read.saturating_sub(cut);
     }
 
     /// Looks for a pattern; what it matched, and all before, is read then.
     pub(super) fn find(&mut self, pattern: &Pattern) -> bool {
-        let end = pattern.end_in(&self.text);
-        self.text.drain(..end.unwrap_or(0));
-        end.is_some()
+        let Some(end) = pattern.end_in(&self.text, self.read) else {
+            return false;
+        };
+        let before = self.text.get(..end).unwrap_or_default();
+        let line = before.rfind('\n').map_or(0, |at| at + 1);
+        self.read = end - line;
+        self.text.drain(..line);
+        true
     }
 
     /// Returns whether a pattern is anywhere in it.
     pub(super) fn holds(&self, pattern: &Pattern) -> bool {
-        pattern.end_in(&self.text).is_some()
+        pattern.end_in(&self.text, self.read).is_some()
     }
 }
 
@@ -165,6 +178,20 @@ mod tests {
         assert!(!unread.holds(&text("answer=42")));
         assert!(unread.find(&text("\n(linux) ")));
         assert!(!unread.find(&text("(linux)")));
+    }
+
+    #[test]
+    fn a_line_begins_where_it_does_and_not_where_the_last_match_ended() {
+        let mut unread = Unread::default();
+        unread.take(b"(linux) ");
+        assert!(unread.find(&text("(linux) ")));
+        unread.take(b"uname\n");
+        assert!(!unread.holds(&Pattern::regex("^uname").unwrap()));
+        assert!(unread.find(&text("un")));
+        assert!(!unread.find(&text("un")));
+        unread.take(b"[    1.234567] a\nuname\n");
+        assert!(unread.find(&Pattern::regex("^uname$").unwrap()));
+        assert!(!unread.find(&text("uname")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::emulator::Invocation;
 use super::end::{End, Ending};
 use super::error::MachineError;
 use super::guest::Guest;
+use super::input::Input;
 use super::script::{Script, Step, Unread};
 
 /// What became of a test.
@@ -90,6 +91,8 @@ pub fn test(invocation: &Invocation, script: &Script) -> Result<Report, MachineE
         step: 0,
         unread: Unread::default(),
         all: Unread::default(),
+        input: Input::new(false),
+        met: false,
     };
     let mut forbidden = false;
     let (kind, message, end) = loop {
@@ -140,6 +143,10 @@ struct Play<'a> {
     step: usize,
     unread: Unread,
     all: Unread,
+    /// Knows when the guest reads.
+    input: Input,
+    /// Whether it showed something that was expected: then the script knows best when to send.
+    met: bool,
 }
 
 impl Play<'_> {
@@ -149,11 +156,13 @@ impl Play<'_> {
             match step {
                 Step::Expect(pattern) if !self.unread.find(pattern) => return,
                 Step::Exit(_) => return,
+                Step::Send(_) if !self.met && !self.input.listens(&guest.view()) => return,
                 Step::Send(line) => {
                     guest.send(line.as_bytes());
                     guest.send(b"\n");
                 }
-                Step::Expect(_) | Step::Absent(_) => {}
+                Step::Expect(_) => self.met = true,
+                Step::Absent(_) => {}
             }
             self.step += 1;
         }
@@ -205,6 +214,10 @@ impl Play<'_> {
             Some(step @ Step::Exit(_)) => (
                 Kind::Timeout,
                 format!("{step} did not come within {within:?}"),
+            ),
+            Some(step @ Step::Send(_)) => (
+                Kind::Timeout,
+                format!("nobody seemed to read {step} within {within:?}"),
             ),
             Some(step) => (
                 Kind::Expectation,
