@@ -477,3 +477,16 @@ fn an_initramfs_that_does_not_fit_is_told_before_and_after() {
     );
     assert_eq!(report.kind, Kind::Passed, "{needed}: {}", shown(&report));
 }
+
+// pitfall 63
+#[test]
+fn the_probe_ends_by_itself_where_the_accelerator_works() {
+    let scratch = tempfile::tempdir().unwrap();
+    for arch in Arch::ALL {
+        let Some(qemu) = guests::qemu(arch) else {
+            return;
+        };
+        let fault = mkimg::machine::probe(&qemu, arch, Accelerator::Tcg, scratch.path());
+        assert_eq!(fault.unwrap(), None, "{arch}");
+    }
+}

@@ -37,6 +37,7 @@ pub use emulator::{Emulator, Invocation, quoted};
 pub use end::{End, Ending};
 pub use error::MachineError;
 pub use memory::{Needs, kernel_footprint, memory_needed};
+pub use probe::probe;
 
 pub use run::{Ran, Seat, run};
 pub use script::{Pattern, Script, Step};

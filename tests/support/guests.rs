@@ -73,7 +73,7 @@ pub fn minimal(arch: Arch) -> Option<Minimal> {
 }
 
 /// Returns the QEMU of this machine where it has one, else the pinned one; none, said loudly, where that does not run.
-fn qemu(arch: Arch) -> Option<Emulator> {
+pub fn qemu(arch: Arch) -> Option<Emulator> {
     let store = Store::open(&PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")).unwrap();
     let fetch = FetchOptions {
         apt_roots: apt::roots_of_machine(Path::new("/etc/apt")),
