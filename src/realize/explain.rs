@@ -7,7 +7,7 @@ use super::RealizeError;
 use crate::assemble::AssembleError;
 use crate::assemble::applets::AppletsError;
 use crate::pack::PackError;
-use crate::plan::Plan;
+use crate::plan::{Plan, Planned};
 use crate::recipe::{Diagnostic, EntryKind, Span};
 use crate::source::ArchiveError;
 use crate::store::StoreError;
@@ -69,6 +69,17 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
 /// Returns what an error of packing means. `at` is where the image was being written.
 pub(super) fn packing(plan: &Plan, tree: &Tree, at: &Path, error: PackError) -> RealizeError {
     let of = |path: &EntryPath| tree.get(path).and_then(|entry| entry.origin);
+    // No object of the cache: a file beside the recipe, whose digest is in the plan.
+    let is_local = |planned: &&Planned| {
+        let local = planned.local.as_ref();
+        local.is_some_and(|local| error.place() == Some(local.path.as_path()))
+    };
+    if let Some(planned) = plan.entries.iter().find(is_local) {
+        let message = format!("a local file changed while it was taken in: {error}");
+        let diagnostic = Diagnostic::error(message, planned.entry.span.clone(), "named here")
+            .help("run mkimg again when nothing writes to it");
+        return RealizeError::Recipe(vec![diagnostic]);
+    }
     match error {
         PackError::Write(error) => RealizeError::Store(StoreError::io("write", at, error)),
         PackError::Damaged {

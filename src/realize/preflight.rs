@@ -326,7 +326,7 @@ fn parts(path: &[u8]) -> Vec<Vec<u8>> {
     parts.rev().map(<[u8]>::to_vec).collect()
 }
 
-/// Says whether a file is one of the archives that mkimg reads, or packed like one.
+/// Says whether a file is one of the archives that mkimg reads. Not by the magic of gzip: an Image.gz has that, too.
 fn is_archive(head: &[u8]) -> bool {
     let magics: [&[u8]; 3] = [b"!<arch>\n", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
     let tar = head

@@ -2,10 +2,20 @@
 
 use std::io::Write as _;
 
+use std::fs;
+use std::num::NonZeroUsize;
+
+use mkimg::arch::Arch;
+use mkimg::progress::Silent;
+use mkimg::realize::{RealizeError, Workshop, plan};
+use mkimg::recipe::{Mode, parse};
+use mkimg::source::fetch::FetchOptions;
+use mkimg::store::Store;
+
 use crate::cli::{fails, run};
 use crate::preflight::{INIT, SH, project};
 use crate::says;
-use crate::tiny::{AARCH64, X86_64, arm64_kernel, assert_clean, elf};
+use crate::tiny::{AARCH64, Tiny, X86_64, arm64_kernel, assert_clean, elf, images};
 
 #[test]
 fn a_file_that_is_no_kernel_for_the_image_is_refused() {
@@ -210,4 +220,33 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+#[test]
+fn a_local_file_that_changes_between_plan_and_archive_is_told_and_gives_no_image() {
+    for changed in [&b"other bytes"[..], b"few", b""] {
+        let tiny = Tiny::new();
+        let recipe = tiny.recipe("", "file \"/changes\" local=\"changes\"");
+        tiny.write("images/changes", b"these bytes");
+        let parsed = parse("tiny.kdl", &fs::read(recipe).unwrap(), Mode::Strict).unwrap();
+        let base = tiny.path("images");
+        let plan = plan(&parsed.recipe, &base, Arch::X86_64).unwrap();
+        tiny.write("images/changes", changed);
+        let store = Store::open(&tiny.path("cache")).unwrap();
+        let workshop = Workshop {
+            store: &store,
+            fetch: &FetchOptions::default(),
+            jobs: NonZeroUsize::MIN,
+            max_unpacked: 1 << 20,
+            progress: &Silent,
+        };
+        let Err(RealizeError::Recipe(told)) = workshop.realize(&plan, &base, false) else {
+            panic!("it was taken in");
+        };
+        let message = "a local file changed while it was taken in: `/changes`";
+        assert!(told[0].message.starts_with(message), "{}", told[0].message);
+        assert!(told[0].help.is_some());
+        drop(store);
+        assert_eq!(images(&tiny.path("cache")), 0);
+    }
 }
