@@ -75,13 +75,14 @@ pub fn run(
     let mut signals =
         Signals::new().map_err(|source| MachineError::io("listen for signals", source))?;
     let mut guest = Guest::start(invocation)?;
-    let raw =
-        Raw::enter(seat.input).map_err(|source| MachineError::io("set the terminal up", source))?;
+    let plain = !(keys && isatty(seat.output));
+    let raw = Raw::enter(seat.input, plain)
+        .map_err(|source| MachineError::io("set the terminal up", source))?;
     let mut desk = Desk {
         input: Input::new(keys),
         open: true,
         out: VecDeque::new(),
-        plain: !(keys && isatty(seat.output)),
+        plain,
     };
     let end = serve(&mut guest, &mut desk, seat, &mut signals);
     guest.kill();

@@ -42,8 +42,9 @@ fn restore() {
 pub(super) struct Raw(());
 
 impl Raw {
-    /// Puts `fd` into raw mode where it is a terminal.
-    pub(super) fn enter(fd: BorrowedFd<'_>) -> rustix::io::Result<Option<Raw>> {
+    /// Puts `fd` into raw mode where it is a terminal. With `filtered` the console's lines reach it through another program and have no
+    /// carriage returns: the terminal goes on adding them.
+    pub(super) fn enter(fd: BorrowedFd<'_>, filtered: bool) -> rustix::io::Result<Option<Raw>> {
         if !isatty(fd) {
             return Ok(None);
         }
@@ -51,6 +52,9 @@ impl Raw {
         let before = tcgetattr(fd)?;
         let mut raw = before.clone();
         raw.make_raw();
+        if filtered {
+            raw.output_modes = before.output_modes;
+        }
         let copy = fd
             .as_fd()
             .try_clone_to_owned()
@@ -66,5 +70,34 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         restore();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{LocalModes, OutputModes};
+
+    use super::*;
+
+    #[test]
+    fn keys_come_raw_and_only_a_console_of_its_own_goes_out_raw() {
+        let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&user).unwrap();
+        unlockpt(&user).unwrap();
+        let name = ptsname(&user, Vec::new()).unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        let terminal = options.read(true).write(true);
+        let terminal = terminal.open(name.to_str().unwrap()).unwrap();
+        let state = || tcgetattr(&terminal).unwrap();
+        let before = state();
+        for filtered in [true, false] {
+            let raw = Raw::enter(terminal.as_fd(), filtered).unwrap();
+            assert!(!state().local_modes.contains(LocalModes::ICANON));
+            let adds_returns = state().output_modes.contains(OutputModes::OPOST);
+            assert_eq!(adds_returns, filtered);
+            drop(raw);
+            assert_eq!(format!("{:?}", state()), format!("{before:?}"));
+        }
     }
 }
