@@ -132,7 +132,7 @@ pub(super) struct Realize {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Boot {
     /// Guest memory, such as 256MiB [default: the recipe's]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     pub(super) memory: Option<u64>,
     /// Guest CPUs [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
@@ -337,6 +337,16 @@ fn parse_size(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|number| number.checked_mul(1 << shift));
     size.ok_or_else(|| "expected a whole number of bytes below 2^64".to_owned())
+}
+
+/// Returns a number of bytes that can be a machine's memory: who writes a few hundred means MiB.
+fn parse_memory(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        small @ ..=0xf_ffff => Err(format!(
+            "{small} bytes are no memory for a machine: write the unit, such as 256MiB"
+        )),
+        size => Ok(size),
+    }
 }
 
 /// Returns a time: a whole number of ms, s or min.

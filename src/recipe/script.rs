@@ -202,7 +202,19 @@ fn step(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Step> {
 fn pattern(node: &Node<'_>) -> Option<Pattern> {
     match (node.get(0), node.prop("regex")) {
         (Some(text), None) => Some(Pattern::Text(text.line()?.value)),
-        (None, Some(regex)) => Some(Pattern::Regex(regex.line()?.value)),
+        (None, Some(regex)) => {
+            let text = regex.line()?.value;
+            if let Err(error) = regex_lite::Regex::new(&text) {
+                let help = "a character that stands for itself is written with a `\\` before it (in a KDL string `\\\\`)";
+                regex.refuse(
+                    format!("`regex` is no regular expression: {error}"),
+                    "not understood",
+                    help,
+                );
+                return None;
+            }
+            Some(Pattern::Regex(text))
+        }
         (Some(text), Some(regex)) => {
             let message = format!("`{}` has both a text and a regex", node.form.name);
             let error = Diagnostic::error(message, regex.whole.clone(), "a second pattern");
