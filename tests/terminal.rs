@@ -153,6 +153,20 @@ fn the_guests_shell_is_as_at_home_in_the_terminal() {
     screen.wait("code:0:");
 }
 
+/// The harness keeps what a passing test prints to itself: a skipped one must be heard all the same, and fail in CI.
+#[test]
+fn a_test_whose_tool_is_missing_is_heard_and_fails_in_ci() {
+    let alone = |ci: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "the_guests_shell_is_as_at_home_in_the_terminal"]);
+        command.env("PATH", "").env("CI", ci).output().unwrap()
+    };
+    let said = |ci: &str| String::from_utf8(alone(ci).stderr).unwrap();
+    assert!(alone("false").status.success());
+    assert_eq!(said("false"), "skipped: the program `tmux` is missing\n");
+    assert!(!alone("true").status.success());
+}
+
 // pitfall 65
 #[test]
 fn the_terminal_is_as_before_however_the_run_ends() {
