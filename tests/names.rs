@@ -102,3 +102,19 @@ fn an_entry_is_named_by_its_bytes_or_as_a_listing_shows_it() {
         assert!(verb("why").contains("tree \"/t\""), "{name}");
     }
 }
+
+#[test]
+fn a_debian_mirror_that_can_be_none_is_refused_and_an_empty_one_is_none() {
+    let project = Project::with("minimal");
+    for odd in [
+        "nonsense",
+        "ftp://a.test/debian",
+        "http://a.test/debian,nonsense",
+    ] {
+        let mut command = project.mkimg(project.realize_args("minimal"));
+        let said = cli::fails(command.args(["--debian-mirror", odd]), 2);
+        assert!(said.contains("is no Debian mirror"), "{said}");
+    }
+    let mut command = project.mkimg(project.realize_args("minimal"));
+    cli::run(command.env("MKIMG_DEBIAN_MIRROR", ""));
+}

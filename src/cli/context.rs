@@ -84,7 +84,7 @@ impl Context<'_> {
         Ok(FetchOptions {
             offline: self.global.offline,
             mirrors,
-            debian_mirrors: self.global.debian_mirror.clone(),
+            debian_mirrors: self.debian_mirrors()?,
             apt_roots: apt::roots_of_machine(Path::new("/etc/apt")),
             proxies: Proxies {
                 http: proxy("http_proxy"),
@@ -94,6 +94,30 @@ impl Context<'_> {
             },
             ..FetchOptions::default()
         })
+    }
+
+    /// Returns the Debian mirrors that the user named, each something that can be one.
+    fn debian_mirrors(&self) -> Result<Vec<String>, Failure> {
+        let named = self.global.debian_mirror.iter().map(|root| root.trim());
+        let named: Vec<String> = named
+            .filter(|root| !root.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let is_url = |root: &String| {
+            ["http://", "https://", "file:"]
+                .iter()
+                .any(|scheme| root.starts_with(scheme))
+        };
+        match named
+            .iter()
+            .find(|root| !is_url(root) && !Path::new(root).is_dir())
+        {
+            None => Ok(named),
+            Some(odd) => Err(Failure::usage(
+                format!("`{odd}` is no Debian mirror"),
+                "`--debian-mirror` and MKIMG_DEBIAN_MIRROR take http, https and file URLs, and directories, separated by commas",
+            )),
+        }
     }
 
     /// Returns the workshop for a cache.
