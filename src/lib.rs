@@ -18,6 +18,7 @@ pub mod plan;
 pub mod progress;
 pub mod realize;
 pub mod recipe;
+pub mod share;
 pub mod source;
 pub mod store;
 pub mod tools;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use beside itself; `arch` and `digest` are leaves that everybody may use.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("arch", &[]),
     ("digest", &[]),
     ("progress", &[]),
@@ -25,12 +25,30 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "progress", "recipe", "tree", "store", "source", "plan", "assemble", "pack",
         ],
     ),
+    ("lock", &["recipe", "plan", "realize"]),
+    ("check", PROOF),
+    ("diff", COMPARING),
+    ("share", SHARING),
     ("machine", &["progress"]),
     ("tools", &["recipe", "source", "store", "progress"]),
     ("ui", ANY),
     ("cli", ANY),
 ];
 const ANY: &[&str] = &["*"];
+/// What proves: everything of the pipeline.
+const PROOF: &[&str] = &[
+    "progress", "recipe", "tree", "store", "source", "plan", "assemble", "pack", "realize", "lock",
+    "diff", "share",
+];
+/// What compares, and is used by the two others.
+const COMPARING: &[&str] = &[
+    "progress", "recipe", "tree", "store", "source", "plan", "assemble", "pack", "realize", "lock",
+];
+/// What shares: the pipeline, the lock that goes with an image, and the comparison that explains a difference.
+const SHARING: &[&str] = &[
+    "progress", "recipe", "tree", "store", "source", "plan", "assemble", "pack", "realize", "lock",
+    "diff",
+];
 const LEAVES: [&str; 2] = ["arch", "digest"];
 
 #[test]

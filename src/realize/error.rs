@@ -50,9 +50,9 @@ impl RealizeError {
                 Kind::Mismatch => Outcome::Mismatch,
                 Kind::Refused => Outcome::Wrong,
                 Kind::Unreachable => Outcome::Failed,
-                Kind::Store => error.store().map_or(Outcome::Failed, store_outcome),
+                Kind::Store => error.store().map_or(Outcome::Failed, StoreError::outcome),
             },
-            RealizeError::Store(error) => store_outcome(error),
+            RealizeError::Store(error) => error.outcome(),
             RealizeError::Pack(_) => Outcome::Failed,
         }
     }
@@ -67,11 +67,14 @@ impl RealizeError {
     }
 }
 
-/// A full disk and a cache that this user cannot write are put right by naming another cache.
-fn store_outcome(error: &StoreError) -> Outcome {
-    match error {
-        StoreError::NoSpace { .. } | StoreError::NotWritable { .. } => Outcome::Wrong,
-        StoreError::Damaged { .. } => Outcome::Mismatch,
-        StoreError::Io { .. } => Outcome::Failed,
+impl StoreError {
+    /// Returns what kind of failure it is: a full disk and a cache that this user cannot write are put right by naming
+    /// another cache.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            StoreError::NoSpace { .. } | StoreError::NotWritable { .. } => Outcome::Wrong,
+            StoreError::Damaged { .. } => Outcome::Mismatch,
+            StoreError::Io { .. } => Outcome::Failed,
+        }
     }
 }

@@ -1,0 +1,15 @@
+//! Images for others: one file, or an OCI registry (`docs/sharing.md` says what they are made of).
+//!
+//! ```text
+//! Image + recipe + lock --artifact--> manifests and blobs --bundle--> one file
+//!                                                        --registry--> a repository
+//! ```
+//!
+//! What comes from outside is bounded and checked against its digest before anything believes it.
+
+mod error;
+pub mod oci;
+mod origin;
+
+pub use error::ShareError;
+pub use origin::{Destination, Origin};
