@@ -88,6 +88,8 @@ pub(super) enum Verb {
     Cat(Cat),
     /// Say which line of the recipe put a path into the image
     Why(Why),
+    /// Print what is in an image, or how it came about: SPDX, or SLSA provenance
+    Sbom(Sbom),
     /// Fetch the sources that have no sha256 and write it, and the size, into the recipe
     Pin(Pin),
     /// Put a local file into the cache and print the `source` line for it
@@ -254,6 +256,26 @@ pub(super) struct Why {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// `mkimg sbom`
+#[derive(Debug, Args)]
+pub(super) struct Sbom {
+    /// Which image.
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// What to print: spdx (SPDX 2.3: packages, licences, files) or slsa (an in-toto statement with SLSA v1 provenance)
+    #[arg(long, value_name = "NAME", default_value = "spdx")]
+    pub(super) format: Inventory,
+}
+
+/// What `mkimg sbom` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Inventory {
+    /// An SPDX 2.3 document in JSON.
+    Spdx,
+    /// An in-toto statement with SLSA v1 provenance.
+    Slsa,
 }
 
 /// `mkimg pin`

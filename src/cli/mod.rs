@@ -14,6 +14,7 @@ mod output;
 mod pin;
 mod realize;
 mod run;
+mod sbom;
 mod serve;
 mod shell;
 mod show;
@@ -61,6 +62,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Ls(args) => ls::run(&context, &args),
         Verb::Cat(args) => cat::run(&context, &args),
         Verb::Why(args) => why::run(&context, &args),
+        Verb::Sbom(args) => sbom::run(&context, &args),
         Verb::Pin(args) => pin::run(&context, &args),
         Verb::Add(args) => add::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),
