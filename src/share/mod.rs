@@ -10,6 +10,9 @@
 mod error;
 pub mod oci;
 mod origin;
+mod reference;
+pub mod registry;
 
 pub use error::ShareError;
 pub use origin::{Destination, Origin};
+pub use reference::{DEFAULT_TAG, Reference, ReferenceError};

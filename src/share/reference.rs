@@ -173,6 +173,11 @@ fn parse_registry(text: &str) -> Result<String, String> {
             return Err(format!("`{host}` is no IPv4 address"));
         }
     }
+    // `0x7f.1` is an address in disguise, and what a URL makes of `xn--` may be no name at all.
+    let url = reqwest::Url::parse(&format!("http://{host}/"));
+    if !url.is_ok_and(|url| url.host_str() == Some(&host)) {
+        return Err(format!("`{host}` is no name of a host"));
+    }
     let Some(port) = port else {
         return Ok(host);
     };
@@ -324,6 +329,8 @@ mod tests {
             ("a..example/a", "`a..example` is no name"),
             ("user@registry.example/a", "is no digest"),
             ("1.2.3/a", "is no IPv4 address"),
+            ("0x7f.1:5000/a", "is no name of a host"),
+            ("xn--a.example/a", "is no name of a host"),
             ("256.0.0.1/a", "is no IPv4 address"),
             ("[::1/a", "not closed"),
             ("[::g]/a", "no IPv6 address"),

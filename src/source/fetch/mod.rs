@@ -86,11 +86,7 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Returns the fetcher with connections that others use too, and with what one server knows it by.
-    pub(crate) fn with(
-        self,
-        http: Arc<Http>,
-        authorization: Option<Authorization>,
-    ) -> Fetcher<'a> {
+    pub(crate) fn with(self, http: Arc<Http>, authorization: Option<Authorization>) -> Fetcher<'a> {
         Fetcher {
             http,
             authorization,

@@ -133,18 +133,35 @@ mod tests {
         ];
         for (from, location, expected) in cases {
             let asked = urls(&["http://first.test/", from]);
-            assert_eq!(next(&asked, location, true), expected, "{from} -> {location}");
+            assert_eq!(
+                next(&asked, location, true),
+                expected,
+                "{from} -> {location}"
+            );
         }
     }
 
     #[test]
     fn plain_http_stays_on_this_machine_where_it_must() {
         let asked = urls(&["http://127.0.0.1:5000/x"]);
-        for near in ["http://127.0.0.2/y", "http://[::1]:1/", "http://localhost/", "https://a.test/"] {
+        for near in [
+            "http://127.0.0.2/y",
+            "http://[::1]:1/",
+            "http://localhost/",
+            "https://a.test/",
+        ] {
             assert!(next(&asked, near, false).is_ok(), "{near}");
         }
-        for far in ["http://a.test/", "http://localhost.a.test/", "http://10.0.0.1/", "http://[::2]/"] {
-            assert_eq!(next(&asked, far, false), Err(RedirectError::Plain(far.into())));
+        for far in [
+            "http://a.test/",
+            "http://localhost.a.test/",
+            "http://10.0.0.1/",
+            "http://[::2]/",
+        ] {
+            assert_eq!(
+                next(&asked, far, false),
+                Err(RedirectError::Plain(far.into()))
+            );
         }
     }
 
