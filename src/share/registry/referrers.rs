@@ -55,7 +55,7 @@ impl Registry<'_> {
         let Some(descriptor) = self.resolve(&tag)? else {
             return Ok(Vec::new());
         };
-        let object = format!("tag `{tag}` of `{}`", self.name());
+        let object = format!("the tag `{tag}` of `{}`", self.name());
         Ok(Index::parse(&self.manifest(&descriptor)?, &object)?.manifests)
     }
 

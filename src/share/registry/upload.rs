@@ -44,6 +44,8 @@ impl Registry<'_> {
     pub(super) fn send_blob(&self, descriptor: &Descriptor, blob: &Blob) -> Result<(), ShareError> {
         let what = format!("send {}", blob_name(descriptor));
         let options = &self.options.fetch;
+        // What the cache lost is not the registry's to find.
+        blob.verify()?;
         self.progress.event(Event::StageStarted {
             stage: Stage::Send,
             what: blob_name(descriptor),
