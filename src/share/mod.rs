@@ -10,9 +10,11 @@
 mod error;
 pub mod oci;
 mod origin;
+mod pins;
 mod reference;
 pub mod registry;
 
 pub use error::ShareError;
 pub use origin::{Destination, Origin};
+pub use pins::{MAX_PINS, Pins, PinsError};
 pub use reference::{DEFAULT_TAG, Reference, ReferenceError};
