@@ -10,8 +10,12 @@
 mod answers;
 mod bed;
 mod blobs;
+mod debian;
+mod images;
 mod known;
 mod referrers;
 #[path = "../support/server.rs"]
 mod server;
+#[path = "../support/mod.rs"]
+mod support;
 mod uploads;
