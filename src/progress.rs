@@ -91,6 +91,8 @@ pub enum Stage {
     Pack,
     /// Hashing what the cache holds.
     Verify,
+    /// Sending to a registry.
+    Send,
 }
 
 impl fmt::Display for Stage {
@@ -100,6 +102,7 @@ impl fmt::Display for Stage {
             Stage::Read => "reading",
             Stage::Pack => "packing",
             Stage::Verify => "verifying",
+            Stage::Send => "sending",
         })
     }
 }

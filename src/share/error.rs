@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::registry::RegistryError;
 use crate::realize::{Outcome, RealizeError};
 use crate::store::StoreError;
 
@@ -35,6 +36,9 @@ pub enum ShareError {
         /// Where it should be.
         place: String,
     },
+    /// A registry cannot be used, or does not let us.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The cache fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,6 +81,7 @@ impl ShareError {
         match self {
             ShareError::Mismatch { .. } | ShareError::Invalid { .. } => Outcome::Mismatch,
             ShareError::Missing { .. } => Outcome::Failed,
+            ShareError::Registry(error) => error.outcome(),
             ShareError::Store(error) => error.outcome(),
             ShareError::Realize(error) => error.outcome(),
             ShareError::Io { .. } => Outcome::Failed,

@@ -12,12 +12,17 @@ mod licence;
 pub mod oci;
 mod origin;
 mod package;
+mod pins;
 mod provenance;
+mod reference;
+pub mod registry;
 mod sbom;
 
 pub use error::ShareError;
 pub use licence::Licence;
 pub use origin::{Destination, Origin};
 pub use package::{Package, packages};
+pub use pins::{MAX_PINS, Pins, PinsError};
 pub use provenance::{IN_TOTO, provenance};
+pub use reference::{DEFAULT_TAG, Reference, ReferenceError};
 pub use sbom::{Contents, SPDX, spdx};

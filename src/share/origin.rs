@@ -1,7 +1,8 @@
 //! Where shared images are: a bundle, or a repository of a registry.
 
 use super::ShareError;
-use super::oci::Descriptor;
+use super::oci::{Descriptor, Index};
+use crate::digest::Digest;
 use crate::store::{Blob, Store};
 
 /// A place that images come from. Whatever it gives for a descriptor has that descriptor's size and digest.
@@ -26,6 +27,22 @@ pub trait Origin {
     /// # Errors
     /// [`ShareError`], also where the bytes are not those of the descriptor.
     fn blob(&self, wanted: &Descriptor, store: &Store) -> Result<Blob, ShareError>;
+
+    /// Returns what is said about a manifest: the descriptors of its referrers, sorted by digest. By the tag schema of the
+    /// distribution specification where the place knows no better.
+    ///
+    /// # Errors
+    /// [`ShareError`].
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ShareError> {
+        let tag = format!("sha256-{subject}");
+        let Some(descriptor) = self.resolve(&tag)? else {
+            return Ok(Vec::new());
+        };
+        let object = format!("the tag `{tag}` of `{}`", self.name());
+        let mut found = Index::parse(&self.manifest(&descriptor)?, &object)?.manifests;
+        found.sort_by(|a, b| a.digest.cmp(&b.digest));
+        Ok(found)
+    }
 }
 
 /// A place that images go to.
@@ -45,5 +62,16 @@ pub trait Destination {
         descriptor: &Descriptor,
         bytes: &[u8],
         tag: Option<&str>,
+    ) -> Result<(), ShareError>;
+
+    /// Sends a manifest that says something about another one, its blobs being there, and lists it under that subject.
+    ///
+    /// # Errors
+    /// [`ShareError`].
+    fn put_referrer(
+        &self,
+        subject: &Digest,
+        descriptor: &Descriptor,
+        bytes: &[u8],
     ) -> Result<(), ShareError>;
 }

@@ -11,11 +11,15 @@ use std::time::Duration;
 /// A request as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// The method of the request line.
+    pub method: String,
     /// The target of the request line: a path, or a whole URL where a proxy is asked.
     pub target: String,
     /// Headers by their lower-case names.
     pub headers: BTreeMap<String, String>,
-    /// How many requests for this target came before.
+    /// The body, where a length is announced.
+    pub body: Vec<u8>,
+    /// How many requests for this target, with this method, came before.
     pub before: usize,
 }
 
@@ -152,7 +156,15 @@ pub struct Server {
 impl Server {
     /// Starts a server that answers each request as `answer` says.
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Server::start_on("127.0.0.1", answer)
+    }
+
+    /// Starts a server on an address of the loopback network.
+    pub fn start_on(
+        ip: &str,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Server {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
@@ -244,21 +256,32 @@ fn serve(
         thread::sleep(Duration::from_millis(1));
     };
     let mut lines = text.lines();
-    let target = lines.next().unwrap_or_default().split(' ').nth(1);
-    let target = target.unwrap_or_default().to_owned();
-    let headers = lines
+    let mut line = lines.next().unwrap_or_default().split(' ');
+    let method = line.next().unwrap_or_default().to_owned();
+    let target = line.next().unwrap_or_default().to_owned();
+    let headers: BTreeMap<String, String> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
+    let announced = headers.get("content-length").map(|text| text.parse());
+    let mut body = vec![0; announced.map_or(0, Result::unwrap)];
+    let mut unread = length;
+    if !body.is_empty() {
+        stream.read_exact(&mut bytes[..length])?;
+        stream.read_exact(&mut body)?;
+        unread = 0;
+    }
     let request = {
         let mut requests = requests.lock().unwrap();
         let before = requests
             .iter()
-            .filter(|other| other.target == target)
+            .filter(|other| other.target == target && other.method == method)
             .count();
         let request = Request {
+            method,
             target,
             headers,
+            body,
             before,
         };
         requests.push(request.clone());
@@ -270,12 +293,14 @@ fn serve(
         head += &format!("Content-Length: {length}\r\n");
     }
     if reply.end != End::Reset {
-        stream.read_exact(&mut bytes[..length])?;
+        stream.read_exact(&mut bytes[..unread])?;
     }
     if reply.end != End::Mute {
         stream.write_all(head.as_bytes())?;
         stream.write_all(b"\r\n")?;
-        stream.write_all(&reply.body)?;
+        if request.method != "HEAD" {
+            stream.write_all(&reply.body)?;
+        }
         stream.flush()?;
     }
     if reply.end == End::Reset {

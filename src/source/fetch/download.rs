@@ -11,7 +11,7 @@ use reqwest::Url;
 use super::Fetcher;
 use super::error::{Mismatch, Reason};
 use super::place::{At, Location};
-use super::redirect::shown;
+use super::redirect::{shown, target};
 use super::sink::Sink;
 use crate::digest::Digest;
 use crate::progress::Event;
@@ -137,25 +137,10 @@ impl Download<'_, '_> {
                 }
                 return Err(reason.into());
             }
-            let pause = self.pause(failures, &reason);
+            let pause = options.pause_after(failures, &reason);
             self.retried(location, &reason, pause);
             thread::sleep(pause);
         }
-    }
-
-    fn pause(&self, failures: u32, reason: &Reason) -> Duration {
-        let options = &self.fetcher.options;
-        let ours = options
-            .pause
-            .saturating_mul(1 << failures.saturating_sub(1).min(16));
-        let theirs = match reason {
-            Reason::Status {
-                retry_after: Some(pause),
-                ..
-            } => *pause,
-            _ => Duration::ZERO,
-        };
-        ours.max(theirs).min(options.longest_pause)
     }
 
     /// Makes one request, and takes in its body.
@@ -166,14 +151,22 @@ impl Download<'_, '_> {
             self.restart()?;
         }
         let fetcher = self.fetcher;
+        let own = url;
         let contact = |url: &Url| {
+            let shown = if url == own { shown(url) } else { target(url) };
             fetcher
                 .progress
-                .event(Event::Detail(format!("contacting `{}`", shown(url))));
+                .event(Event::Detail(format!("contacting `{shown}`")));
         };
         let mut answer = loop {
             let from = self.sink.size();
-            let answer = fetcher.http.get(url, from, &fetcher.options, &contact)?;
+            let answer = fetcher.http.get(
+                url,
+                from,
+                fetcher.authorization.as_ref(),
+                &fetcher.options,
+                &contact,
+            )?;
             match answer.status() {
                 200 => {
                     // The server knows no ranges.

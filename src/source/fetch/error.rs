@@ -291,7 +291,7 @@ impl Reason {
     }
 
     /// Says whether the same request may well work in a moment.
-    pub(super) fn passes(&self) -> bool {
+    pub(crate) fn passes(&self) -> bool {
         match self {
             Reason::Truncated { .. }
             | Reason::Network(_)

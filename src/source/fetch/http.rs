@@ -6,10 +6,11 @@
 use std::error::Error;
 use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use reqwest::blocking::{Client, ClientBuilder, Response};
-use reqwest::header::{self, HeaderMap, HeaderName};
-use reqwest::{NoProxy, Proxy, Url};
+use reqwest::blocking::{Body, Client, ClientBuilder, Response};
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, NoProxy, Proxy, Url};
 
 use super::error::{Reason, chain};
 use super::options::FetchOptions;
@@ -18,16 +19,51 @@ use super::redirect;
 /// Makes requests. Nothing is set up before the first one, and the certificates are read before the first https one: a
 /// machine without them can still use the http mirrors that its own apt uses.
 #[derive(Debug, Default)]
-pub(super) struct Http {
+pub(crate) struct Http {
     plain: Mutex<Option<Client>>,
     secure: Mutex<Option<Client>>,
 }
 
 /// An answer, its headers read, its body not.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     response: Response,
-    idle: std::time::Duration,
+    idle: Duration,
+}
+
+/// Who asks, for one server alone: a redirect to another scheme, host or port goes without it.
+#[derive(Debug, Clone)]
+pub(crate) struct Authorization {
+    origin: String,
+    value: HeaderValue,
+}
+
+impl Authorization {
+    /// Returns the `Authorization` header for the server of a URL; `None` where the text cannot be a header.
+    pub(crate) fn new(url: &Url, text: &str) -> Option<Authorization> {
+        let mut value = HeaderValue::from_str(text).ok()?;
+        // Its `Debug` says nothing then.
+        value.set_sensitive(true);
+        Some(Authorization {
+            origin: url.origin().ascii_serialization(),
+            value,
+        })
+    }
+
+    fn for_server_of(&self, url: &Url) -> Option<&HeaderValue> {
+        (self.origin == url.origin().ascii_serialization()).then_some(&self.value)
+    }
+}
+
+/// A request that may be more than "give me that file".
+#[derive(Debug)]
+pub(crate) struct Request<'r> {
+    pub(crate) method: Method,
+    pub(crate) url: &'r Url,
+    pub(crate) headers: &'r [(HeaderName, String)],
+    pub(crate) authorization: Option<&'r Authorization>,
+    /// What is sent, and how long that may take beyond the usual patience.
+    pub(crate) body: Option<(Body, Duration)>,
 }
 
 impl Http {
@@ -36,32 +72,61 @@ impl Http {
         &self,
         url: &Url,
         from: u64,
+        authorization: Option<&Authorization>,
         options: &FetchOptions,
         contact: &dyn Fn(&Url),
     ) -> Result<Answer, Reason> {
-        let mut asked = vec![url.clone()];
-        let mut url = url.clone();
+        let range = [(header::RANGE, format!("bytes={from}-"))];
+        let request = Request {
+            method: Method::GET,
+            url,
+            headers: if from > 0 { &range } else { &[] },
+            authorization,
+            body: None,
+        };
+        self.send(request, options, contact)
+    }
+
+    /// Makes a request, and where it only reads also the ones that it is redirected to: what is sent goes nowhere but where it
+    /// was addressed to. `contact` is told each URL before it is asked.
+    pub(crate) fn send(
+        &self,
+        request: Request<'_>,
+        options: &FetchOptions,
+        contact: &dyn Fn(&Url),
+    ) -> Result<Answer, Reason> {
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        let mut body = request.body;
+        let mut asked = vec![request.url.clone()];
+        let mut url = request.url.clone();
         loop {
             contact(&url);
             let client = self.client(&url, options)?;
-            let mut request = client
-                .get(url.clone())
+            let mut one = client
+                .request(request.method.clone(), url.clone())
                 // The hash is over the bytes of the file, not over what a server makes of it on the way (pitfall 40).
                 .header(header::ACCEPT_ENCODING, "identity");
-            if from > 0 {
-                request = request.header(header::RANGE, format!("bytes={from}-"));
+            for (name, value) in request.headers {
+                one = one.header(name, value);
             }
-            let response = request.send().map_err(|error| failed(error, options))?;
-            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            if let Some(value) = request
+                .authorization
+                .and_then(|authorization| authorization.for_server_of(&url))
+            {
+                one = one.header(header::AUTHORIZATION, value);
+            }
+            if let Some((body, longer)) = body.take() {
+                one = one.body(body).timeout(options.idle_timeout + longer);
+            }
+            let response = one.send().map_err(|error| failed(error, options))?;
+            if !(reads && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)) {
                 return Ok(Answer {
                     response,
                     idle: options.idle_timeout,
                 });
             }
-            let target = response.headers().get(header::LOCATION);
-            let target = target.map_or(b"".as_slice(), |value| value.as_bytes());
-            let target = String::from_utf8_lossy(target);
-            url = redirect::next(&asked, &target)?;
+            let target = location(&response);
+            url = redirect::next(&asked, &target, options.plain_http)?;
             asked.push(url.clone());
         }
     }
@@ -78,6 +143,12 @@ impl Http {
         *slot = Some(client.clone());
         Ok(client)
     }
+}
+
+fn location(response: &Response) -> String {
+    let location = response.headers().get(header::LOCATION);
+    let bytes = location.map_or(b"".as_slice(), |value| value.as_bytes());
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn build(secure: bool, options: &FetchOptions) -> Result<Client, Reason> {
@@ -172,17 +243,34 @@ fn failed(error: reqwest::Error, options: &FetchOptions) -> Reason {
 }
 
 impl Answer {
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.response.status().as_u16()
     }
 
-    fn header(&self, name: HeaderName) -> Option<&str> {
+    /// Returns the URL that answered, behind all redirects.
+    pub(crate) fn url(&self) -> &Url {
+        self.response.url()
+    }
+
+    /// Returns the `Location`; empty where there is none.
+    pub(crate) fn location(&self) -> String {
+        location(&self.response)
+    }
+
+    /// Returns every value of a header.
+    pub(crate) fn headers(&self, name: HeaderName) -> Vec<&str> {
+        let values = self.response.headers().get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok()).collect()
+    }
+
+    /// Returns the first value of a header.
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         let headers: &HeaderMap = self.response.headers();
         headers.get(name)?.to_str().ok().map(str::trim)
     }
 
     /// Returns the bytes that the body will have, where the server says so.
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         self.response.content_length()
     }
 
@@ -205,7 +293,7 @@ impl Answer {
     }
 
     /// Returns the reason that a status which is no file amounts to.
-    pub(super) fn refusal(&self) -> Reason {
+    pub(crate) fn refusal(&self) -> Reason {
         let status = self.response.status();
         // The other form is a date, and mkimg reads no clock.
         let seconds = self
@@ -214,12 +302,12 @@ impl Answer {
         Reason::Status {
             code: status.as_u16(),
             text: status.canonical_reason().unwrap_or("unknown status"),
-            retry_after: seconds.map(std::time::Duration::from_secs),
+            retry_after: seconds.map(Duration::from_secs),
         }
     }
 
     /// Reads more of the body; 0 is its end. `got` and `total` are for the message of a body that ends too soon.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],
         got: u64,

@@ -12,15 +12,17 @@ mod error;
 mod http;
 mod options;
 mod place;
-mod redirect;
+pub(crate) mod redirect;
 mod sink;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+
+pub(crate) use http::{Answer, Authorization, Http, Request};
 
 pub use error::{Attempt, Failure, FetchError, Kind, Mismatch, Reason};
 pub use options::{FetchOptions, Mirror, NotAMirror, Proxies, SNAPSHOT_ROOT};
@@ -31,7 +33,6 @@ use crate::progress::{Event, Progress};
 use crate::recipe::Place;
 use crate::store::{Blob, Store, StoreError};
 use download::{Download, Halt, first_line};
-use http::Http;
 use place::{Location, locations};
 use sink::Unpinned;
 
@@ -55,7 +56,9 @@ pub struct Fetcher<'a> {
     store: &'a Store,
     progress: &'a dyn Progress,
     options: FetchOptions,
-    http: Http,
+    http: Arc<Http>,
+    /// Who asks, for the one server that may know.
+    authorization: Option<Authorization>,
     /// Servers that could not be reached.
     down: Mutex<BTreeSet<String>>,
 }
@@ -76,8 +79,18 @@ impl<'a> Fetcher<'a> {
             store,
             progress,
             options,
-            http: Http::default(),
+            http: Arc::default(),
+            authorization: None,
             down: Mutex::default(),
+        }
+    }
+
+    /// Returns the fetcher with connections that others use too, and with what one server knows it by.
+    pub(crate) fn with(self, http: Arc<Http>, authorization: Option<Authorization>) -> Fetcher<'a> {
+        Fetcher {
+            http,
+            authorization,
+            ..self
         }
     }
 

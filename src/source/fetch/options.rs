@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::error::Reason;
+
 /// The archive of everything that Debian ever published (`snapshot.debian.org`); `ARCHIVE/TIMESTAMP/PATH` follows.
 pub const SNAPSHOT_ROOT: &str = "https://snapshot.debian.org/archive/";
 
@@ -26,6 +28,8 @@ pub struct FetchOptions {
     pub snapshot_root: String,
     /// The proxies to go through.
     pub proxies: Proxies,
+    /// Whether a redirect may lead to plain http on another machine. The bytes are compared with their digest anyway.
+    pub plain_http: bool,
     /// How often one location is asked when its failures look passing. Counted from new when an answer brought the file a
     /// whole MiB further than it ever was.
     pub tries: u32,
@@ -51,6 +55,7 @@ impl Default for FetchOptions {
             apt_roots: Vec::new(),
             snapshot_root: SNAPSHOT_ROOT.to_owned(),
             proxies: Proxies::default(),
+            plain_http: true,
             tries: 4,
             pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
@@ -58,6 +63,23 @@ impl Default for FetchOptions {
             idle_timeout: Duration::from_secs(30),
             user_agent: concat!("mkimg/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
+    }
+}
+
+impl FetchOptions {
+    /// Returns how long to wait after so many failures in a row, the last for this reason.
+    pub(crate) fn pause_after(&self, failures: u32, reason: &Reason) -> Duration {
+        let ours = self
+            .pause
+            .saturating_mul(1 << failures.saturating_sub(1).min(16));
+        let theirs = match reason {
+            Reason::Status {
+                retry_after: Some(pause),
+                ..
+            } => *pause,
+            _ => Duration::ZERO,
+        };
+        ours.max(theirs).min(self.longest_pause)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where an answer with a `Location` may lead: the one place that decides it, without a network.
 
+use std::net::IpAddr;
+
 use reqwest::Url;
 
 /// How many redirects one request may take.
@@ -17,6 +19,9 @@ pub enum RedirectError {
     /// From a protected connection to one that is not.
     #[error("it redirects from https to http, to `{0}`")]
     Downgrade(String),
+    /// To a server that everyone on the way can listen to, where that was not allowed.
+    #[error("it redirects to plain http on another machine, to `{0}`")]
+    Plain(String),
     /// To something that is no http server.
     #[error("it redirects to `{0}`, which is neither http nor https")]
     Scheme(String),
@@ -29,8 +34,9 @@ pub enum RedirectError {
 ///
 /// # Errors
 /// [`RedirectError`] where mkimg does not go there. The hash would catch other bytes, but neither a request that everyone
-/// on the way can read, nor a server that has this machine read its own files.
-pub(super) fn next(asked: &[Url], location: &str) -> Result<Url, RedirectError> {
+/// on the way can read, nor a server that has this machine read its own files. Without `plain_http`, plain http only leads to
+/// this machine.
+pub(crate) fn next(asked: &[Url], location: &str, plain_http: bool) -> Result<Url, RedirectError> {
     // A server chose this text, and a terminal may come to show it.
     let plain = location.chars().filter(|c| !c.is_control());
     let no_url = || RedirectError::NoUrl(plain.clone().take(200).collect());
@@ -41,13 +47,16 @@ pub(super) fn next(asked: &[Url], location: &str) -> Result<Url, RedirectError> 
     let mut url = last.join(location).map_err(|_| no_url())?;
     url.set_fragment(None);
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(RedirectError::Scheme(shown(&url)));
+        return Err(RedirectError::Scheme(target(&url)));
     }
     if last.scheme() == "https" && url.scheme() == "http" {
-        return Err(RedirectError::Downgrade(shown(&url)));
+        return Err(RedirectError::Downgrade(target(&url)));
+    }
+    if !plain_http && url.scheme() == "http" && !is_loopback(&url) {
+        return Err(RedirectError::Plain(target(&url)));
     }
     if asked.contains(&url) {
-        return Err(RedirectError::Loop(shown(&url)));
+        return Err(RedirectError::Loop(target(&url)));
     }
     if asked.len() > REDIRECTS {
         return Err(RedirectError::TooMany);
@@ -55,8 +64,24 @@ pub(super) fn next(asked: &[Url], location: &str) -> Result<Url, RedirectError> 
     Ok(url)
 }
 
+/// Says whether a URL names this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Returns the URL of a redirect for people: without its query too, which may be the key to a file.
+pub(crate) fn target(url: &Url) -> String {
+    let mut url = url.clone();
+    if url.query().is_some() {
+        url.set_query(Some(".."));
+    }
+    shown(&url)
+}
+
 /// Returns the URL for people: without the password that it may carry.
-pub(super) fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     if url.password().is_some() {
         // Fails only for URLs without a host, which have no password either.
@@ -108,7 +133,35 @@ mod tests {
         ];
         for (from, location, expected) in cases {
             let asked = urls(&["http://first.test/", from]);
-            assert_eq!(next(&asked, location), expected, "{from} -> {location}");
+            assert_eq!(
+                next(&asked, location, true),
+                expected,
+                "{from} -> {location}"
+            );
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine_where_it_must() {
+        let asked = urls(&["http://127.0.0.1:5000/x"]);
+        for near in [
+            "http://127.0.0.2/y",
+            "http://[::1]:1/",
+            "http://localhost/",
+            "https://a.test/",
+        ] {
+            assert!(next(&asked, near, false).is_ok(), "{near}");
+        }
+        for far in [
+            "http://a.test/",
+            "http://localhost.a.test/",
+            "http://10.0.0.1/",
+            "http://[::2]/",
+        ] {
+            assert_eq!(
+                next(&asked, far, false),
+                Err(RedirectError::Plain(far.into()))
+            );
         }
     }
 
@@ -116,9 +169,9 @@ mod tests {
     fn ten_redirects_are_followed_and_the_eleventh_is_not() {
         let mut asked = urls(&["http://a.test/0"]);
         for number in 1..=REDIRECTS {
-            let url = next(&asked, &format!("/{number}")).unwrap();
+            let url = next(&asked, &format!("/{number}"), true).unwrap();
             asked.push(url);
         }
-        assert_eq!(next(&asked, "/11"), Err(RedirectError::TooMany));
+        assert_eq!(next(&asked, "/11", true), Err(RedirectError::TooMany));
     }
 }

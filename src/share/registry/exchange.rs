@@ -1,0 +1,303 @@
+//! One question to a registry and its answer: who asks, how often, how long, and how much is read of what comes back.
+
+use std::thread;
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderName};
+use reqwest::{Method, Url, blocking::Body};
+use serde_json::Value;
+
+use super::{Registry, RegistryError};
+use crate::progress::Event;
+use crate::share::ShareError;
+use crate::source::fetch::redirect::target;
+use crate::source::fetch::{Answer, Authorization, Reason, Request};
+use crate::store::Blob;
+
+/// The most bytes that are read of what a registry says to a refusal.
+const MAX_SAID: u64 = 64 << 10;
+/// The most characters of it that are shown.
+const MAX_SHOWN: usize = 300;
+/// Bytes in a second that sending is taken to reach at least: slower is silence.
+const SLOWEST: u64 = 32 << 10;
+
+/// What is asked of a server.
+pub(super) struct Question<'q> {
+    /// What it is for, in words that complete "could not ..".
+    pub(super) what: &'q str,
+    pub(super) method: Method,
+    pub(super) url: &'q Url,
+    pub(super) headers: &'q [(HeaderName, String)],
+    pub(super) body: Outgoing<'q>,
+    /// The most bytes that a good answer has.
+    pub(super) limit: u64,
+    /// How often it may be asked.
+    pub(super) tries: u32,
+}
+
+/// What is sent.
+pub(super) enum Outgoing<'q> {
+    Nothing,
+    Bytes(&'q [u8]),
+    Blob(&'q Blob),
+}
+
+/// An answer with its body, as far as that is of use.
+#[derive(Debug)]
+pub(super) struct Reply {
+    answer: Answer,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn status(&self) -> u16 {
+        self.answer.status()
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        self.answer.url()
+    }
+
+    pub(super) fn location(&self) -> String {
+        self.answer.location()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.answer.header(name)
+    }
+
+    /// Returns the length that the server announces, also in an answer to HEAD.
+    pub(super) fn announced_length(&self) -> Option<u64> {
+        self.answer.header(header::CONTENT_LENGTH)?.parse().ok()
+    }
+
+    pub(super) fn challenges(&self) -> Vec<&str> {
+        self.answer.headers(header::WWW_AUTHENTICATE)
+    }
+
+    /// Returns the status in words.
+    pub(super) fn status_text(&self) -> String {
+        self.answer.refusal().to_string()
+    }
+
+    /// Returns what the server says, in the form that the distribution specification gives to errors or the one that token
+    /// servers use; bounded, and fit for a terminal.
+    pub(super) fn said(&self) -> Option<String> {
+        let value: Value = serde_json::from_slice(&self.body).ok()?;
+        let text = |value: &Value| {
+            let code = value["code"].as_str().unwrap_or_default();
+            let message = value["message"].as_str().unwrap_or_default();
+            match (code.is_empty(), message.is_empty()) {
+                (true, true) => None,
+                (_, true) => Some(code.to_owned()),
+                _ => Some(message.to_owned()),
+            }
+        };
+        let listed = value["errors"].as_array().map(|errors| {
+            let texts: Vec<String> = errors.iter().filter_map(text).collect();
+            texts.join("; ")
+        });
+        let said = listed
+            .or_else(|| value["details"].as_str().map(str::to_owned))
+            .or_else(|| value["error"].as_str().map(str::to_owned))
+            .filter(|said| !said.is_empty())?;
+        Some(fit(&said))
+    }
+}
+
+/// Returns a text of a server as it may be shown: escaped and bounded.
+pub(super) fn fit(text: &str) -> String {
+    let escaped: String = text
+        .chars()
+        .take(MAX_SHOWN)
+        .flat_map(|c| match c {
+            '"' | '\'' | '\\' => vec![c],
+            c if c.is_control() || is_invisible(c) => c.escape_unicode().collect(),
+            c => vec![c],
+        })
+        .collect();
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        return escaped + " ..";
+    }
+    escaped
+}
+
+/// Says whether a character turns the order of others around, or shows nothing.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+impl Registry<'_> {
+    /// Asks the registry, and proves who asks where it wants to know. An answer of 401 or 403 is an error; all others are
+    /// returned.
+    pub(super) fn exchange(&self, question: &Question<'_>) -> Result<Reply, ShareError> {
+        let mut authorized = false;
+        loop {
+            let known = self.authorization();
+            let reply = self.patiently(question, known.as_ref())?;
+            match reply.status() {
+                401 if !authorized => {
+                    // The token may have run out, or be for less than this.
+                    authorized = true;
+                    if !self.authorize(&reply)? {
+                        return Err(self.denied(question.what, &reply));
+                    }
+                }
+                401 | 403 => return Err(self.denied(question.what, &reply)),
+                _ => return Ok(reply),
+            }
+        }
+    }
+
+    /// Asks a server until it answers with more than a passing trouble.
+    pub(super) fn patiently(
+        &self,
+        question: &Question<'_>,
+        authorization: Option<&Authorization>,
+    ) -> Result<Reply, ShareError> {
+        let options = &self.options.fetch;
+        let mut failures = 0;
+        loop {
+            let (reason, said) = match self.once(question, authorization)? {
+                Ok(reply) => match reply.answer.refusal() {
+                    reason if reason.passes() => (reason, reply.said()),
+                    _ => return Ok(reply),
+                },
+                Err(reason) => (reason, None),
+            };
+            failures += 1;
+            if !reason.passes() || failures >= question.tries {
+                return Err(self.unreachable(question.what, reason, said));
+            }
+            let pause = options.pause_after(failures, &reason);
+            self.progress.event(Event::DownloadRetried {
+                name: question.what.to_owned(),
+                url: self.reference.name(),
+                reason: reason.to_string(),
+                pause,
+            });
+            thread::sleep(pause);
+        }
+    }
+
+    fn once(
+        &self,
+        question: &Question<'_>,
+        authorization: Option<&Authorization>,
+    ) -> Result<Result<Reply, Reason>, ShareError> {
+        let options = &self.options.fetch;
+        if options.offline {
+            return Ok(Err(Reason::Offline));
+        }
+        let longer = |size: u64| Duration::from_secs(size / SLOWEST);
+        let body = match &question.body {
+            Outgoing::Nothing => None,
+            Outgoing::Bytes(bytes) => {
+                Some((Body::from(bytes.to_vec()), longer(bytes.len() as u64)))
+            }
+            Outgoing::Blob(blob) => Some((Body::sized(blob.open()?, blob.size), longer(blob.size))),
+        };
+        let request = Request {
+            method: question.method.clone(),
+            url: question.url,
+            headers: question.headers,
+            authorization,
+            body,
+        };
+        let contact = |url: &Url| {
+            self.progress.event(Event::Detail(format!(
+                "contacting `{}` ({})",
+                target(url),
+                question.method
+            )));
+        };
+        let answer = match self.http.send(request, options, &contact) {
+            Ok(answer) => answer,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        Ok(read(answer, question))
+    }
+
+    pub(super) fn unreachable(
+        &self,
+        what: &str,
+        reason: Reason,
+        said: Option<String>,
+    ) -> ShareError {
+        ShareError::from(RegistryError::Unreachable {
+            what: what.to_owned(),
+            place: self.reference.name(),
+            reason: Box::new(reason),
+            said,
+        })
+    }
+
+    /// Returns the error of an answer that nothing can be made of.
+    pub(super) fn odd(&self, what: &str, reply: &Reply) -> ShareError {
+        ShareError::from(RegistryError::Answer {
+            what: what.to_owned(),
+            place: self.reference.name(),
+            problem: format!("the answer is {}", reply.status_text()),
+            said: reply.said(),
+        })
+    }
+
+    fn denied(&self, what: &str, reply: &Reply) -> ShareError {
+        ShareError::from(RegistryError::Denied {
+            what: what.to_owned(),
+            place: self.reference.name(),
+            status: reply.status_text(),
+            credentials: self.credentials_from(),
+            looked: self.options.credentials.clone(),
+            said: reply.said(),
+        })
+    }
+}
+
+fn read(mut answer: Answer, question: &Question<'_>) -> Result<Reply, Reason> {
+    let good = (200..300).contains(&answer.status());
+    let mut body = Vec::new();
+    if question.method == Method::HEAD {
+        return Ok(Reply { answer, body });
+    }
+    let limit = if good { question.limit } else { MAX_SAID };
+    let declared = answer.length();
+    let too_long = |declared| Reason::TooLong {
+        bound: limit,
+        declared,
+    };
+    if good && declared.is_some_and(|length| length > limit) {
+        return Err(too_long(declared));
+    }
+    let mut buffer = vec![0u8; 16 << 10];
+    loop {
+        let count = match answer.read(&mut buffer, body.len() as u64, declared) {
+            Ok(count) => count,
+            Err(reason) if good => return Err(reason),
+            // The status is what counts.
+            Err(_) => return Ok(Reply { answer, body }),
+        };
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(Reply { answer, body });
+        };
+        body.extend_from_slice(bytes);
+        if body.len() as u64 > limit {
+            return match good {
+                true => Err(too_long(None)),
+                false => Ok(Reply { answer, body }),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn what_a_server_says_is_bounded_and_moves_no_cursor() {
+        assert_eq!(fit("it's \"here\""), "it's \"here\"");
+        assert_eq!(fit("a\u{1b}[2J\n\u{202e}b"), "a\\u{1b}[2J\\u{a}\\u{202e}b");
+        assert_eq!(fit(&"x".repeat(5000)).len(), 303);
+    }
+}

@@ -1,0 +1,120 @@
+//! Blobs to a registry: `POST` opens an upload, one `PUT` sends it whole (distribution specification, "Pushing a blob
+//! monolithically").
+
+use std::thread;
+
+use reqwest::Method;
+use reqwest::header;
+
+use super::exchange::{Outgoing, Question};
+use super::{Registry, RegistryError, blob_name};
+use crate::progress::{Event, Stage};
+use crate::share::ShareError;
+use crate::share::oci::Descriptor;
+use crate::source::fetch::redirect;
+use crate::store::Blob;
+
+/// The most bytes of an answer to an upload: it should have none.
+const MAX_ANSWER: u64 = 64 << 10;
+
+impl Registry<'_> {
+    /// Says whether the registry has a blob, of the right size.
+    pub(super) fn has_blob(&self, wanted: &Descriptor) -> Result<bool, ShareError> {
+        let what = format!("look for {}", blob_name(wanted));
+        let digest = format!("sha256:{}", wanted.digest);
+        let reply = self.exchange(&Question {
+            what: &what,
+            method: Method::HEAD,
+            url: &self.url(&["blobs", &digest]),
+            headers: &[],
+            body: Outgoing::Nothing,
+            limit: 0,
+            tries: self.options.fetch.tries,
+        })?;
+        match reply.status() {
+            200 => Ok(reply
+                .announced_length()
+                .is_none_or(|length| length == wanted.size)),
+            404 => Ok(false),
+            _ => Err(self.odd(&what, &reply)),
+        }
+    }
+
+    /// Sends a blob. An upload that broke is begun anew.
+    pub(super) fn send_blob(&self, descriptor: &Descriptor, blob: &Blob) -> Result<(), ShareError> {
+        let what = format!("send {}", blob_name(descriptor));
+        let options = &self.options.fetch;
+        // What the cache lost is not the registry's to find.
+        blob.verify()?;
+        self.progress.event(Event::StageStarted {
+            stage: Stage::Send,
+            what: blob_name(descriptor),
+            size: None,
+        });
+        let mut failures = 0;
+        let sent = loop {
+            let error = match self.upload(&what, descriptor, blob) {
+                Ok(()) => break Ok(()),
+                Err(error) => error,
+            };
+            failures += 1;
+            let reason = match &error {
+                ShareError::Registry(RegistryError::Unreachable { reason, .. })
+                    if reason.passes() && failures < options.tries =>
+                {
+                    reason
+                }
+                _ => break Err(error),
+            };
+            let pause = options.pause_after(failures, reason);
+            self.progress.event(Event::DownloadRetried {
+                name: what.clone(),
+                url: self.reference.name(),
+                reason: reason.to_string(),
+                pause,
+            });
+            thread::sleep(pause);
+        };
+        self.progress
+            .event(Event::StageFinished { stage: Stage::Send });
+        sent
+    }
+
+    fn upload(&self, what: &str, descriptor: &Descriptor, blob: &Blob) -> Result<(), ShareError> {
+        let mut url = self.url(&["blobs", "uploads"]);
+        // The specification's paths end in `/` here, and some registries insist.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.push("");
+        }
+        let opened = self.exchange(&Question {
+            what,
+            method: Method::POST,
+            url: &url,
+            headers: &[(header::CONTENT_LENGTH, "0".to_owned())],
+            body: Outgoing::Nothing,
+            limit: MAX_ANSWER,
+            tries: 1,
+        })?;
+        if opened.status() != 202 {
+            return Err(self.odd(what, &opened));
+        }
+        let location = opened.location();
+        let mut url = redirect::next(&[url], &location, self.options.fetch.plain_http)
+            .map_err(|error| self.unreachable(what, error.into(), None))?;
+        url.query_pairs_mut()
+            .append_pair("digest", &format!("sha256:{}", descriptor.digest));
+        let sent = self.exchange(&Question {
+            what,
+            method: Method::PUT,
+            url: &url,
+            headers: &[(header::CONTENT_TYPE, "application/octet-stream".to_owned())],
+            body: Outgoing::Blob(blob),
+            limit: MAX_ANSWER,
+            tries: 1,
+        })?;
+        match sent.status() {
+            201 | 204 => Ok(()),
+            _ => Err(self.odd(what, &sent)),
+        }
+    }
+}

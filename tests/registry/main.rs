@@ -1,0 +1,21 @@
+//! A registry: one of the test's own that misbehaves in every way it can, and Debian's `docker-registry`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod answers;
+mod bed;
+mod blobs;
+mod debian;
+mod images;
+mod known;
+mod referrers;
+#[path = "../support/server.rs"]
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+mod uploads;

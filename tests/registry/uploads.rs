@@ -1,0 +1,207 @@
+//! Sending: what a registry may do to an upload.
+
+use mkimg::share::Destination as _;
+use mkimg::store::Blob;
+
+use crate::bed::{Bed, Fake, assert_told, layer_of, manifest, named, noise, of_manifest};
+use crate::server::{Reply, Server};
+
+fn blob(bed: &Bed, bytes: &[u8]) -> Blob {
+    let mut from = bytes;
+    bed.store.blob_from(&mut from, bed.dir.path()).unwrap()
+}
+
+#[test]
+fn a_blob_is_sent_once_whole_and_not_again() {
+    let file = noise(2 << 20);
+    let fake = Fake::default();
+    let server = fake.serve();
+    let bed = Bed::new();
+    let registry = bed.registry(&server);
+    let blob = blob(&bed, &file);
+    assert!(registry.put_blob(&layer_of(&file), &blob).unwrap());
+    assert!(!registry.put_blob(&layer_of(&file), &blob).unwrap());
+    assert!(fake.blobs.lock().unwrap()[&named(&file)] == file);
+    let methods: Vec<String> = server
+        .requests()
+        .into_iter()
+        .map(|request| request.method)
+        .collect();
+    assert_eq!(methods, ["HEAD", "POST", "PUT", "HEAD"]);
+}
+
+#[test]
+fn an_upload_that_breaks_is_begun_anew() {
+    let file = noise(100_000);
+    for reply in [
+        Reply::new("500 Internal Server Error", b""),
+        Reply::new("429 Too Many Requests", b"").header("Retry-After", "0"),
+        Reply::mute(),
+    ] {
+        for method in ["POST", "PUT"] {
+            let fake = Fake::default();
+            let reply = reply.clone();
+            let server = fake.serve_but(move |request| {
+                (request.method == method && request.before == 0).then(|| reply.clone())
+            });
+            let bed = Bed::new();
+            let registry = bed.registry(&server);
+            let sent = registry.put_blob(&layer_of(&file), &blob(&bed, &file));
+            assert!(sent.unwrap(), "{method}");
+            assert!(fake.blobs.lock().unwrap()[&named(&file)] == file);
+        }
+    }
+}
+
+#[test]
+fn an_upload_goes_where_the_registry_says_and_credentials_stay() {
+    let file = noise(1000);
+    let elsewhere = Server::start_on("127.0.0.2", |_| Reply::new("201 Created", b""));
+    let to = elsewhere.url("/up?a=1&b=%2F");
+    let server = Fake::default().serve_but(move |request| {
+        let known = request.headers.contains_key("authorization");
+        match (known, request.method.as_str()) {
+            (false, _) => {
+                Some(Reply::new("401 Unauthorized", b"").header("WWW-Authenticate", "Basic"))
+            }
+            (true, "POST") => Some(Reply::new("202 Accepted", b"").header("Location", &to)),
+            _ => None,
+        }
+    });
+    let mut bed = Bed::new();
+    bed.credentials(&format!(
+        r#"{{"auths": {{"{}": {{"auth": "dTpw"}}}}}}"#,
+        server.address()
+    ));
+    bed.registry(&server)
+        .put_blob(&layer_of(&file), &blob(&bed, &file))
+        .unwrap();
+    let asked = elsewhere.requests();
+    assert_eq!(
+        asked[0].target,
+        format!("/up?a=1&b=%2F&digest={}", named(&file).replace(':', "%3A"))
+    );
+    assert!(asked[0].body == file);
+    assert!(!asked[0].headers.contains_key("authorization"));
+}
+
+#[test]
+fn what_a_registry_may_refuse_is_told() {
+    let file = noise(1000);
+    let said = br#"{"errors":[{"code":"DENIED","message":"read\u001b[2Jonly"}]}"#;
+    let cases: Vec<(&str, Reply, u8, &[&str])> = vec![
+        (
+            "HEAD",
+            Reply::new("403 Forbidden", b""),
+            1,
+            &["may not look for the blob"],
+        ),
+        (
+            "POST",
+            Reply::new("403 Forbidden", said),
+            1,
+            &["may not send the blob", "read\\u{1b}[2Jonly"],
+        ),
+        (
+            "POST",
+            Reply::new("404 Not Found", said),
+            1,
+            &["could not send the blob", "404 Not Found"],
+        ),
+        (
+            "POST",
+            Reply::new("405 Method Not Allowed", said),
+            1,
+            &["405"],
+        ),
+        (
+            "POST",
+            Reply::new("202 Accepted", b""),
+            1,
+            &["which is no URL"],
+        ),
+        ("POST", Reply::to("/elsewhere"), 1, &["the answer is 302"]),
+        (
+            "POST",
+            Reply::new("202 Accepted", b"").header("Location", "http://registry.example/x"),
+            1,
+            &["plain http on another machine"],
+        ),
+        (
+            "PUT",
+            Reply::new(
+                "400 Bad Request",
+                br#"{"errors":[{"code":"DIGEST_INVALID"}]}"#,
+            ),
+            1,
+            &["400 Bad Request; it says: DIGEST_INVALID"],
+        ),
+        ("PUT", Reply::new("413 Payload Too Large", b""), 1, &["413"]),
+        ("PUT", Reply::to("/elsewhere"), 1, &["the answer is 302"]),
+        (
+            "PUT",
+            Reply::new("500 Internal Server Error", b""),
+            1,
+            &["500"],
+        ),
+    ];
+    for (method, reply, code, words) in cases {
+        let server = Fake::default()
+            .serve_but(move |request| (request.method == method).then(|| reply.clone()));
+        let bed = Bed::new();
+        let error = bed
+            .registry(&server)
+            .put_blob(&layer_of(&file), &blob(&bed, &file))
+            .unwrap_err();
+        assert_told(&error, code, words);
+    }
+    let bytes = manifest(b"x").bytes();
+    let lie = named(b"other");
+    let cases: Vec<(Reply, u8, &[&str])> = vec![
+        (
+            Reply::new("201 Created", b"").header("Docker-Content-Digest", &lie),
+            3,
+            &["the tag `1`, as `127.0.0.1"],
+        ),
+        (
+            Reply::new(
+                "400 Bad Request",
+                br#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#,
+            ),
+            1,
+            &["could not send the tag `1`", "MANIFEST_INVALID"],
+        ),
+        (
+            Reply::new("403 Forbidden", b""),
+            1,
+            &["may not send the tag `1`"],
+        ),
+    ];
+    for (reply, code, words) in cases {
+        let server = Fake::default()
+            .serve_but(move |request| (request.method == "PUT").then(|| reply.clone()));
+        let bed = Bed::new();
+        let error = bed
+            .registry(&server)
+            .put_manifest(&of_manifest(&bytes), &bytes, Some("1"))
+            .unwrap_err();
+        assert_told(&error, code, words);
+    }
+}
+
+#[test]
+fn a_blob_that_the_cache_lost_bytes_of_is_not_sent() {
+    let file = noise(1000);
+    let fake = Fake::default();
+    let server =
+        fake.serve_but(|request| (request.method == "PUT").then(|| Reply::new("201 Created", b"")));
+    let bed = Bed::new();
+    let blob = blob(&bed, &file);
+    std::fs::remove_file(&blob.path).unwrap();
+    std::fs::write(&blob.path, noise(1001)[1..].to_vec()).unwrap();
+    let error = bed
+        .registry(&server)
+        .put_blob(&layer_of(&file), &blob)
+        .unwrap_err();
+    assert_told(&error, 3, &[&blob.path.display().to_string()]);
+}
