@@ -10,7 +10,7 @@ use crate::plan::{FORMAT, Plan};
 use crate::recipe::{Compress, Place};
 
 /// The name of the file in an image directory.
-pub(super) const FILE: &str = "image.json";
+pub const FILE: &str = "image.json";
 /// The name of the kernel in an image directory.
 pub const KERNEL: &str = "vmlinuz";
 /// What compresses, with its version: part of what [`FORMAT`] names, said here so that other bytes can be explained.
@@ -189,7 +189,7 @@ impl Image {
     }
 
     /// Says whether everything in it that a plan decides is what this plan says.
-    pub(super) fn is_of(&self, plan: &Plan) -> bool {
+    pub fn is_of(&self, plan: &Plan) -> bool {
         let (kernel, initramfs) = (self.kernel.clone(), self.initramfs.clone());
         let names = (kernel.name.as_str(), initramfs.name.as_str());
         names == (KERNEL, initramfs_name(plan))
@@ -197,7 +197,7 @@ impl Image {
     }
 
     /// Says whether the archive is compressed.
-    pub(super) fn is_compressed(&self) -> bool {
+    pub fn is_compressed(&self) -> bool {
         self.compress["method"] != "none"
     }
 

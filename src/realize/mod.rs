@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 pub use error::{Outcome, RealizeError};
-pub use image::{Image, ImageError, ImageFile, KERNEL};
+pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
 
 use crate::arch::Arch;
 use crate::assemble::{Assembled, assemble};

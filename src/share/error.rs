@@ -45,6 +45,12 @@ pub enum ShareError {
     /// The image cannot be made, or made again.
     #[error(transparent)]
     Realize(#[from] RealizeError),
+    /// A file is there that would have to become another one.
+    #[error("`{path}` is there already, with other bytes")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file outside of the cache.
     #[error("could not {what} `{path}`")]
     Io {
@@ -84,6 +90,7 @@ impl ShareError {
             ShareError::Registry(error) => error.outcome(),
             ShareError::Store(error) => error.outcome(),
             ShareError::Realize(error) => error.outcome(),
+            ShareError::Exists { .. } => Outcome::Wrong,
             ShareError::Io { .. } => Outcome::Failed,
         }
     }

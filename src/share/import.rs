@@ -1,0 +1,168 @@
+//! Shared images into the cache.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use super::shared::{Shared, find};
+use super::{Origin, Project, ShareError};
+use crate::arch::Arch;
+use crate::plan::Plan;
+use crate::realize::{IMAGE_FILE, Realized};
+use crate::store::{Blob, Store, StoreError};
+
+/// The bucket with the recipes that came along with images.
+const RECIPES: &str = "recipes-v1";
+
+/// What of a shared image is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection {
+    /// One architecture alone.
+    pub arch: Option<Arch>,
+    /// The sources too, where they came along.
+    pub sources: bool,
+    /// The most bytes that a layer may claim to have.
+    pub limit: u64,
+}
+
+/// What came into the cache.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// The manifest or index that was named.
+    pub root: super::oci::Descriptor,
+    /// The images.
+    pub images: Vec<Realized>,
+    /// What was read of each, in the same order.
+    pub shared: Vec<Shared>,
+    /// The recipe inside, unpacked in the cache.
+    pub recipe: PathBuf,
+    /// The recipe inside.
+    pub project: Project,
+}
+
+/// Verifies what a tag, or `sha256:HEX`, names, and fills the cache with it. Nothing gets a name in the cache before all of
+/// it was found to be right.
+///
+/// # Errors
+/// [`ShareError`], which names the object that is not what it should be.
+pub fn import(
+    origin: &dyn Origin,
+    wanted: &str,
+    selection: &Selection,
+    store: &Store,
+) -> Result<Imported, ShareError> {
+    let found = find(origin, wanted)?;
+    let mut ready = Vec::new();
+    let mut whole: Option<Project> = None;
+    for descriptor in &found.images {
+        let shared = Shared::read(origin, descriptor, store, selection.limit)?;
+        if selection.arch.is_some_and(|arch| arch != shared.image.arch) {
+            continue;
+        }
+        let object = format!("the manifest `sha256:{}`", descriptor.digest);
+        let Some((project, plan)) = shared.project(origin, store)? else {
+            return Err(ShareError::invalid(object, "it has no recipe"));
+        };
+        super::lock_of(&shared, &project, &plan)?;
+        match &whole {
+            Some(other) if other.identity() != project.identity() => {
+                let problem = "its recipe is another one than that of the other architecture";
+                return Err(ShareError::invalid(object, problem));
+            }
+            Some(_) => {}
+            None => whole = Some(project),
+        }
+        let files = shared.files(origin, store)?;
+        if selection.sources {
+            shared.sources(origin, &plan, store)?;
+        }
+        ready.push((shared, plan, files));
+    }
+    let Some(project) = whole else {
+        let arch = selection.arch.map_or("any architecture", Arch::name);
+        return Err(ShareError::Missing {
+            object: format!("an image for {arch}"),
+            place: format!("`{wanted}` of `{}`", origin.name()),
+        });
+    };
+    let root = store
+        .root()
+        .join(RECIPES)
+        .join(project.identity().to_string());
+    let recipe = project.unpack(&root)?;
+    let mut images = Vec::new();
+    let mut shareds = Vec::new();
+    for (shared, _, (kernel, initramfs)) in ready {
+        images.push(publish(&shared, &kernel, &initramfs, store)?);
+        shareds.push(shared);
+    }
+    Ok(Imported {
+        root: found.root,
+        images,
+        shared: shareds,
+        recipe,
+        project,
+    })
+}
+
+/// Gives an image whose files are in the cache its name there.
+///
+/// # Errors
+/// [`ShareError::Mismatch`] where the cache has another image of the same plan.
+pub fn publish(
+    shared: &Shared,
+    kernel: &Blob,
+    initramfs: &Blob,
+    store: &Store,
+) -> Result<Realized, ShareError> {
+    let image = &shared.image;
+    let mut new = store.new_image(&image.plan, &image.name)?;
+    new.link(kernel, &image.kernel.name)?;
+    new.link(initramfs, &image.initramfs.name)?;
+    let at = new.path(IMAGE_FILE);
+    new.file(IMAGE_FILE)?
+        .write_all(image.text().as_bytes())
+        .map_err(|error| StoreError::io("write", &at, error))?;
+    let path = new.publish()?;
+    let json = path.join(IMAGE_FILE);
+    let there = std::fs::read(&json).map_err(|error| StoreError::io("read", &json, error))?;
+    if there != image.text().as_bytes() {
+        return Err(ShareError::Mismatch {
+            object: format!("the image of the plan {}", image.plan),
+            expected: format!(
+                "sha256:{}, as the cache has it in `{}`",
+                crate::digest::Digest::of(&there),
+                path.display()
+            ),
+            found: format!(
+                "sha256:{}",
+                crate::digest::Digest::of(image.text().as_bytes())
+            ),
+        });
+    }
+    Ok(Realized {
+        path,
+        image: image.clone(),
+        up_to_date: false,
+    })
+}
+
+/// Brings the image of a plan into the cache, and nothing else: no recipe, no sources. For substitutes.
+///
+/// # Errors
+/// [`ShareError`], also where the image is not one of this plan.
+pub fn substitute(
+    origin: &dyn Origin,
+    shared: &Shared,
+    plan: &Plan,
+    store: &Store,
+) -> Result<Realized, ShareError> {
+    if !shared.image.is_of(plan) {
+        return Err(ShareError::Mismatch {
+            object: "the image".to_owned(),
+            expected: format!("one of the plan {}", plan.id()),
+            found: format!("one of the plan {}", shared.image.plan),
+        });
+    }
+    let (kernel, initramfs) = shared.files(origin, store)?;
+    publish(shared, &kernel, &initramfs, store)
+}

@@ -1,0 +1,190 @@
+//! A recipe with what belongs to it: its lock and the files beside it, as they are shared and as they are unpacked.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+use super::ShareError;
+use crate::digest::{Digest, Hasher};
+use crate::plan::LocalFile;
+use crate::recipe::{self, Mode, Parsed};
+
+/// The most directories above the recipe's own that a file of it may be in.
+const MAX_UP: usize = 16;
+
+/// A recipe with what belongs to it.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The image's name.
+    pub name: String,
+    /// One line about it.
+    pub description: Option<String>,
+    /// The recipe's text, with LF line ends and without a byte order mark.
+    pub recipe: String,
+    /// The recipe digest, as the lock has it.
+    pub digest: Digest,
+    /// The lock's text.
+    pub lock: String,
+    /// The files beside the recipe, by their paths as the recipe writes them.
+    pub files: BTreeMap<String, LocalFile>,
+}
+
+impl Project {
+    /// Refuses files that could not be put beside the recipe on another machine.
+    ///
+    /// # Errors
+    /// [`ShareError::Invalid`].
+    pub fn check_paths(&self) -> Result<(), ShareError> {
+        self.files.keys().try_for_each(|path| ups(path).map(drop))
+    }
+
+    /// Reads the recipe again.
+    ///
+    /// # Errors
+    /// [`ShareError::Invalid`] where it is none.
+    pub fn parsed(&self) -> Result<Parsed, ShareError> {
+        let name = format!("{}.kdl", self.name);
+        recipe::parse(&name, self.recipe.as_bytes(), Mode::Strict)
+            .map_err(|error| ShareError::invalid("the recipe inside", error.to_string()))
+    }
+
+    /// Returns what tells the project from any other: the sha256 over the recipe, the lock and the files.
+    pub fn identity(&self) -> Digest {
+        let mut hasher = Hasher::new();
+        let mut add = |text: &str| hasher.update(format!("{}:{text}\n", text.len()).as_bytes());
+        add(&self.name);
+        add(&self.recipe);
+        add(&self.lock);
+        for (path, file) in &self.files {
+            add(path);
+            add(&file.digest.to_string());
+        }
+        hasher.finish()
+    }
+
+    /// Writes recipe, lock and files below `root`, and returns the recipe's path. The recipe goes as deep as its files' `..`
+    /// need it. A file that is there with the same bytes stays; other bytes are not replaced.
+    ///
+    /// # Errors
+    /// [`ShareError`] where something else is there, or cannot be written.
+    pub fn unpack(&self, root: &Path) -> Result<PathBuf, ShareError> {
+        let mut depth = 0;
+        for path in self.files.keys() {
+            depth = depth.max(ups(path)?);
+        }
+        let mut base = root.to_path_buf();
+        for _ in 0..depth {
+            base.push("images");
+        }
+        let recipe = base.join(format!("{}.kdl", self.name));
+        let lock = base.join(format!("{}.lock", self.name));
+        let mut copies = vec![(recipe.clone(), None), (lock.clone(), None)];
+        for (path, file) in &self.files {
+            copies.push((normal(&base, path), Some(file)));
+        }
+        for (path, _) in &copies {
+            let above = path.parent().unwrap_or(root);
+            fs::create_dir_all(above)
+                .map_err(|error| ShareError::io("create the directory", above, error))?;
+        }
+        for (path, file) in copies {
+            let bytes = match file {
+                Some(file) => fs::read(&file.path)
+                    .map_err(|error| ShareError::io("read", &file.path, error))?,
+                None if path == recipe => self.recipe.clone().into_bytes(),
+                None => self.lock.clone().into_bytes(),
+            };
+            write(&path, &bytes)?;
+        }
+        Ok(recipe)
+    }
+}
+
+/// Writes a file unless it is there with the same bytes.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ShareError> {
+    match fs::read(path) {
+        Ok(found) if found == bytes => return Ok(()),
+        Ok(_) => {
+            return Err(ShareError::Exists {
+                path: path.to_path_buf(),
+            });
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(ShareError::io("read", path, error)),
+    }
+    let io = |error| ShareError::io("write", path, error);
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(file.path(), mode).map_err(io)?;
+    file.as_file().sync_all().map_err(io)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        // Another process was faster with the same bytes.
+        Err(_) if fs::read(path).is_ok_and(|found| found == bytes) => Ok(()),
+        Err(error) => Err(io(error.error)),
+    }
+}
+
+/// Returns how far above the recipe's directory a file's path begins.
+///
+/// # Errors
+/// [`ShareError::Invalid`] for a path that only one machine knows, or that leads in and out of directories.
+fn ups(path: &str) -> Result<usize, ShareError> {
+    let wrong = |problem: &str| {
+        let object = format!("the file `{}` of the recipe", path.escape_debug());
+        Err(ShareError::invalid(object, problem))
+    };
+    let mut up = 0;
+    let mut inside = false;
+    for component in Path::new(path).components() {
+        match component {
+            Component::ParentDir if inside => {
+                return wrong("its path goes back up after a directory: write it without");
+            }
+            Component::ParentDir => up += 1,
+            Component::CurDir => {}
+            Component::Normal(_) => inside = true,
+            Component::RootDir | Component::Prefix(_) => {
+                return wrong("its path is absolute: put it beside the recipe to share it");
+            }
+        }
+    }
+    match (inside, up <= MAX_UP) {
+        (false, _) => wrong("its path names no file"),
+        (_, false) => wrong("its path goes up too far"),
+        _ => Ok(up),
+    }
+}
+
+/// Returns where a path leads from a directory, its `..` resolved by name.
+fn normal(base: &Path, path: &str) -> PathBuf {
+    let mut whole = base.to_path_buf();
+    for component in Path::new(path).components() {
+        match component {
+            Component::ParentDir => {
+                whole.pop();
+            }
+            Component::Normal(name) => whole.push(name),
+            _ => {}
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_lie_above_the_recipe_but_nowhere_on_one_machine_alone() {
+        assert_eq!(ups("init").unwrap(), 0);
+        assert_eq!(ups("./a/b").unwrap(), 0);
+        assert_eq!(ups("../../files/init").unwrap(), 2);
+        for path in ["/etc/passwd", "a/../b", "..", "", &"../".repeat(20)] {
+            assert!(ups(path).is_err(), "{path}");
+        }
+    }
+}
