@@ -8,6 +8,7 @@
 //! What comes from outside is bounded and checked against its digest before anything believes it.
 
 mod artifact;
+pub mod bundle;
 mod error;
 mod import;
 mod layer;
