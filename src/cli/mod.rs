@@ -13,6 +13,7 @@ mod new;
 mod output;
 mod pin;
 mod realize;
+mod registry;
 mod run;
 mod serve;
 mod shell;
