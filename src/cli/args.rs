@@ -350,7 +350,7 @@ fn parse_memory(text: &str) -> Result<u64, String> {
 }
 
 /// Returns a time: a whole number of ms, s or min.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let factor = match unit {

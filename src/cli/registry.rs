@@ -3,13 +3,27 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::args::Reach;
+use clap::Args;
+
+use super::args::parse_time;
 use super::context::{Context, set};
 use super::failure::{Code, Failure};
 use crate::digest::Digest;
 use crate::share::registry::{Registry, RegistryOptions};
 use crate::share::{MAX_PINS, Pins, Reference};
+
+/// How to reach a registry.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Reach {
+    /// Speak plain http with a registry on another machine: everybody on the way can read along
+    #[arg(long)]
+    pub(super) plain_http: bool,
+    /// How long a silent registry is waited for, such as 5s [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(super) timeout: Option<Duration>,
+}
 
 /// Returns the repository of a reference, to be talked to as the options and the environment say.
 pub(super) fn repository<'c>(

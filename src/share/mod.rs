@@ -7,6 +7,7 @@
 //!
 //! What comes from outside is bounded and checked against its digest before anything believes it.
 
+mod copy;
 mod error;
 pub mod oci;
 mod origin;
@@ -14,6 +15,7 @@ mod pins;
 mod reference;
 pub mod registry;
 
+pub use copy::{Copied, copy};
 pub use error::ShareError;
 pub use origin::{Destination, Origin};
 pub use pins::{MAX_PINS, Pins, PinsError};
