@@ -92,6 +92,10 @@ pub(super) enum Verb {
     Pin(Pin),
     /// Put a local file into the cache and print the `source` line for it
     Add(Add),
+    /// Send an image of all its architectures to an OCI registry; print its digest
+    Push(super::push::Push),
+    /// Take an image from an OCI registry into the cache; print its digest and its directory
+    Pull(super::pull::Pull),
     /// Write a recipe to start from: it realizes and boots as it is
     New(New),
     /// Print the completions for a shell

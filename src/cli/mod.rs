@@ -12,6 +12,8 @@ mod ls;
 mod new;
 mod output;
 mod pin;
+mod pull;
+mod push;
 mod realize;
 mod registry;
 mod run;
@@ -64,6 +66,8 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Why(args) => why::run(&context, &args),
         Verb::Pin(args) => pin::run(&context, &args),
         Verb::Add(args) => add::run(&context, &args),
+        Verb::Push(args) => push::run(&context, &args),
+        Verb::Pull(args) => pull::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),
         Verb::Completions(args) => shell::completions(&args),
         Verb::Man(args) => shell::man(&args),

@@ -7,6 +7,7 @@
 //!
 //! What comes from outside is bounded and checked against its digest before anything believes it.
 
+pub mod artifact;
 mod copy;
 mod error;
 pub mod oci;
