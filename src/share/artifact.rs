@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::oci::{DESCRIPTION, Descriptor, IMAGE, INDEX, Index, Manifest, TITLE};
+use super::oci::{DESCRIPTION, Descriptor, IMAGE, INDEX, Index, MANIFEST, Manifest, TITLE};
 use super::{Origin, ShareError};
 use crate::arch::Arch;
 use crate::digest::Digest;
@@ -16,7 +16,8 @@ use crate::realize::{Image, Realized};
 use crate::store::{Blob, Store};
 
 const ROLE: &str = "dev.mkimg.role";
-const CONFIG: &str = "application/vnd.mkimg.config.v1+json";
+/// The image specification's own: `skopeo inspect` refuses every other.
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The most bytes of an `image.json`.
 const MAX_IMAGE_JSON: u64 = 4 << 20;
 
@@ -58,14 +59,15 @@ impl Artifact {
         let mut entries = Vec::new();
         for made in images {
             let manifest = artifact.manifest_of(store, recipe, made)?;
-            let mut entry = manifest.descriptor();
+            // Not its artifact type: see `Index::bytes`.
+            let mut entry = Descriptor::of(MANIFEST, &manifest.bytes());
             entry.architecture = Some(go_name(made.image.arch).to_owned());
             artifact.manifests.insert(entry.digest, manifest.bytes());
             entries.push(entry);
         }
         entries.sort_by(|a, b| a.architecture.cmp(&b.architecture));
         let index = Index {
-            artifact_type: Some(IMAGE.to_owned()),
+            artifact_type: None,
             manifests: entries,
             annotations: BTreeMap::from([(TITLE.to_owned(), recipe.name.to_owned())]),
         };
@@ -87,7 +89,14 @@ impl Artifact {
             .text
             .trim_start_matches('\u{feff}')
             .replace("\r\n", "\n");
+        let labels = json!({
+            TITLE: image.name, "dev.mkimg.plan": image.plan.to_string(),
+            "dev.mkimg.sources": format!("sha256:{}", image.sources), "dev.mkimg.tree": format!("sha256:{}", image.tree),
+            "dev.mkimg.initramfs": format!("sha256:{}", image.initramfs.digest),
+            "dev.mkimg.kernel": format!("sha256:{}", image.kernel.digest),
+        });
         let config = json!({
+            "config": { "Labels": labels },
             "architecture": go_name(image.arch), "os": "linux", "cmdline": image.cmdline, "memory": image.memory,
             "cpus": image.cpus, "name": image.name, "plan": image.plan.to_string(), "format": FORMAT,
             "recipe": format!("sha256:{}", Digest::of(normal.as_bytes())),
