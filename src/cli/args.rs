@@ -94,6 +94,10 @@ pub(super) enum Verb {
     Pin(Pin),
     /// Put a local file into the cache and print the `source` line for it
     Add(Add),
+    /// Send an image of all its architectures to an OCI registry; print its digest
+    Push(super::push::Push),
+    /// Take an image from an OCI registry into the cache; print its digest and its directory
+    Pull(super::pull::Pull),
     /// Write a recipe to start from: it realizes and boots as it is
     New(New),
     /// Print the completions for a shell
@@ -372,7 +376,7 @@ fn parse_memory(text: &str) -> Result<u64, String> {
 }
 
 /// Returns a time: a whole number of ms, s or min.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let factor = match unit {

@@ -280,7 +280,7 @@ fn read_recipe(path: &Path) -> Result<Vec<u8>, Failure> {
     clippy::disallowed_methods,
     reason = "`cli` is where the environment is read"
 )]
-fn set(name: &str) -> Option<PathBuf> {
+pub(super) fn set(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)

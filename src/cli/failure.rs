@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::realize::{Outcome, RealizeError};
 use crate::recipe::{Diagnostic, Invalid, SourceText};
+use crate::share::ShareError;
 use crate::source::fetch::FetchError;
 use crate::store::StoreError;
 use crate::ui::{self, Terminal};
@@ -213,6 +214,26 @@ fn store_help(error: &StoreError) -> &'static str {
         StoreError::Damaged { .. } => "run it again: a damaged object is removed and made again",
         StoreError::Io { .. } => {
             "check what is at that path and the disk below it, or name another cache with `--cache DIR`"
+        }
+    }
+}
+
+impl From<ShareError> for Failure {
+    fn from(error: ShareError) -> Failure {
+        let code = match error.outcome() {
+            Outcome::Failed => Code::Failed,
+            Outcome::Wrong => Code::Wrong,
+            Outcome::Mismatch => Code::Mismatch,
+        };
+        let help = match error {
+            ShareError::Store(error) => return Failure::from(error),
+            ShareError::Registry(ref error) => error.help(),
+            _ => None,
+        };
+        Failure::Plain {
+            error: Box::new(error),
+            help,
+            code,
         }
     }
 }

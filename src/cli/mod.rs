@@ -12,7 +12,10 @@ mod ls;
 mod new;
 mod output;
 mod pin;
+mod pull;
+mod push;
 mod realize;
+mod registry;
 mod run;
 mod sbom;
 mod serve;
@@ -65,6 +68,8 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Sbom(args) => sbom::run(&context, &args),
         Verb::Pin(args) => pin::run(&context, &args),
         Verb::Add(args) => add::run(&context, &args),
+        Verb::Push(args) => push::run(&context, &args),
+        Verb::Pull(args) => pull::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),
         Verb::Completions(args) => shell::completions(&args),
         Verb::Man(args) => shell::man(&args),

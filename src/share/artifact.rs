@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::bundle::Layout;
 use super::layer::Role;
 use super::oci::{DESCRIPTION, Descriptor, IMAGE, Index, MANIFEST, Manifest, TITLE};
 use super::project::Project;
@@ -15,8 +16,8 @@ use crate::plan::FORMAT;
 use crate::realize::Realized;
 use crate::store::{Blob, Store};
 
-/// The media type of an image's config.
-pub const CONFIG: &str = "application/vnd.mkimg.config.v1+json";
+/// The media type of an image's config: the image specification's own, since `skopeo inspect` refuses every other.
+pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The annotation with the plan id.
 pub(super) const PLAN: &str = "dev.mkimg.plan";
 /// The annotation with the format version.
@@ -34,29 +35,14 @@ pub struct Shareable<'a> {
 }
 
 /// Manifests and blobs that are complete in themselves.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Artifact {
-    /// The image's name: the tag of a bundle.
-    pub name: String,
     /// The index over the architectures.
-    pub index: Index,
-    /// The manifest of each image, in the order of the index.
-    pub manifests: Vec<Manifest>,
-    /// The blobs by their digests: configs and layers.
-    pub blobs: BTreeMap<Digest, (Descriptor, Blob)>,
-    /// The plan of each manifest.
-    pub plans: Vec<Digest>,
-}
-
-/// What was sent, and what the place had already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Blobs that were sent.
-    pub sent: usize,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Blobs that were there.
-    pub kept: usize,
+    pub index: Descriptor,
+    /// Everything, the index under the image's name.
+    pub layout: Layout,
+    /// The manifest of each image, by architecture.
+    pub manifests: BTreeMap<Arch, Descriptor>,
 }
 
 /// Returns Go's word for an architecture, which OCI takes.
@@ -74,152 +60,140 @@ impl Artifact {
     /// [`ShareError`] where the cache cannot be written.
     pub fn new(shareable: &Shareable<'_>, store: &Store) -> Result<Artifact, ShareError> {
         let project = shareable.project;
-        let mut artifact = Artifact {
-            name: project.name.clone(),
-            index: Index {
-                artifact_type: Some(IMAGE.to_owned()),
-                manifests: Vec::new(),
-                annotations: BTreeMap::from([(TITLE.to_owned(), project.name.clone())]),
-            },
-            manifests: Vec::new(),
-            blobs: BTreeMap::new(),
-            plans: Vec::new(),
-        };
-        let mut images: Vec<&Realized> = shareable.images.iter().collect();
-        images.sort_by_key(|made| made.image.arch);
-        for made in images {
-            artifact.add(shareable, made, store)?;
+        project.check_paths()?;
+        let layout = Layout::new();
+        let mut manifests = BTreeMap::new();
+        for made in shareable.images {
+            let entry = add(&layout, shareable, made, store)?;
+            manifests.insert(made.image.arch, entry);
         }
-        Ok(artifact)
+        let mut entries: Vec<Descriptor> = manifests.values().cloned().collect();
+        entries.sort_by(|one, other| one.architecture.cmp(&other.architecture));
+        // No artifact type, neither here nor in the entries: see `Index::bytes`.
+        let index = Index {
+            artifact_type: None,
+            manifests: entries,
+            annotations: BTreeMap::from([(TITLE.to_owned(), project.name.clone())]),
+        };
+        let descriptor = index.descriptor();
+        layout.put_manifest(&descriptor, &index.bytes(), Some(&project.name))?;
+        Ok(Artifact {
+            index: descriptor,
+            layout,
+            manifests,
+        })
     }
+}
 
-    fn add(
-        &mut self,
-        shareable: &Shareable<'_>,
-        made: &Realized,
-        store: &Store,
-    ) -> Result<(), ShareError> {
-        let project = shareable.project;
-        let image = &made.image;
-        let kernel = Blob {
-            digest: image.kernel.digest,
-            size: image.kernel.size,
-            path: made.kernel(),
+/// Adds one image; returns its entry in the index.
+fn add(
+    layout: &Layout,
+    shareable: &Shareable<'_>,
+    made: &Realized,
+    store: &Store,
+) -> Result<Descriptor, ShareError> {
+    let project = shareable.project;
+    let image = &made.image;
+    let kernel = Blob {
+        digest: image.kernel.digest,
+        size: image.kernel.size,
+        path: made.kernel(),
+    };
+    let initramfs = Blob {
+        digest: image.initramfs.digest,
+        size: image.initramfs.size,
+        path: made.initramfs(),
+    };
+    let text = |text: &str| {
+        store
+            .blob_from(&mut text.as_bytes(), store.root())
+            .map_err(ShareError::from)
+    };
+    let mut layers = vec![
+        put(layout, &Role::Kernel, &image.kernel.name, &kernel)?,
+        put(layout, &Role::Initramfs, &image.initramfs.name, &initramfs)?,
+        put(layout, &Role::Image, "image.json", &text(&image.text())?)?,
+        put(
+            layout,
+            &Role::Recipe,
+            &format!("{}.kdl", project.name),
+            &text(&project.recipe)?,
+        )?,
+        put(
+            layout,
+            &Role::Lock,
+            &format!("{}.lock", project.name),
+            &text(&project.lock)?,
+        )?,
+    ];
+    for (path, file) in &project.files {
+        let blob = Blob {
+            digest: file.digest,
+            size: file.size,
+            path: file.path.clone(),
         };
-        let initramfs = Blob {
-            digest: image.initramfs.digest,
-            size: image.initramfs.size,
-            path: made.initramfs(),
-        };
-        let text = |text: &str| {
-            store
-                .blob_from(&mut text.as_bytes(), store.root())
-                .map_err(ShareError::from)
-        };
-        let mut layers = vec![
-            self.layer(Role::Kernel, &image.kernel.name, kernel),
-            self.layer(Role::Initramfs, &image.initramfs.name, initramfs),
-            self.layer(Role::Image, "image.json", text(&image.text())?),
-            self.layer(
-                Role::Recipe,
-                &format!("{}.kdl", project.name),
-                text(&project.recipe)?,
-            ),
-            self.layer(
-                Role::Lock,
-                &format!("{}.lock", project.name),
-                text(&project.lock)?,
-            ),
-        ];
-        for (path, file) in &project.files {
-            let blob = Blob {
-                digest: file.digest,
-                size: file.size,
-                path: file.path.clone(),
-            };
-            let role = Role::File(path.clone());
-            layers.push(self.layer(role, file_name(path), blob));
-        }
-        for (name, blob) in shareable.sources.get(&image.arch).into_iter().flatten() {
-            let title = format!("{name}.source");
-            layers.push(self.layer(Role::Source(name.clone()), &title, blob.clone()));
-        }
-        let named = |digest: &Digest| format!("sha256:{digest}");
-        let config = json!({
-            "architecture": go_name(image.arch),
-            "cmdline": image.cmdline,
-            "cpus": image.cpus,
-            "format": FORMAT,
-            "initramfs": named(&image.initramfs.digest),
-            "kernel": named(&image.kernel.digest),
-            "memory": image.memory,
-            "name": image.name,
-            "os": "linux",
-            "plan": named(&image.plan),
-            "recipe": named(&project.digest),
-            "rootfs": { "diff_ids": [], "type": "layers" },
-            "sources": named(&image.sources),
-            "tree": named(&image.tree),
-        });
-        let config = text(&config.to_string())?;
-        let descriptor = Descriptor::new(CONFIG, config.digest, config.size);
-        self.blobs
-            .insert(config.digest, (descriptor.clone(), config));
-        let mut annotations = BTreeMap::from([
-            (FORMAT_KEY.to_owned(), FORMAT.to_string()),
-            (PLAN.to_owned(), image.plan.to_string()),
-            (TITLE.to_owned(), project.name.clone()),
-        ]);
-        if let Some(description) = &project.description {
-            annotations.insert(DESCRIPTION.to_owned(), description.clone());
-        }
-        let manifest = Manifest {
-            artifact_type: Some(IMAGE.to_owned()),
-            config: descriptor,
-            layers,
-            subject: None,
-            annotations,
-        };
-        self.index.manifests.push(Descriptor {
-            architecture: Some(go_name(image.arch).to_owned()),
-            ..manifest.descriptor()
-        });
-        self.manifests.push(manifest);
-        self.plans.push(image.plan);
-        Ok(())
+        let role = Role::File(path.clone());
+        layers.push(put(layout, &role, file_name(path), &blob)?);
     }
+    for (name, blob) in shareable.sources.get(&image.arch).into_iter().flatten() {
+        let title = format!("{name}.source");
+        layers.push(put(layout, &Role::Source(name.clone()), &title, blob)?);
+    }
+    let named = |digest: &Digest| format!("sha256:{digest}");
+    let labels = json!({
+        "dev.mkimg.initramfs": named(&image.initramfs.digest),
+        "dev.mkimg.kernel": named(&image.kernel.digest),
+        "dev.mkimg.plan": image.plan.to_string(),
+        "dev.mkimg.sources": named(&image.sources),
+        "dev.mkimg.tree": named(&image.tree),
+        TITLE: image.name,
+    });
+    let config = json!({
+        "config": { "Labels": labels },
+        "architecture": go_name(image.arch),
+        "cmdline": image.cmdline,
+        "cpus": image.cpus,
+        "format": FORMAT,
+        "initramfs": named(&image.initramfs.digest),
+        "kernel": named(&image.kernel.digest),
+        "memory": image.memory,
+        "name": image.name,
+        "os": "linux",
+        "plan": named(&image.plan),
+        "recipe": named(&project.digest),
+        "rootfs": { "diff_ids": [], "type": "layers" },
+        "sources": named(&image.sources),
+        "tree": named(&image.tree),
+    });
+    let config = text(&config.to_string())?;
+    let descriptor = Descriptor::new(CONFIG, config.digest, config.size);
+    layout.put_blob(&descriptor, &config)?;
+    let mut annotations = BTreeMap::from([
+        (FORMAT_KEY.to_owned(), FORMAT.to_string()),
+        (PLAN.to_owned(), image.plan.to_string()),
+        (TITLE.to_owned(), project.name.clone()),
+    ]);
+    if let Some(description) = &project.description {
+        annotations.insert(DESCRIPTION.to_owned(), description.clone());
+    }
+    let manifest = Manifest {
+        artifact_type: Some(IMAGE.to_owned()),
+        config: descriptor,
+        layers,
+        subject: None,
+        annotations,
+    };
+    let bytes = manifest.bytes();
+    let mut entry = Descriptor::of(MANIFEST, &bytes);
+    layout.put_manifest(&entry, &bytes, None)?;
+    entry.architecture = Some(go_name(image.arch).to_owned());
+    Ok(entry)
+}
 
-    fn layer(&mut self, role: Role, title: &str, blob: Blob) -> Descriptor {
-        let descriptor = role.descriptor(title, blob.digest, blob.size);
-        self.blobs
-            .entry(blob.digest)
-            .or_insert_with(|| (descriptor.clone(), blob));
-        descriptor
-    }
-
-    /// Sends everything to a place, blobs first, and gives the index `tag` and each manifest the tag of its plan.
-    ///
-    /// # Errors
-    /// [`ShareError`]; what was sent until then is not named by a tag.
-    pub fn send(&self, to: &dyn Destination, tag: Option<&str>) -> Result<Sent, ShareError> {
-        let mut sent = Sent::default();
-        for (descriptor, blob) in self.blobs.values() {
-            if to.put_blob(descriptor, blob)? {
-                sent.sent += 1;
-                sent.bytes += blob.size;
-            } else {
-                sent.kept += 1;
-            }
-        }
-        for (manifest, plan) in self.manifests.iter().zip(&self.plans) {
-            let bytes = manifest.bytes();
-            let descriptor = Descriptor::of(MANIFEST, &bytes);
-            to.put_manifest(&descriptor, &bytes, None)?;
-            to.put_manifest(&descriptor, &bytes, Some(&plan_tag(plan)))?;
-        }
-        to.put_manifest(&self.index.descriptor(), &self.index.bytes(), tag)?;
-        Ok(sent)
-    }
+fn put(layout: &Layout, role: &Role, title: &str, blob: &Blob) -> Result<Descriptor, ShareError> {
+    let descriptor = role.descriptor(title, blob.digest, blob.size);
+    layout.put_blob(&descriptor, blob)?;
+    Ok(descriptor)
 }
 
 /// Returns the tag of the image that realizes a plan.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::shared::{Shared, find};
 use super::{Origin, Project, ShareError};
 use crate::arch::Arch;
+use crate::lock::{self, Lock, Locked};
 use crate::plan::Plan;
 use crate::realize::{IMAGE_FILE, Realized};
 use crate::store::{Blob, Store, StoreError};
@@ -62,7 +63,7 @@ pub fn import(
         let Some((project, plan)) = shared.project(origin, store)? else {
             return Err(ShareError::invalid(object, "it has no recipe"));
         };
-        super::lock_of(&shared, &project, &plan)?;
+        check_lock(&shared, &project)?;
         match &whole {
             Some(other) if other.identity() != project.identity() => {
                 let problem = "its recipe is another one than that of the other architecture";
@@ -165,4 +166,37 @@ pub fn substitute(
     }
     let (kernel, initramfs) = shared.files(origin, store)?;
     publish(shared, &kernel, &initramfs, store)
+}
+
+/// Compares the lock that came along with the recipe and the image.
+fn check_lock(shared: &Shared, project: &Project) -> Result<(), ShareError> {
+    let object = "the lock inside";
+    let parsed = project.parsed()?;
+    let recipe = lock::recipe_digest(&parsed.source, &project.files);
+    shared.check_recipe_digest(&recipe)?;
+    let name = format!("{}.lock", project.name);
+    let lock = Lock::parse(&name, project.lock.as_bytes())
+        .map_err(|error| ShareError::invalid(object, error.to_string()))?;
+    if lock.recipe != recipe {
+        return Err(ShareError::Mismatch {
+            object: "the recipe digest of the lock inside".to_owned(),
+            expected: recipe.to_string(),
+            found: lock.recipe.to_string(),
+        });
+    }
+    let image = &shared.image;
+    let Some(locked) = lock.images.get(&image.arch) else {
+        return Err(ShareError::invalid(
+            object,
+            format!("it has nothing for {}", image.arch),
+        ));
+    };
+    let now = Locked::of(image);
+    if *locked == now {
+        return Ok(());
+    }
+    let changes = locked.image_changes(&now);
+    let problem = changes.first().map(|change| change.what.clone());
+    let problem = problem.unwrap_or_else(|| "it says something else than `image.json`".to_owned());
+    Err(ShareError::invalid(object, problem))
 }

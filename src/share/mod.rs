@@ -9,6 +9,7 @@
 
 mod artifact;
 pub mod bundle;
+mod copy;
 mod error;
 mod import;
 mod layer;
@@ -24,7 +25,8 @@ pub mod registry;
 mod sbom;
 mod shared;
 
-pub use artifact::{Artifact, CONFIG, Sent, Shareable, go_name, plan_tag};
+pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
+pub use copy::{Copied, copy};
 pub use error::ShareError;
 pub use import::{Imported, Selection, import, publish, substitute};
 pub use layer::Role;
@@ -37,12 +39,3 @@ pub use provenance::{IN_TOTO, provenance};
 pub use reference::{DEFAULT_TAG, Reference, ReferenceError};
 pub use sbom::{Contents, SPDX, spdx};
 pub use shared::{Found, Shared, find};
-
-/// Compares the lock that came along with the image and the recipe.
-fn lock_of(
-    _shared: &Shared,
-    _project: &Project,
-    _plan: &crate::plan::Plan,
-) -> Result<(), ShareError> {
-    Ok(())
-}

@@ -129,6 +129,28 @@ impl Descriptor {
         value
     }
 
+    /// Returns the entry of an index, in the order of [`Index::bytes`].
+    fn in_index(&self) -> String {
+        let platform = match &self.architecture {
+            Some(name) => format!(
+                r#","platform":{{"architecture":{},"os":"linux"}}"#,
+                json!(name)
+            ),
+            None => String::new(),
+        };
+        let kind = match &self.artifact_type {
+            Some(kind) => format!(r#","artifactType":{}"#, json!(kind)),
+            None => String::new(),
+        };
+        format!(
+            r#"{{"mediaType":{},"digest":"sha256:{}","size":{}{}{platform}{kind}}}"#,
+            json!(self.media_type),
+            self.digest,
+            self.size,
+            annotated(&self.annotations)
+        )
+    }
+
     fn parse(value: &Value, object: &str, at: &str) -> Result<Descriptor, ShareError> {
         let wrong = |what: &str| {
             ShareError::invalid(
@@ -204,15 +226,22 @@ impl Manifest {
 }
 
 impl Index {
-    /// Returns the canonical bytes.
+    /// Returns the canonical bytes: keys in the order of the image specification's Go types, no blanks. Tools that are written with
+    /// these (skopeo 1.9 among them) write an index anew when they copy it, and then it keeps its digest, as long as it has
+    /// no `artifactType` either, which they do not know.
     pub fn bytes(&self) -> Vec<u8> {
-        let manifests: Vec<Value> = self.manifests.iter().map(Descriptor::json).collect();
-        let mut value = json!({ "manifests": manifests, "mediaType": INDEX, "schemaVersion": 2 });
-        if let Some(kind) = &self.artifact_type {
-            value["artifactType"] = json!(kind);
-        }
-        annotate(&mut value, &self.annotations);
-        value.to_string().into_bytes()
+        let kind = match &self.artifact_type {
+            Some(kind) => format!(r#""artifactType":{},"#, json!(kind)),
+            None => String::new(),
+        };
+        let manifests: Vec<String> = self.manifests.iter().map(Descriptor::in_index).collect();
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":{},{kind}"manifests":[{}]{}}}"#,
+            json!(INDEX),
+            manifests.join(","),
+            annotated(&self.annotations)
+        )
+        .into_bytes()
     }
 
     /// Returns the descriptor of the canonical bytes.
@@ -294,6 +323,13 @@ fn annotate(value: &mut Value, annotations: &BTreeMap<String, String>) {
     }
 }
 
+fn annotated(annotations: &BTreeMap<String, String>) -> String {
+    match annotations.is_empty() {
+        true => String::new(),
+        false => format!(r#","annotations":{}"#, json!(annotations)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,6 +356,15 @@ mod tests {
             annotations: BTreeMap::from([(TITLE.to_owned(), "x".to_owned())]),
         };
         assert_eq!(Index::parse(&index.bytes(), "it").unwrap(), index);
+        let text = String::from_utf8(index.bytes()).unwrap();
+        assert!(
+            text.starts_with(r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","artifactType":"application/vnd.mkimg.image.v1","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:"#),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(r#","platform":{"architecture":"amd64","os":"linux"},"artifactType":"application/vnd.mkimg.image.v1"}],"annotations":{"org.opencontainers.image.title":"x"}}"#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -69,9 +69,6 @@ pub fn find(origin: &dyn Origin, wanted: &str) -> Result<Found, ShareError> {
         return Err(ShareError::invalid(object, problem));
     }
     let index = Index::parse(&origin.manifest(&root)?, &object)?;
-    if index.artifact_type.as_deref() != Some(IMAGE) {
-        return Err(ShareError::invalid(object, "it is no image of mkimg"));
-    }
     let mut images: BTreeMap<Arch, Descriptor> = BTreeMap::new();
     for entry in index.manifests {
         let named = entry.architecture.as_deref();

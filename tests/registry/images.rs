@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use mkimg::share::oci::{EMPTY, Index, MANIFEST};
-use mkimg::share::{Destination as _, Origin as _};
+use mkimg::share::{Destination as _, Origin as _, copy};
 
 use crate::bed::{Bed, assert_told, layer_of, manifest, named, noise, of_manifest};
 use crate::debian::{Debian, skopeo};
@@ -143,4 +143,49 @@ fn referrers_are_found_by_the_tag_that_other_tools_read() {
     assert_eq!(index.manifests, [said.descriptor()]);
     assert_eq!(index.manifests[0].media_type, MANIFEST);
     assert_eq!(said.config.media_type, EMPTY);
+}
+
+#[test]
+fn a_copy_takes_all_that_belongs_to_an_image_and_each_blob_once() {
+    let (Some(first), Some(second)) = (Debian::start(), Debian::start()) else {
+        return;
+    };
+    let bed = Bed::new();
+    let file = noise(5000);
+    let from = bed.registry_at(first.address());
+    let mut image = manifest(&file);
+    let plan = of_manifest(b"plan").digest;
+    image
+        .annotations
+        .insert("dev.mkimg.plan".to_owned(), plan.to_string());
+    image.layers.push(layer_of(&file));
+    let bytes = image.bytes();
+    send(&bed, &first, &file);
+    from.put_manifest(&image.descriptor(), &bytes, None)
+        .unwrap();
+    let mut said = manifest(&file);
+    said.subject = Some(image.descriptor());
+    let subject = image.descriptor().digest;
+    from.put_referrer(&subject, &said.descriptor(), &said.bytes())
+        .unwrap();
+    let index = Index {
+        artifact_type: None,
+        manifests: vec![image.descriptor()],
+        annotations: std::collections::BTreeMap::new(),
+    };
+    from.put_manifest(&index.descriptor(), &index.bytes(), Some("2"))
+        .unwrap();
+
+    let bed = Bed::new();
+    let from = bed.registry_at(first.address());
+    let to = bed.registry_at(second.address());
+    let what = from.resolve("2").unwrap().unwrap();
+    let copied = copy(&from, &to, &bed.store, &what, "copy").unwrap();
+    assert_eq!((copied.sent, copied.sent_bytes), (2, 5002));
+    let again = copy(&from, &to, &bed.store, &what, "copy").unwrap();
+    assert_eq!((again.sent, again.kept, again.kept_bytes), (0, 2, 5002));
+    assert_eq!(to.resolve("copy").unwrap().unwrap().digest, what.digest);
+    let by_plan = to.resolve(&format!("plan-{plan}")).unwrap().unwrap();
+    assert_eq!(by_plan.digest, subject);
+    assert_eq!(to.referrers(&subject).unwrap(), [said.descriptor()]);
 }

@@ -1,13 +1,17 @@
 //! An OCI image layout in memory: tags, manifests, and where the blobs are. What a bundle is read to, and written from.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+
 use super::super::oci::{Descriptor, INDEX, Index, REF_NAME};
-use super::super::{Destination, ShareError};
+use super::super::{Destination, Origin, ShareError};
 use crate::digest::Digest;
-use crate::store::Blob;
+use crate::store::{Blob, Store, StoreError};
 use crate::tree::Region;
 
 /// The prefix of the tags that only a registry needs.
@@ -62,6 +66,22 @@ impl Layout {
 }
 
 impl Inner {
+    /// Returns what a descriptor stands for.
+    pub(super) fn body(&self, wanted: &Descriptor) -> Result<&Body, ShareError> {
+        let object = format!("the blob `sha256:{}`", wanted.digest);
+        let Some(body) = self.blobs.get(&wanted.digest) else {
+            return Err(ShareError::invalid(object, "it is not there"));
+        };
+        if body.size() == wanted.size {
+            return Ok(body);
+        }
+        Err(ShareError::Mismatch {
+            object,
+            expected: format!("{} bytes, as its descriptor says", wanted.size),
+            found: format!("{} bytes", body.size()),
+        })
+    }
+
     /// Returns the text of `index.json`: the image's tag first, then the others by name.
     pub(super) fn index(&self) -> Index {
         let (referrers, images): (Vec<_>, Vec<_>) = self
@@ -76,6 +96,61 @@ impl Inner {
                 .collect(),
             annotations: BTreeMap::new(),
         }
+    }
+}
+
+impl Origin for Layout {
+    fn name(&self) -> String {
+        "the image".to_owned()
+    }
+
+    fn resolve(&self, tag: &str) -> Result<Option<Descriptor>, ShareError> {
+        let inner = self.inner();
+        let digest = tag.strip_prefix("sha256:").and_then(|hex| hex.parse().ok());
+        let Some(digest) = digest else {
+            return Ok(inner.tags.get(tag).cloned());
+        };
+        let Some(Body::Bytes(bytes)) = inner.blobs.get(&digest) else {
+            return Ok(None);
+        };
+        let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let media_type = value["mediaType"].as_str().unwrap_or_default();
+        Ok(Some(Descriptor::of(media_type, bytes)))
+    }
+
+    fn manifest(&self, wanted: &Descriptor) -> Result<Vec<u8>, ShareError> {
+        let object = format!("the manifest `sha256:{}`", wanted.digest);
+        match self.inner().body(wanted)? {
+            Body::Bytes(bytes) => Ok(bytes.clone()),
+            Body::File { .. } => Err(ShareError::invalid(object, "it is none")),
+        }
+    }
+
+    fn blob(&self, wanted: &Descriptor, store: &Store) -> Result<Blob, ShareError> {
+        let there = store.blob(&wanted.digest);
+        if let Some(blob) = there.filter(|blob| blob.size == wanted.size) {
+            return Ok(blob);
+        }
+        let body = self.inner().body(wanted)?.clone();
+        let blob = match body {
+            Body::Bytes(bytes) => store.blob_from(&mut &bytes[..], store.root())?,
+            Body::File { region, size } => {
+                let io = |error| StoreError::io("read", &region.path, error);
+                let mut file = File::open(&region.path).map_err(io)?;
+                file.seek(SeekFrom::Start(region.offset)).map_err(io)?;
+                store.blob_from(&mut file.take(size), &region.path)?
+            }
+        };
+        if blob.digest == wanted.digest {
+            return Ok(blob);
+        }
+        // The file was written to since it was read.
+        store.remove_blob(&blob.digest)?;
+        Err(ShareError::Mismatch {
+            object: format!("the blob `sha256:{}`", wanted.digest),
+            expected: wanted.digest.to_string(),
+            found: blob.digest.to_string(),
+        })
     }
 }
 

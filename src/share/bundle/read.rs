@@ -28,7 +28,8 @@ pub struct Bundle {
     path: PathBuf,
     /// The tag of its image.
     pub name: String,
-    inner: Inner,
+    /// What is in it; more can be added before it is written anew.
+    pub layout: Layout,
 }
 
 /// Says whether a file begins as a bundle does: as a tar of what an OCI image layout holds.
@@ -128,78 +129,51 @@ impl Bundle {
         let object = format!("`index.json` in {shown}");
         let index = Index::parse(&bytes, &object)?;
         let name = tags(&index, &mut inner, &object)?;
-        let bundle = Bundle {
-            path: path.to_path_buf(),
-            name,
-            inner,
-        };
-        bundle.check_needed(&shown)?;
-        if ours && bundle.inner.index().bytes() != bytes {
+        check_needed(&inner, &shown)?;
+        if ours && inner.index().bytes() != bytes {
             return Err(ShareError::invalid(object, "it is not as mkimg writes it"));
         }
-        Ok(bundle)
-    }
-
-    /// Returns the bundle's content, to which more can be added, for writing it anew.
-    pub fn layout(&self) -> Layout {
-        Layout::of(self.inner.clone())
-    }
-
-    /// Follows every descriptor: each must lead to a blob of its size, and each blob must be led to.
-    fn check_needed(&self, shown: &str) -> Result<(), ShareError> {
-        let mut seen: BTreeSet<Digest> = BTreeSet::new();
-        let mut open: Vec<Descriptor> = self.inner.tags.values().cloned().collect();
-        while let Some(descriptor) = open.pop() {
-            let body = self.body(&descriptor)?;
-            if !seen.insert(descriptor.digest) {
-                continue;
-            }
-            let object = format!("the manifest `sha256:{}`", descriptor.digest);
-            match (descriptor.media_type.as_str(), body) {
-                (MANIFEST, Body::Bytes(bytes)) => {
-                    let manifest = Manifest::parse(bytes, &object)?;
-                    open.push(manifest.config);
-                    open.extend(manifest.layers);
-                }
-                (INDEX, Body::Bytes(bytes)) => open.extend(Index::parse(bytes, &object)?.manifests),
-                (MANIFEST | INDEX, Body::File { size, .. }) => {
-                    let problem = format!("it has {size} bytes, at most {MAX_MANIFEST} are read");
-                    return Err(ShareError::invalid(object, problem));
-                }
-                _ => {}
-            }
-        }
-        match self
-            .inner
-            .blobs
-            .keys()
-            .find(|digest| !seen.contains(digest))
-        {
-            None => Ok(()),
-            Some(digest) => {
-                let object = format!("`blobs/sha256/{digest}` in {shown}");
-                Err(ShareError::invalid(
-                    object,
-                    "nothing in the bundle needs it",
-                ))
-            }
-        }
-    }
-
-    fn body(&self, wanted: &Descriptor) -> Result<&Body, ShareError> {
-        let object = format!("the blob `sha256:{}`", wanted.digest);
-        let Some(body) = self.inner.blobs.get(&wanted.digest) else {
-            let problem = format!("it is not in the bundle `{}`", self.path.display());
-            return Err(ShareError::invalid(object, problem));
-        };
-        if body.size() == wanted.size {
-            return Ok(body);
-        }
-        Err(ShareError::Mismatch {
-            object,
-            expected: format!("{} bytes, as its descriptor says", wanted.size),
-            found: format!("{} bytes", body.size()),
+        Ok(Bundle {
+            path: path.to_path_buf(),
+            name,
+            layout: Layout::of(inner),
         })
+    }
+}
+
+/// Follows every descriptor: each must lead to a blob of its size, and each blob must be led to.
+fn check_needed(inner: &Inner, shown: &str) -> Result<(), ShareError> {
+    let mut seen: BTreeSet<Digest> = BTreeSet::new();
+    let mut open: Vec<Descriptor> = inner.tags.values().cloned().collect();
+    while let Some(descriptor) = open.pop() {
+        let body = inner.body(&descriptor)?;
+        if !seen.insert(descriptor.digest) {
+            continue;
+        }
+        let object = format!("the manifest `sha256:{}`", descriptor.digest);
+        match (descriptor.media_type.as_str(), body) {
+            (MANIFEST, Body::Bytes(bytes)) => {
+                let manifest = Manifest::parse(bytes, &object)?;
+                open.push(manifest.config);
+                open.extend(manifest.layers);
+            }
+            (INDEX, Body::Bytes(bytes)) => open.extend(Index::parse(bytes, &object)?.manifests),
+            (MANIFEST | INDEX, Body::File { size, .. }) => {
+                let problem = format!("it has {size} bytes, at most {MAX_MANIFEST} are read");
+                return Err(ShareError::invalid(object, problem));
+            }
+            _ => {}
+        }
+    }
+    match inner.blobs.keys().find(|digest| !seen.contains(digest)) {
+        None => Ok(()),
+        Some(digest) => {
+            let object = format!("`blobs/sha256/{digest}` in {shown}");
+            Err(ShareError::invalid(
+                object,
+                "nothing in the bundle needs it",
+            ))
+        }
     }
 }
 
@@ -209,54 +183,15 @@ impl Origin for Bundle {
     }
 
     fn resolve(&self, tag: &str) -> Result<Option<Descriptor>, ShareError> {
-        let digest = tag.strip_prefix("sha256:").and_then(|hex| hex.parse().ok());
-        let Some(digest) = digest else {
-            return Ok(self.inner.tags.get(tag).cloned());
-        };
-        let Some(Body::Bytes(bytes)) = self.inner.blobs.get(&digest) else {
-            return Ok(None);
-        };
-        let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
-        let media_type = value["mediaType"].as_str().unwrap_or_default();
-        Ok(Some(Descriptor::of(media_type, bytes)))
+        self.layout.resolve(tag)
     }
 
     fn manifest(&self, wanted: &Descriptor) -> Result<Vec<u8>, ShareError> {
-        match self.body(wanted)? {
-            Body::Bytes(bytes) => Ok(bytes.clone()),
-            Body::File { .. } => Err(ShareError::invalid(
-                format!("the manifest `sha256:{}`", wanted.digest),
-                "it is too large for one",
-            )),
-        }
+        self.layout.manifest(wanted)
     }
 
     fn blob(&self, wanted: &Descriptor, store: &Store) -> Result<Blob, ShareError> {
-        if let Some(blob) = store
-            .blob(&wanted.digest)
-            .filter(|blob| blob.size == wanted.size)
-        {
-            return Ok(blob);
-        }
-        let blob = match self.body(wanted)? {
-            Body::Bytes(bytes) => store.blob_from(&mut &bytes[..], &self.path)?,
-            Body::File { region, size } => {
-                let io = |error| StoreError::io("read", &self.path, error);
-                let mut file = File::open(&region.path).map_err(io)?;
-                file.seek(SeekFrom::Start(region.offset)).map_err(io)?;
-                store.blob_from(&mut file.take(*size), &self.path)?
-            }
-        };
-        if blob.digest == wanted.digest {
-            return Ok(blob);
-        }
-        // The file was written to since it was opened.
-        store.remove_blob(&blob.digest)?;
-        Err(ShareError::Mismatch {
-            object: format!("the blob `sha256:{}`", wanted.digest),
-            expected: wanted.digest.to_string(),
-            found: blob.digest.to_string(),
-        })
+        self.layout.blob(wanted, store)
     }
 }
 

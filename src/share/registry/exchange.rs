@@ -18,6 +18,8 @@ use crate::store::Blob;
 const MAX_SAID: u64 = 64 << 10;
 /// The most characters of it that are shown.
 const MAX_SHOWN: usize = 300;
+/// How often a registry may be silent.
+const SILENCES: u32 = 2;
 /// Bytes in a second that sending is taken to reach at least: slower is silence.
 const SLOWEST: u64 = 32 << 10;
 
@@ -166,7 +168,9 @@ impl Registry<'_> {
                 Err(reason) => (reason, None),
             };
             failures += 1;
-            if !reason.passes() || failures >= question.tries {
+            // Each silence is a long one.
+            let silent = matches!(reason, Reason::Silent { .. }) && failures >= SILENCES;
+            if !reason.passes() || silent || failures >= question.tries {
                 return Err(self.unreachable(question.what, reason, said));
             }
             let pause = options.pause_after(failures, &reason);

@@ -224,8 +224,9 @@ impl<'a> Registry<'a> {
     /// Fetches a blob; the bytes of an interrupted download are kept and taken up again.
     fn download(&self, wanted: &Descriptor, store: &Store) -> Result<Blob, ShareError> {
         let url = self.url(&["blobs", &format!("sha256:{}", wanted.digest)]);
+        let name = blob_name(wanted);
         let source = Wanted {
-            name: blob_name(wanted),
+            name: label(wanted),
             digest: wanted.digest,
             size: Some(wanted.size),
             places: vec![Place::Url(url.clone().into())],
@@ -259,13 +260,13 @@ impl<'a> Registry<'a> {
                 Reason::Status { code: 404, .. } => return Err(self.missing(wanted)),
                 Reason::Mismatch(mismatch) => {
                     return Err(ShareError::Mismatch {
-                        object: format!("{} of `{}`", source.name, self.name()),
+                        object: format!("{name} of `{}`", self.name()),
                         expected: format!("sha256:{} in {} bytes", wanted.digest, wanted.size),
                         found: format!("sha256:{} in {} bytes", mismatch.actual, mismatch.got),
                     });
                 }
                 reason => {
-                    let what = format!("fetch {}", source.name);
+                    let what = format!("fetch {name}");
                     return Err(self.unreachable(&what, reason, None));
                 }
             }
@@ -388,13 +389,24 @@ fn media_type(reply: &Reply) -> String {
     own.or_else(said).unwrap_or_default()
 }
 
-/// Returns a blob's name for people: its file name where it has a plain one, and its digest.
+/// Returns a blob's name for people: its digest, and its file name where it has a plain one.
 fn blob_name(descriptor: &Descriptor) -> String {
-    let is_plain = |title: &&String| {
-        title.len() <= 100 && !title.is_empty() && title.chars().all(|c| c.is_ascii_graphic())
-    };
-    match descriptor.annotations.get(TITLE).filter(is_plain) {
+    match title(descriptor) {
         Some(title) => format!("the blob `sha256:{}` ({title})", descriptor.digest),
         None => format!("the blob `sha256:{}`", descriptor.digest),
     }
+}
+
+/// Returns a blob's name for a line about its progress.
+fn label(descriptor: &Descriptor) -> String {
+    let short = || format!("sha256:{}", descriptor.digest.short());
+    title(descriptor).map_or_else(short, str::to_owned)
+}
+
+fn title(descriptor: &Descriptor) -> Option<&str> {
+    let is_plain = |title: &&str| {
+        (1..=100).contains(&title.len()) && title.chars().all(|c| c.is_ascii_graphic())
+    };
+    let title = descriptor.annotations.get(TITLE)?;
+    Some(title.as_str()).filter(is_plain)
 }

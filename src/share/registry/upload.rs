@@ -7,7 +7,7 @@ use reqwest::Method;
 use reqwest::header;
 
 use super::exchange::{Outgoing, Question};
-use super::{Registry, RegistryError, blob_name};
+use super::{Registry, RegistryError, blob_name, label};
 use crate::progress::{Event, Stage};
 use crate::share::ShareError;
 use crate::share::oci::Descriptor;
@@ -48,7 +48,7 @@ impl Registry<'_> {
         blob.verify()?;
         self.progress.event(Event::StageStarted {
             stage: Stage::Send,
-            what: blob_name(descriptor),
+            what: label(descriptor),
             size: None,
         });
         let mut failures = 0;
