@@ -8,6 +8,8 @@ mod cat;
 mod context;
 mod failure;
 mod interrupt;
+mod lock;
+mod locking;
 mod ls;
 mod new;
 mod output;
@@ -61,6 +63,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Realize(args) => realize::run(&context, &args),
         Verb::Run(args) => run::run(&context, &args),
         Verb::Test(args) => test::run(&context, &args),
+        Verb::Lock(args) => lock::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),
         Verb::Ls(args) => ls::run(&context, &args),
         Verb::Cat(args) => cat::run(&context, &args),

@@ -11,16 +11,20 @@ use serde_json::json;
 use super::args::Realize;
 use super::context::{Context, Opened};
 use super::failure::Failure;
+use super::locking::LockUse;
 use super::output;
 use crate::arch::Arch;
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
+use crate::recipe::Mode;
 use crate::store::{Store, StoreError};
 use crate::ui::{bytes, seconds};
 
 pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> {
     let start = Instant::now();
-    let (store, made) = context.realize(&args.target, args.verify)?;
+    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
+    let lock = args.lock.lock_use();
+    let (store, made) = context.realize_locked(&opened, args.target.arch, args.verify, lock)?;
     if let Some(link) = &args.out_link {
         out_link(link, &made.path)?;
         match store.add_root(link) {
@@ -47,9 +51,10 @@ pub(super) fn made(
     context: &Context<'_>,
     opened: &Opened,
     arch: Option<Arch>,
+    lock: LockUse,
 ) -> Result<(Store, Realized), Failure> {
     let start = Instant::now();
-    let (store, made) = context.realize_opened(opened, arch, false)?;
+    let (store, made) = context.realize_locked(opened, arch, false, lock)?;
     if !made.up_to_date {
         summary(context, &made, false, start.elapsed());
     }

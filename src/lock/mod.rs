@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 use crate::arch::Arch;
 use crate::digest::Digest;
-use crate::plan::{FORMAT, LocalFile};
+use crate::plan::{FORMAT, LocalFile, Plan, Planned};
 use crate::realize::{Image, ImageFile};
-use crate::recipe::{Parsed, SourceText, statements};
+use crate::recipe::{EntryKind, Origin, Parsed, SourceText, statements};
 
 pub use change::Change;
 pub use parse::LockError;
@@ -118,6 +118,18 @@ pub fn recipe_digest(source: &SourceText, files: &BTreeMap<String, LocalFile>) -
         listed.push_str(&format!("{}  {path}\n", file.digest));
     }
     Digest::of(listed.as_bytes())
+}
+
+/// Returns the files beside the recipe of a plan, by their paths as the recipe writes them.
+pub fn files_of(plan: &Plan) -> BTreeMap<String, LocalFile> {
+    let file = |planned: &Planned| match &planned.entry.kind {
+        EntryKind::File {
+            origin: Origin::Local(path),
+            ..
+        } => Some((path.value.clone(), planned.local.clone()?)),
+        _ => None,
+    };
+    plan.entries.iter().filter_map(file).collect()
 }
 
 fn statement_digests(source: &SourceText) -> BTreeMap<String, String> {
