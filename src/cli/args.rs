@@ -96,6 +96,10 @@ pub(super) enum Verb {
     Pin(Pin),
     /// Put a local file into the cache and print the `source` line for it
     Add(Add),
+    /// Put a recipe and its images into one file
+    Export(super::export::Export),
+    /// Verify such a file and fill the cache with it; print the image's directory
+    Import(super::import::Import),
     /// Send an image of all its architectures to an OCI registry; print its digest
     Push(super::push::Push),
     /// Take an image from an OCI registry into the cache; print its digest and its directory

@@ -11,11 +11,13 @@ use super::args::{Global, Target};
 use super::failure::Failure;
 use super::lock;
 use super::locking::{self, LockUse};
+use super::sharing;
 use crate::arch::Arch;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::realize::{self, Realized, Workshop};
 use crate::recipe::{self, Mode, Parsed};
+use crate::share::bundle::is_bundle;
 use crate::source::apt;
 use crate::source::fetch::{FetchOptions, Mirror, Proxies};
 use crate::store::Store;
@@ -40,7 +42,11 @@ pub(super) struct Opened {
 impl Context<'_> {
     /// Reads a recipe; prints its warnings.
     pub(super) fn open(&self, recipe: Option<&Path>, mode: Mode) -> Result<Opened, Failure> {
-        let path = find_recipe(recipe)?;
+        let mut path = find_recipe(recipe)?;
+        if is_bundle(&path).map_err(|error| Failure::io("read", &path, error))? {
+            let (_, imported) = sharing::import_bundle(self, &path, None)?;
+            path = imported.recipe;
+        }
         let bytes = read_recipe(&path)?;
         let parsed =
             recipe::parse(&path.display().to_string(), &bytes, mode).map_err(Failure::invalid)?;
@@ -165,7 +171,7 @@ impl Context<'_> {
         match lock {
             LockUse::Ignore => return self.realize_opened(opened, arch, verify),
             LockUse::Update => {
-                let (all, _) = lock::make(self, opened)?;
+                let (all, _) = lock::make(self, opened, &[])?;
                 lock::write(self, &crate::lock::path_of(&opened.path), &all)?;
             }
             LockUse::Default | LockUse::Needed => {}
@@ -312,6 +318,9 @@ pub(super) fn set(name: &str) -> Option<PathBuf> {
 /// Returns the cache of a recipe's directory: `cache/` beside `images/`, else the user's.
 fn default_cache(base: &Path) -> Result<PathBuf, Failure> {
     let absolute = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
+    if let Some(around) = sharing::cache_around(&absolute) {
+        return Ok(around);
+    }
     if absolute.file_name().is_some_and(|name| name == "images") {
         let beside = absolute.with_file_name("cache");
         if beside.is_dir() {

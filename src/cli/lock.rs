@@ -19,7 +19,7 @@ use crate::recipe::Mode;
 pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure> {
     let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
     let path = lock::path_of(&opened.path);
-    let (lock, _) = make(context, &opened)?;
+    let (lock, _) = make(context, &opened, &[])?;
     if !args.check {
         write(context, &path, &lock)?;
         return output::print(&format!("{}\n", path.display()));
@@ -48,14 +48,17 @@ pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure>
     })
 }
 
-/// Realizes a recipe for each of its architectures; returns its lock, and the images.
+/// Realizes a recipe for `archs` (each that it has, where none is named); returns its lock, and the images.
 pub(super) fn make(
     context: &Context<'_>,
     opened: &Opened,
+    archs: &[Arch],
 ) -> Result<(Lock, Vec<Realized>), Failure> {
     let mut images = Vec::new();
     let mut files = Default::default();
-    for arch in opened.parsed.recipe.archs_for(Arch::host()) {
+    let all = opened.parsed.recipe.archs_for(Arch::host());
+    let archs = if archs.is_empty() { &all } else { archs };
+    for arch in archs.iter().copied() {
         files = lock::files_of(&context.plan(opened, Some(arch))?);
         images.push(realize::made(context, opened, Some(arch), LockUse::Ignore)?.1);
     }

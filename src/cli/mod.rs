@@ -6,7 +6,9 @@ mod args;
 mod boot;
 mod cat;
 mod context;
+mod export;
 mod failure;
+mod import;
 mod interrupt;
 mod lock;
 mod locking;
@@ -21,6 +23,7 @@ mod registry;
 mod run;
 mod sbom;
 mod serve;
+mod sharing;
 mod shell;
 mod show;
 mod test;
@@ -71,6 +74,8 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Sbom(args) => sbom::run(&context, &args),
         Verb::Pin(args) => pin::run(&context, &args),
         Verb::Add(args) => add::run(&context, &args),
+        Verb::Export(args) => export::run(&context, &args),
+        Verb::Import(args) => import::run(&context, &args),
         Verb::Push(args) => push::run(&context, &args),
         Verb::Pull(args) => pull::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),

@@ -1,6 +1,6 @@
 //! `mkimg pull`: an image of a registry into the cache; prints the reference by digest, and the image's path.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
@@ -9,10 +9,10 @@ use super::context::Context;
 use super::failure::{Code, Failure};
 use super::output;
 use super::registry::{PinFile, Reach, repository};
+use super::sharing;
 use crate::arch::Arch;
-use crate::share::artifact::{go_name, take};
-use crate::share::oci::{Descriptor, INDEX, Index};
-use crate::share::{Origin, Reference, ShareError};
+use crate::share::oci::Descriptor;
+use crate::share::{Found, Origin, Reference, ShareError, find, go_name, import};
 use crate::ui::bytes;
 
 /// `mkimg pull`
@@ -49,11 +49,18 @@ pub(super) fn run(context: &Context<'_>, args: &Pull) -> Result<(), Failure> {
     if let (Some(pins), false) = (&pins, args.update_pin) {
         pins.check(reference, found.digest)?;
     }
-    let entry = entry(&registry, &found, args.arch)?;
-    let store = context.store(project())?;
-    let taken = take(&registry, &entry, &store);
+    let store = context.store(sharing::base())?;
+    let wanted = format!("sha256:{}", found.digest);
+    let arch = chosen(&find(&registry, &wanted)?, args.arch);
+    let imported = import(&registry, &wanted, &context.selection(arch), &store);
     context.terminal.clear();
-    let taken = taken?;
+    let mut imported = imported?;
+    let Some(taken) = imported.images.pop() else {
+        return Err(Failure::usage(
+            format!("`{reference}` has no image"),
+            "name another one",
+        ));
+    };
     if let Some(pins) = pins {
         pins.write(reference, found.digest)?;
     }
@@ -75,16 +82,6 @@ pub(super) fn run(context: &Context<'_>, args: &Pull) -> Result<(), Failure> {
         return output::print_json(&value);
     }
     output::print(&format!("{by_digest}\n{path}\n"))
-}
-
-/// Returns the directory whose cache takes the image: the project's, where there is one here.
-fn project() -> &'static Path {
-    let images = Path::new("images");
-    if images.is_dir() {
-        images
-    } else {
-        Path::new(".")
-    }
 }
 
 /// Returns what the digest or the tag of a reference names.
@@ -113,49 +110,15 @@ fn named(registry: &dyn Origin, reference: &Reference) -> Result<Descriptor, Fai
     registry.resolve(&wanted)?.ok_or_else(missing)
 }
 
-/// Returns the manifest to take of what a reference names.
-fn entry(
-    registry: &dyn Origin,
-    found: &Descriptor,
-    arch: Option<Arch>,
-) -> Result<Descriptor, Failure> {
-    if found.media_type != INDEX {
-        return Ok(found.clone());
-    }
-    let object = format!(
-        "the index `sha256:{}` of `{}`",
-        found.digest,
-        registry.name()
-    );
-    let index = Index::parse(&registry.manifest(found)?, &object)?;
-    let of = |arch: Arch| {
-        let is_it = |entry: &&Descriptor| entry.architecture.as_deref() == Some(go_name(arch));
-        index.manifests.iter().find(is_it)
+/// Returns the architecture to take: the one that was asked for, else the host's where it is there, else the first.
+fn chosen(found: &Found, asked: Option<Arch>) -> Option<Arch> {
+    let has = |arch: Arch| {
+        let listed = found.images.iter();
+        let mut named = listed.filter_map(|image| image.architecture.as_deref());
+        named.any(|name| name == go_name(arch))
     };
-    let known: Vec<&str> = Arch::ALL
-        .into_iter()
-        .filter(|arch| of(*arch).is_some())
-        .map(Arch::name)
-        .collect();
-    let chosen = match (arch, Arch::host().and_then(of)) {
-        (Some(arch), _) => of(arch),
-        (None, Some(entry)) => Some(entry),
-        (None, None) => match known.as_slice() {
-            [_] => Arch::ALL.into_iter().find_map(of),
-            _ => None,
-        },
-    };
-    chosen.cloned().ok_or_else(|| {
-        let wanted = arch.map_or("this machine".to_owned(), |arch| arch.to_string());
-        match known.is_empty() {
-            true => Failure::from(ShareError::invalid(object, "it lists no image of mkimg")),
-            false => Failure::usage(
-                format!("{object} has no image for {wanted}"),
-                format!(
-                    "it has one for {}: name it with `--arch`",
-                    known.join(" and ")
-                ),
-            ),
-        }
-    })
+    let first = || Arch::ALL.into_iter().find(|arch| has(*arch));
+    asked
+        .or_else(|| Arch::host().filter(|host| has(*host)))
+        .or_else(first)
 }

@@ -8,13 +8,12 @@ use serde_json::json;
 use super::context::{Context, Opened};
 use super::failure::Failure;
 use super::output;
-use super::realize;
 use super::registry::{Reach, repository};
-use crate::arch::Arch;
-use crate::recipe::{Mode, Source};
-use crate::share::artifact::{Artifact, Written};
-use crate::share::{Reference, copy};
-use crate::store::Store;
+use super::sbom;
+use super::sharing::{self, Shared};
+use crate::realize::Realized;
+use crate::recipe::Mode;
+use crate::share::{Document, IN_TOTO, Reference, SPDX, attach, copy};
 use crate::ui::bytes;
 
 /// `mkimg push`
@@ -26,6 +25,9 @@ pub(super) struct Push {
     /// Where to: REGISTRY/REPOSITORY:TAG
     #[arg(value_name = "REF")]
     reference: Reference,
+    /// Send the sources too, so that whoever has the image can rebuild it from the registry alone
+    #[arg(long)]
+    with_sources: bool,
     /// How to reach the registry.
     #[command(flatten)]
     reach: Reach,
@@ -44,9 +46,13 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     }
     let registry = repository(context, reference, &args.reach)?;
     let opened = context.open(Some(&args.what), Mode::Strict)?;
-    let (store, artifact) = artifact(context, &opened)?;
+    let shared = sharing::share(context, &opened, &[], args.with_sources)?;
+    for made in &shared.images {
+        documents(context, &opened, &shared, made)?;
+    }
+    let (store, artifact) = (&shared.store, &shared.artifact);
     let tag = reference.tag_or_default();
-    let copied = copy(&artifact, &registry, &store, &artifact.index, tag);
+    let copied = copy(&artifact.layout, &registry, store, &artifact.index, tag);
     context.terminal.clear();
     let copied = copied?;
     let digest = artifact.index.digest;
@@ -71,32 +77,28 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     output::print(&format!("{by_digest}\n"))
 }
 
-/// Realizes a recipe for each of its architectures, and returns what is shared of it.
-fn artifact(context: &Context<'_>, opened: &Opened) -> Result<(Store, Artifact), Failure> {
-    let recipe = &opened.parsed.recipe;
-    // Where no source says what it is for, the image is for what `realize` takes it to be for.
-    let says = |source: &Source| {
-        source
-            .locations
-            .iter()
-            .any(|location| location.arch.is_some())
+/// Attaches what is in an image, and how it came about.
+fn documents(
+    context: &Context<'_>,
+    opened: &Opened,
+    shared: &Shared,
+    made: &Realized,
+) -> Result<(), Failure> {
+    let Some(subject) = shared.artifact.manifests.get(&made.image.arch) else {
+        return Ok(());
     };
-    let archs = match recipe.used_sources().any(says) {
-        true => recipe.archs(),
-        false => Arch::host().into_iter().collect(),
-    };
-    let mut images = Vec::new();
-    for arch in archs {
-        images.push(realize::made(context, opened, Some(arch))?.1);
+    let (contents, provenance) = sbom::documents(context, opened, &shared.store, made)?;
+    let name = format!("{}-{}", made.image.name, made.image.arch);
+    for (media_type, kind, document) in [(SPDX, "spdx", contents), (IN_TOTO, "slsa", provenance)] {
+        let text = format!("{document:#}\n");
+        let document = Document {
+            media_type,
+            title: &format!("{name}.{kind}.json"),
+            bytes: text.as_bytes(),
+        };
+        attach(&shared.artifact.layout, subject, document, &shared.store)?;
     }
-    let store = context.store(&opened.base)?;
-    let written = Written {
-        name: &recipe.name.value,
-        description: recipe.description.as_deref(),
-        text: &opened.parsed.source.text,
-    };
-    let artifact = Artifact::new(&store, written, &images)?;
-    Ok((store, artifact))
+    Ok(())
 }
 
 fn blobs(count: usize) -> String {

@@ -10,6 +10,7 @@
 mod artifact;
 pub mod bundle;
 mod copy;
+mod document;
 mod error;
 mod import;
 mod layer;
@@ -27,6 +28,7 @@ mod shared;
 
 pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
 pub use copy::{Copied, copy};
+pub use document::{Document, attach};
 pub use error::ShareError;
 pub use import::{Imported, Selection, import, publish, substitute};
 pub use layer::Role;

@@ -16,7 +16,7 @@ use super::header::{self, BLOCK, Header};
 use super::layout::{Body, Inner, Layout};
 use super::write::LAYOUT;
 use crate::digest::{self, Digest};
-use crate::store::{Blob, Store, StoreError};
+use crate::store::{Blob, Store};
 use crate::tree::Region;
 
 /// The most members that a bundle may have.

@@ -1,0 +1,94 @@
+//! `mkimg export`: a recipe and its images in one file; prints the file and the digest of what is in it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::output;
+use super::sharing;
+use crate::arch::Arch;
+use crate::recipe::Mode;
+use crate::share::bundle::write;
+use crate::share::plan_tag;
+use crate::ui::bytes;
+
+/// `mkimg export`
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
+    #[arg(value_name = "RECIPE")]
+    recipe: Option<PathBuf>,
+    /// The file to write [default: NAME.mkimg]; into a directory also one file for each plan, for those who substitute
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Only this architecture; may be given several times [default: all that the recipe has]
+    #[arg(long = "arch", value_name = "ARCH")]
+    archs: Vec<Arch>,
+    /// Put the sources in too, so that whoever has the file can rebuild the image without a network
+    #[arg(long)]
+    with_sources: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
+    let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
+    let mut archs = args.archs.clone();
+    archs.sort_unstable();
+    archs.dedup();
+    let shared = sharing::share(context, &opened, &archs, args.with_sources)?;
+    let name = format!("{}.mkimg", opened.parsed.recipe.name.value);
+    let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&name));
+    let directory = output.is_dir();
+    let file = match directory {
+        true => output.join(&name),
+        false => output.clone(),
+    };
+    write(&shared.artifact.layout, &file)?;
+    if directory {
+        each_plan(context, &opened, &shared, &output, args.with_sources)?;
+    }
+    let digest = format!("sha256:{}", shared.artifact.index.digest);
+    let size = std::fs::metadata(&file).map_or(0, |found| found.len());
+    let archs: Vec<&str> = shared
+        .artifact
+        .manifests
+        .keys()
+        .map(|arch| arch.name())
+        .collect();
+    context.terminal.line(&format!(
+        "{} for {}: {}, {digest}",
+        file.display(),
+        archs.join(" and "),
+        bytes(size)
+    ));
+    if args.json {
+        return output::print_json(&json!({
+            "archs": archs,
+            "digest": digest,
+            "path": file.display().to_string(),
+            "size": size,
+        }));
+    }
+    output::print(&format!("{}\n", file.display()))
+}
+
+/// Writes a bundle of one architecture for each plan, by the plan's name.
+fn each_plan(
+    context: &Context<'_>,
+    opened: &super::context::Opened,
+    shared: &sharing::Shared,
+    directory: &Path,
+    with_sources: bool,
+) -> Result<(), Failure> {
+    for made in &shared.images {
+        let one = sharing::share(context, opened, &[made.image.arch], with_sources)?;
+        let name = format!("{}.mkimg", plan_tag(&made.image.plan));
+        write(&one.artifact.layout, &directory.join(name))?;
+    }
+    Ok(())
+}

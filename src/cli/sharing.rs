@@ -1,0 +1,140 @@
+//! From a recipe to what is shared of it, and from a bundle to a recipe.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::context::{Context, Opened};
+use super::failure::Failure;
+use super::lock;
+use super::locking::{self, LockUse};
+use super::realize;
+use crate::arch::Arch;
+use crate::lock::{Lock, files_of, normal_text};
+use crate::realize::Realized;
+use crate::share::bundle::Bundle;
+use crate::share::{Artifact, Imported, Project, Selection, Shareable, import};
+use crate::store::Store;
+
+/// Images that are realized, and the artifact of them.
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) artifact: Artifact,
+    pub(super) images: Vec<Realized>,
+}
+
+/// Realizes a recipe for `archs` (all that it has, where none is named), and returns what is to be shared of it.
+pub(super) fn share(
+    context: &Context<'_>,
+    opened: &Opened,
+    archs: &[Arch],
+    with_sources: bool,
+) -> Result<Shared, Failure> {
+    let recipe = &opened.parsed.recipe;
+    let (lock, images) = match locking::beside(opened)? {
+        Some(beside) => {
+            let all = recipe.archs_for(Arch::host());
+            let wanted = if archs.is_empty() { &all } else { archs };
+            let made = |arch: &Arch| realize::made(context, opened, Some(*arch), LockUse::Default);
+            let images = wanted.iter().map(|arch| Ok(made(arch)?.1));
+            (beside.lock, images.collect::<Result<Vec<_>, Failure>>()?)
+        }
+        None => {
+            let (lock, images) = lock::make(context, opened, archs)?;
+            (lock, images)
+        }
+    };
+    let store = context.store(&opened.base)?;
+    let project = project(context, opened, &lock, &images)?;
+    let mut sources = BTreeMap::new();
+    if with_sources {
+        let fetch = context.fetch_options()?;
+        for made in &images {
+            let plan = context.plan(opened, Some(made.image.arch))?;
+            let blobs = context
+                .workshop(&store, &fetch)
+                .sources(&plan, &opened.base);
+            context.terminal.clear();
+            let blobs = blobs.map_err(|error| Failure::realize(error, &opened.parsed.source))?;
+            sources.insert(made.image.arch, blobs);
+        }
+    }
+    let shareable = Shareable {
+        project: &project,
+        images: &images,
+        sources,
+    };
+    let artifact = Artifact::new(&shareable, &store)?;
+    Ok(Shared {
+        store,
+        artifact,
+        images,
+    })
+}
+
+fn project(
+    context: &Context<'_>,
+    opened: &Opened,
+    lock: &Lock,
+    images: &[Realized],
+) -> Result<Project, Failure> {
+    let recipe = &opened.parsed.recipe;
+    let arch = images.first().map(|made| made.image.arch);
+    Ok(Project {
+        name: recipe.name.value.clone(),
+        description: recipe.description.clone(),
+        recipe: normal_text(&opened.parsed.source),
+        digest: lock.recipe,
+        lock: lock.to_string(),
+        files: files_of(&context.plan(opened, arch)?),
+    })
+}
+
+/// Returns the directory whose cache takes what is no recipe's: the project's here, where there is one.
+pub(super) fn base() -> &'static Path {
+    match Path::new("images").is_dir() {
+        true => Path::new("images"),
+        false => Path::new("."),
+    }
+}
+
+/// Verifies a bundle and fills the cache with it.
+pub(super) fn import_bundle(
+    context: &Context<'_>,
+    path: &Path,
+    arch: Option<Arch>,
+) -> Result<(Store, Imported), Failure> {
+    let bundle = Bundle::open(path)?;
+    let store = context.store(base())?;
+    let imported = import(&bundle, &bundle.name, &context.selection(arch), &store)?;
+    Ok((store, imported))
+}
+
+impl Context<'_> {
+    /// Returns what of a shared image is taken.
+    pub(super) fn selection(&self, arch: Option<Arch>) -> Selection {
+        Selection {
+            arch,
+            sources: true,
+            limit: self.global.max_unpacked,
+        }
+    }
+}
+
+/// Returns the image to name where there are several: the host's, else the first.
+pub(super) fn foremost(images: &[Realized]) -> Option<&Realized> {
+    let own = images
+        .iter()
+        .find(|made| Some(made.image.arch) == Arch::host());
+    own.or(images.first())
+}
+
+/// Returns the cache that a recipe out of a bundle lies in.
+pub(super) fn cache_around(directory: &Path) -> Option<PathBuf> {
+    let mut above = directory.ancestors();
+    let bucket = above.find(|path| path.file_name().is_some_and(|name| name == "recipes-v1"))?;
+    let cache = bucket.parent()?;
+    cache
+        .join("CACHEDIR.TAG")
+        .is_file()
+        .then(|| cache.to_path_buf())
+}
