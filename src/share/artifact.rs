@@ -261,6 +261,9 @@ pub fn take(
             "its config is of another architecture than its image.json",
         ));
     }
+    for part in &manifest.layers {
+        origin.blob(part, store)?;
+    }
     let mut new = store.new_image(&image.plan, &image.name)?;
     for (role, file) in [("kernel", &image.kernel), ("initramfs", &image.initramfs)] {
         let descriptor = layer(role)?;

@@ -10,6 +10,8 @@
 mod answers;
 mod bed;
 mod blobs;
+#[path = "../support/cli.rs"]
+mod cli;
 mod debian;
 mod images;
 mod known;
@@ -18,4 +20,8 @@ mod referrers;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
+mod tampering;
+#[path = "../support/tiny.rs"]
+mod tiny;
 mod uploads;
+mod verbs;

@@ -7,7 +7,7 @@ use reqwest::Method;
 use reqwest::header;
 
 use super::exchange::{Outgoing, Question};
-use super::{Registry, RegistryError, blob_name, label};
+use super::{Registry, blob_name, label};
 use crate::progress::{Event, Stage};
 use crate::share::ShareError;
 use crate::share::oci::Descriptor;
@@ -58,13 +58,12 @@ impl Registry<'_> {
                 Err(error) => error,
             };
             failures += 1;
-            let reason = match &error {
-                ShareError::Registry(RegistryError::Unreachable { reason, .. })
-                    if reason.passes() && failures < options.tries =>
-                {
-                    reason
-                }
-                _ => break Err(error),
+            let passing = match &error {
+                ShareError::Registry(error) => error.passing(),
+                _ => None,
+            };
+            let Some(reason) = passing.filter(|_| failures < options.tries) else {
+                break Err(error);
             };
             let pause = options.pause_after(failures, reason);
             self.progress.event(Event::DownloadRetried {
