@@ -15,6 +15,7 @@ mod cli;
 mod debian;
 mod images;
 mod known;
+mod patience;
 mod referrers;
 #[path = "../support/server.rs"]
 mod server;

@@ -35,7 +35,8 @@ impl Registry<'_> {
             200 => Ok(reply
                 .announced_length()
                 .is_none_or(|length| length == wanted.size)),
-            404 => Ok(false),
+            // Who does not want to be asked is told instead.
+            404 | 405 => Ok(false),
             _ => Err(self.odd(&what, &reply)),
         }
     }
@@ -112,7 +113,7 @@ impl Registry<'_> {
             tries: 1,
         })?;
         match sent.status() {
-            201 | 204 => Ok(()),
+            200 | 201 | 204 => Ok(()),
             _ => Err(self.odd(what, &sent)),
         }
     }
