@@ -14,6 +14,7 @@ mod upload;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header;
@@ -61,6 +62,8 @@ pub struct Registry<'a> {
     http: Arc<Http>,
     /// What the registry knows us by: a token, or name and password.
     authorization: Mutex<Option<Authorization>>,
+    /// Whether anything is to be written: tokens are then asked to allow it.
+    writes: AtomicBool,
     /// The credentials, once they were looked for.
     credentials: Mutex<Option<Option<Credentials>>>,
     /// Manifests that were read, so that none is fetched twice, nor changes between two looks.
@@ -114,6 +117,7 @@ impl<'a> Registry<'a> {
             progress,
             http: Arc::default(),
             authorization: Mutex::default(),
+            writes: AtomicBool::new(false),
             credentials: Mutex::default(),
             manifests: Mutex::default(),
         })
@@ -328,6 +332,7 @@ impl Origin for Registry<'_> {
 
 impl Destination for Registry<'_> {
     fn put_blob(&self, descriptor: &Descriptor, blob: &Blob) -> Result<bool, ShareError> {
+        self.begin_writing();
         if self.has_blob(descriptor)? {
             return Ok(false);
         }
@@ -341,6 +346,7 @@ impl Destination for Registry<'_> {
         bytes: &[u8],
         tag: Option<&str>,
     ) -> Result<(), ShareError> {
+        self.begin_writing();
         let digest = format!("sha256:{}", descriptor.digest);
         let to = tag.unwrap_or(&digest);
         // Nothing is written where nothing changes: a tag may be one that nobody may move.
@@ -356,6 +362,7 @@ impl Destination for Registry<'_> {
         descriptor: &Descriptor,
         bytes: &[u8],
     ) -> Result<(), ShareError> {
+        self.begin_writing();
         self.send_referrer(subject, descriptor, bytes)
     }
 }
