@@ -330,6 +330,24 @@ fn credentials_are_taken_from_dockers_and_podmans_files_and_helpers() {
         fs::remove_file(path).unwrap();
         fails(&mut pushing(), 1);
     }
+    // What a tool of theirs writes itself.
+    fs::write(&file, "{}").unwrap();
+    fs::create_dir_all(project.path("run")).unwrap();
+    let login = [
+        "login",
+        "--tls-verify=false",
+        "-u",
+        "user",
+        "-p",
+        "pass word",
+        address,
+    ];
+    if let Some(mut skopeo) = skopeo(&login) {
+        project.prepare(&mut skopeo);
+        run(skopeo.env("XDG_RUNTIME_DIR", project.path("run")));
+        assert!(project.path("run/containers/auth.json").exists());
+        run(pushing().env("XDG_RUNTIME_DIR", project.path("run")));
+    }
     // A helper, on a PATH of the test's own.
     let helper = write(
         "bin/docker-credential-ours",
