@@ -26,13 +26,13 @@ pub use error::RegistryError;
 use super::oci::{Descriptor, INDEX, MANIFEST, MAX_MANIFEST, TITLE};
 use super::{Destination, Origin, Reference, ShareError};
 use crate::digest::Digest;
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::recipe::Place;
 use crate::source::fetch::redirect::is_loopback;
 use crate::source::fetch::{
     Authorization, FetchError, FetchOptions, Fetcher, Http, Reason, Wanted,
 };
-use crate::store::{Blob, Store};
+use crate::store::{Blob, Store, StoreError};
 use credentials::Credentials;
 use exchange::{Outgoing, Question, Reply};
 
@@ -40,6 +40,9 @@ use exchange::{Outgoing, Question, Reply};
 const CONTENT_DIGEST: &str = "docker-content-digest";
 /// The header that says that a referrer was listed under its subject.
 const SUBJECT: &str = "oci-subject";
+
+/// The most manifests that are remembered: a registry could name any number.
+const MAX_KNOWN: usize = 64;
 
 /// How a registry is talked to.
 #[derive(Debug, Clone, Default)]
@@ -167,6 +170,9 @@ impl<'a> Registry<'a> {
         }
         let descriptor = Descriptor::new(&media_type(&reply), digest, reply.body.len() as u64);
         let mut manifests = self.manifests();
+        if manifests.len() >= MAX_KNOWN {
+            manifests.clear();
+        }
         manifests.insert(digest, reply.body.clone());
         Ok(Some((descriptor, reply.body)))
     }
@@ -314,6 +320,13 @@ impl Origin for Registry<'_> {
     }
 
     fn blob(&self, wanted: &Descriptor, store: &Store) -> Result<Blob, ShareError> {
+        if let Some(Err(error @ StoreError::Damaged { .. })) =
+            store.blob(&wanted.digest).map(|blob| blob.verify())
+        {
+            self.progress
+                .event(Event::Warning(format!("{error}: fetching it again")));
+            store.remove_blob(&wanted.digest)?;
+        }
         let blob = self.download(wanted, store)?;
         if blob.size == wanted.size {
             return Ok(blob);
