@@ -48,10 +48,13 @@ pub(super) fn repository<'c>(
 fn credential_files() -> Vec<PathBuf> {
     let below = |name: &str, rest: &str| set(name).map(|path| path.join(rest));
     let absolute = |path: Option<PathBuf>| path.filter(|path| path.is_absolute());
+    let uid = rustix::process::getuid().as_raw();
     let found = [
         set("REGISTRY_AUTH_FILE"),
         below("DOCKER_CONFIG", "config.json"),
-        absolute(below("XDG_RUNTIME_DIR", "containers/auth.json")),
+        // What Podman takes without the variable: containers-auth.json(5).
+        absolute(below("XDG_RUNTIME_DIR", "containers/auth.json"))
+            .or_else(|| Some(PathBuf::from(format!("/run/containers/{uid}/auth.json")))),
         absolute(below("XDG_CONFIG_HOME", "containers/auth.json")),
         below("HOME", ".config/containers/auth.json"),
         below("HOME", ".docker/config.json"),

@@ -38,7 +38,7 @@ pub enum ShareError {
     },
     /// A registry cannot be used, or does not let us.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Registry(Box<RegistryError>),
     /// The cache fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -62,6 +62,12 @@ pub enum ShareError {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<RegistryError> for ShareError {
+    fn from(error: RegistryError) -> ShareError {
+        ShareError::Registry(Box::new(error))
+    }
 }
 
 impl ShareError {

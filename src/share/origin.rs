@@ -40,7 +40,7 @@ pub trait Origin {
         };
         let object = format!("the tag `{tag}` of `{}`", self.name());
         let mut found = Index::parse(&self.manifest(&descriptor)?, &object)?.manifests;
-        found.sort_by(|a, b| a.digest.cmp(&b.digest));
+        found.sort_by_key(|entry| entry.digest);
         Ok(found)
     }
 }

@@ -236,3 +236,18 @@ fn another_port_of_the_same_host_is_another_server() {
             .all(|request| !request.headers.contains_key("authorization"))
     );
 }
+
+#[test]
+fn a_blob_that_the_cache_has_damaged_is_fetched_again() {
+    let file = noise(5000);
+    let server = Fake::default().with_blob(&file).serve();
+    let bed = Bed::new();
+    let registry = bed.registry(&server);
+    let blob = registry.blob(&layer_of(&file), &bed.store).unwrap();
+    fs::remove_file(&blob.path).unwrap();
+    fs::write(&blob.path, &noise(5001)[1..]).unwrap();
+    let again = registry.blob(&layer_of(&file), &bed.store).unwrap();
+    assert!(fs::read(again.path).unwrap() == file);
+    assert!(bed.seen.text().contains("fetching it again"));
+    assert_eq!(server.requests().len(), 2);
+}

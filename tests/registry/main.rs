@@ -10,12 +10,19 @@
 mod answers;
 mod bed;
 mod blobs;
+#[path = "../support/cli.rs"]
+mod cli;
 mod debian;
 mod images;
 mod known;
+mod patience;
 mod referrers;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
+mod tampering;
+#[path = "../support/tiny.rs"]
+mod tiny;
 mod uploads;
+mod verbs;

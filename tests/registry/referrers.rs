@@ -34,7 +34,7 @@ fn without_the_api_they_are_in_the_index_of_a_tag_sorted_and_merged() {
             .unwrap();
         all.push(descriptor);
     }
-    all.sort_by(|a, b| a.digest.cmp(&b.digest));
+    all.sort_by_key(|entry| entry.digest);
     assert_eq!(registry.referrers(&subject).unwrap(), all);
     let tag = format!("sha256-{subject}");
     let written = fake.manifests.lock().unwrap()[&tag].clone();

@@ -198,7 +198,7 @@ fn a_blob_that_the_cache_lost_bytes_of_is_not_sent() {
     let bed = Bed::new();
     let blob = blob(&bed, &file);
     std::fs::remove_file(&blob.path).unwrap();
-    std::fs::write(&blob.path, noise(1001)[1..].to_vec()).unwrap();
+    std::fs::write(&blob.path, &noise(1001)[1..]).unwrap();
     let error = bed
         .registry(&server)
         .put_blob(&layer_of(&file), &blob)

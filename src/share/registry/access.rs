@@ -1,6 +1,7 @@
 //! Proving who asks: Basic, or a token of the server that the registry names (the Docker registry's token specification).
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use reqwest::header;
 use reqwest::{Method, Url};
@@ -27,6 +28,26 @@ impl Registry<'_> {
         known.clone()
     }
 
+    /// Has tokens allow writing from now on: some registries answer 403, and not 401, to a token that is for reading alone.
+    pub(super) fn begin_writing(&self) {
+        if !self.writes.swap(true, Ordering::Relaxed) {
+            let mut known = self
+                .authorization
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *known = None;
+        }
+    }
+
+    /// Returns the scope to ask a token for.
+    fn scope(&self, asked: String) -> String {
+        let reading = format!("repository:{}:pull", self.reference.repository);
+        match self.writes.load(Ordering::Relaxed) && asked == reading {
+            true => reading + ",push",
+            false => asked,
+        }
+    }
+
     /// Returns where the credentials come from; `None` where there are none, or none were asked for.
     pub(super) fn credentials_from(&self) -> Option<String> {
         let found = self
@@ -38,7 +59,7 @@ impl Registry<'_> {
 
     /// Does what an answer of 401 asks for; `false` where that takes credentials and there are none.
     pub(super) fn authorize(&self, reply: &Reply) -> Result<bool, ShareError> {
-        let challenges: Vec<Challenge> = reply
+        let mut challenges: Vec<Challenge> = reply
             .challenges()
             .into_iter()
             .flat_map(challenge::parse)
@@ -48,16 +69,16 @@ impl Registry<'_> {
             return Ok(false);
         }
         let credentials = self.credentials()?;
-        let is_bearer = |challenge: &&Challenge| matches!(challenge, Challenge::Bearer { .. });
-        let chosen = challenges.iter().find(is_bearer).or(challenges.first());
-        let text = match chosen {
+        challenges.sort_by_key(|challenge| matches!(challenge, Challenge::Basic));
+        let text = match challenges.into_iter().next() {
             Some(Challenge::Bearer {
                 realm,
                 service,
                 scope,
             }) => {
+                let scope = scope.map(|scope| self.scope(scope));
                 let token = self.token(
-                    realm,
+                    &realm,
                     service.as_deref(),
                     scope.as_deref(),
                     credentials.as_ref(),

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Map, Value};
 
 use super::RegistryError;
+use crate::share::ShareError;
 
 /// The most bytes of a file, and of what a helper says.
 const MAX_BYTES: u64 = 1 << 20;
@@ -60,7 +61,7 @@ pub(super) fn find(
     files: &[PathBuf],
     registry: &str,
     repository: &str,
-) -> Result<Option<Credentials>, RegistryError> {
+) -> Result<Option<Credentials>, ShareError> {
     for path in files {
         let Some(file) = read(path)? else {
             continue;
@@ -72,8 +73,9 @@ pub(super) fn find(
     Ok(None)
 }
 
-fn read(path: &Path) -> Result<Option<Value>, RegistryError> {
-    let unreadable = |error: io::Error| RegistryError::unreadable(path.to_path_buf(), &error);
+fn read(path: &Path) -> Result<Option<Value>, ShareError> {
+    let unreadable =
+        |error: io::Error| ShareError::from(RegistryError::unreadable(path.to_path_buf(), &error));
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error)
@@ -90,9 +92,11 @@ fn read(path: &Path) -> Result<Option<Value>, RegistryError> {
     file.take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    let wrong = |problem: String| RegistryError::File {
-        path: path.to_path_buf(),
-        problem,
+    let wrong = |problem: String| {
+        ShareError::from(RegistryError::File {
+            path: path.to_path_buf(),
+            problem,
+        })
     };
     if bytes.len() as u64 > MAX_BYTES {
         return Err(wrong(format!("it has more than {MAX_BYTES} bytes")));
@@ -117,7 +121,7 @@ fn of_file(
     path: &Path,
     registry: &str,
     repository: &str,
-) -> Result<Option<Credentials>, RegistryError> {
+) -> Result<Option<Credentials>, ShareError> {
     let named = |helper: &Value| {
         helper
             .as_str()
@@ -170,7 +174,7 @@ fn entry_for<'v>(
     best.map(|(_, key, entry)| (key, entry))
 }
 
-fn of_entry(key: &str, entry: &Value, path: &Path) -> Result<Option<Credentials>, RegistryError> {
+fn of_entry(key: &str, entry: &Value, path: &Path) -> Result<Option<Credentials>, ShareError> {
     let from = format!("`{}`", path.display());
     let text = |name: &str| entry[name].as_str().filter(|text| !text.is_empty());
     if let Some(token) = text("identitytoken") {
@@ -196,13 +200,14 @@ fn of_entry(key: &str, entry: &Value, path: &Path) -> Result<Option<Credentials>
         .and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
     let Some((user, password)) = pair else {
-        return Err(RegistryError::File {
+        let problem = format!(
+            "`auth` of `{}` is not the base64 of NAME:PASSWORD",
+            key.escape_debug()
+        );
+        return Err(ShareError::from(RegistryError::File {
             path: path.to_path_buf(),
-            problem: format!(
-                "`auth` of `{}` is not the base64 of NAME:PASSWORD",
-                key.escape_debug()
-            ),
-        });
+            problem,
+        }));
     };
     Ok(Some(Credentials {
         secret: Secret::Password {
@@ -215,12 +220,14 @@ fn of_entry(key: &str, entry: &Value, path: &Path) -> Result<Option<Credentials>
 }
 
 /// Asks the helper `docker-credential-NAME`.
-fn ask(name: &str, path: &Path, registry: &str) -> Result<Option<Credentials>, RegistryError> {
+fn ask(name: &str, path: &Path, registry: &str) -> Result<Option<Credentials>, ShareError> {
     let program = format!("docker-credential-{name}");
-    let failed = |problem: String| RegistryError::Helper {
-        program: program.escape_debug().to_string(),
-        path: path.to_path_buf(),
-        problem,
+    let failed = |problem: String| {
+        ShareError::from(RegistryError::Helper {
+            program: program.escape_debug().to_string(),
+            path: path.to_path_buf(),
+            problem,
+        })
     };
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     // A name with a `/` would be a program somewhere else.

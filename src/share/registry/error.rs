@@ -111,6 +111,14 @@ impl RegistryError {
         }
     }
 
+    /// Returns the reason, where the same question may well be answered in a moment.
+    pub(super) fn passing(&self) -> Option<&Reason> {
+        match self {
+            RegistryError::Unreachable { reason, .. } => Some(&**reason).filter(|it| it.passes()),
+            _ => None,
+        }
+    }
+
     /// Returns what kind of failure it is.
     pub fn outcome(&self) -> Outcome {
         match self {

@@ -1,5 +1,8 @@
 //! One question to a registry and its answer: who asks, how often, how long, and how much is read of what comes back.
 
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use crate::progress::Event;
 use crate::share::ShareError;
 use crate::source::fetch::redirect::target;
 use crate::source::fetch::{Answer, Authorization, Reason, Request};
-use crate::store::Blob;
+use crate::store::{Blob, BlobReader};
 
 /// The most bytes that are read of what a registry says to a refusal.
 const MAX_SAID: u64 = 64 << 10;
@@ -41,7 +44,22 @@ pub(super) struct Question<'q> {
 pub(super) enum Outgoing<'q> {
     Nothing,
     Bytes(&'q [u8]),
-    Blob(&'q Blob),
+    /// A blob; how much of it went out is counted.
+    Blob(&'q Blob, Arc<AtomicU64>),
+}
+
+/// Reads a blob and counts.
+struct Counted {
+    reader: BlobReader,
+    sent: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.sent.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 /// An answer with its body, as far as that is of use.
@@ -199,7 +217,14 @@ impl Registry<'_> {
             Outgoing::Bytes(bytes) => {
                 Some((Body::from(bytes.to_vec()), longer(bytes.len() as u64)))
             }
-            Outgoing::Blob(blob) => Some((Body::sized(blob.open()?, blob.size), longer(blob.size))),
+            Outgoing::Blob(blob, sent) => {
+                sent.store(0, Ordering::Relaxed);
+                let counted = Counted {
+                    reader: blob.open()?,
+                    sent: sent.clone(),
+                };
+                Some((Body::sized(counted, blob.size), longer(blob.size)))
+            }
         };
         let request = Request {
             method: question.method.clone(),

@@ -14,6 +14,7 @@ mod upload;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header;
@@ -25,13 +26,13 @@ pub use error::RegistryError;
 use super::oci::{Descriptor, INDEX, MANIFEST, MAX_MANIFEST, TITLE};
 use super::{Destination, Origin, Reference, ShareError};
 use crate::digest::Digest;
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::recipe::Place;
 use crate::source::fetch::redirect::is_loopback;
 use crate::source::fetch::{
     Authorization, FetchError, FetchOptions, Fetcher, Http, Reason, Wanted,
 };
-use crate::store::{Blob, Store};
+use crate::store::{Blob, Store, StoreError};
 use credentials::Credentials;
 use exchange::{Outgoing, Question, Reply};
 
@@ -39,6 +40,9 @@ use exchange::{Outgoing, Question, Reply};
 const CONTENT_DIGEST: &str = "docker-content-digest";
 /// The header that says that a referrer was listed under its subject.
 const SUBJECT: &str = "oci-subject";
+
+/// The most manifests that are remembered: a registry could name any number.
+const MAX_KNOWN: usize = 64;
 
 /// How a registry is talked to.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +65,8 @@ pub struct Registry<'a> {
     http: Arc<Http>,
     /// What the registry knows us by: a token, or name and password.
     authorization: Mutex<Option<Authorization>>,
+    /// Whether anything is to be written: tokens are then asked to allow it.
+    writes: AtomicBool,
     /// The credentials, once they were looked for.
     credentials: Mutex<Option<Option<Credentials>>>,
     /// Manifests that were read, so that none is fetched twice, nor changes between two looks.
@@ -114,6 +120,7 @@ impl<'a> Registry<'a> {
             progress,
             http: Arc::default(),
             authorization: Mutex::default(),
+            writes: AtomicBool::new(false),
             credentials: Mutex::default(),
             manifests: Mutex::default(),
         })
@@ -163,6 +170,9 @@ impl<'a> Registry<'a> {
         }
         let descriptor = Descriptor::new(&media_type(&reply), digest, reply.body.len() as u64);
         let mut manifests = self.manifests();
+        if manifests.len() >= MAX_KNOWN {
+            manifests.clear();
+        }
         manifests.insert(digest, reply.body.clone());
         Ok(Some((descriptor, reply.body)))
     }
@@ -310,6 +320,13 @@ impl Origin for Registry<'_> {
     }
 
     fn blob(&self, wanted: &Descriptor, store: &Store) -> Result<Blob, ShareError> {
+        if let Some(Err(error @ StoreError::Damaged { .. })) =
+            store.blob(&wanted.digest).map(|blob| blob.verify())
+        {
+            self.progress
+                .event(Event::Warning(format!("{error}: fetching it again")));
+            store.remove_blob(&wanted.digest)?;
+        }
         let blob = self.download(wanted, store)?;
         if blob.size == wanted.size {
             return Ok(blob);
@@ -328,6 +345,7 @@ impl Origin for Registry<'_> {
 
 impl Destination for Registry<'_> {
     fn put_blob(&self, descriptor: &Descriptor, blob: &Blob) -> Result<bool, ShareError> {
+        self.begin_writing();
         if self.has_blob(descriptor)? {
             return Ok(false);
         }
@@ -341,6 +359,7 @@ impl Destination for Registry<'_> {
         bytes: &[u8],
         tag: Option<&str>,
     ) -> Result<(), ShareError> {
+        self.begin_writing();
         let digest = format!("sha256:{}", descriptor.digest);
         let to = tag.unwrap_or(&digest);
         // Nothing is written where nothing changes: a tag may be one that nobody may move.
@@ -356,6 +375,7 @@ impl Destination for Registry<'_> {
         descriptor: &Descriptor,
         bytes: &[u8],
     ) -> Result<(), ShareError> {
+        self.begin_writing();
         self.send_referrer(subject, descriptor, bytes)
     }
 }

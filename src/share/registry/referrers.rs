@@ -93,6 +93,6 @@ impl Registry<'_> {
 }
 
 fn sort(descriptors: &mut Vec<Descriptor>) {
-    descriptors.sort_by(|a, b| a.digest.cmp(&b.digest));
-    descriptors.dedup_by(|a, b| a.digest == b.digest);
+    descriptors.sort_by_key(|entry| entry.digest);
+    descriptors.dedup_by_key(|entry| entry.digest);
 }
