@@ -12,7 +12,7 @@ use super::registry::{PinFile, Reach, repository};
 use super::sharing;
 use crate::arch::Arch;
 use crate::share::oci::Descriptor;
-use crate::share::{Found, Origin, Reference, ShareError, find, go_name, import};
+use crate::share::{Found, Origin, Reference, ShareError, go_name, import, list};
 use crate::ui::bytes;
 
 /// `mkimg pull`
@@ -50,9 +50,9 @@ pub(super) fn run(context: &Context<'_>, args: &Pull) -> Result<(), Failure> {
         pins.check(reference, found.digest)?;
     }
     let store = context.store(sharing::base())?;
-    let wanted = format!("sha256:{}", found.digest);
-    let arch = chosen(&find(&registry, &wanted)?, args.arch);
-    let imported = import(&registry, &wanted, &context.selection(arch), &store);
+    let images = list(&registry, found.clone())?;
+    let arch = chosen(&images, args.arch);
+    let imported = import(&registry, &images, &context.selection(arch), &store);
     context.terminal.clear();
     let mut imported = imported?;
     let Some(taken) = imported.images.pop() else {

@@ -12,7 +12,7 @@ use crate::arch::Arch;
 use crate::lock::{Lock, files_of, normal_text};
 use crate::realize::Realized;
 use crate::share::bundle::Bundle;
-use crate::share::{Artifact, Imported, Project, Selection, Shareable, import};
+use crate::share::{Artifact, Imported, Project, Selection, Shareable, find, import};
 use crate::store::Store;
 
 /// Images that are realized, and the artifact of them.
@@ -105,7 +105,12 @@ pub(super) fn import_bundle(
 ) -> Result<(Store, Imported), Failure> {
     let bundle = Bundle::open(path)?;
     let store = context.store(base())?;
-    let imported = import(&bundle, &bundle.name, &context.selection(arch), &store)?;
+    let imported = import(
+        &bundle,
+        &find(&bundle, &bundle.name)?,
+        &context.selection(arch),
+        &store,
+    )?;
     Ok((store, imported))
 }
 

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use super::shared::{Shared, find};
+use super::artifact::go_name;
+use super::shared::{Found, Shared};
 use super::{Origin, Project, ShareError};
 use crate::arch::Arch;
 use crate::lock::{self, Lock, Locked};
@@ -40,21 +41,27 @@ pub struct Imported {
     pub project: Project,
 }
 
-/// Verifies what a tag, or `sha256:HEX`, names, and fills the cache with it. Nothing gets a name in the cache before all of
+/// Verifies what was found under a tag or a digest, and fills the cache with it. Nothing gets a name in the cache before all of
 /// it was found to be right.
 ///
 /// # Errors
 /// [`ShareError`], which names the object that is not what it should be.
 pub fn import(
     origin: &dyn Origin,
-    wanted: &str,
+    found: &Found,
     selection: &Selection,
     store: &Store,
 ) -> Result<Imported, ShareError> {
-    let found = find(origin, wanted)?;
     let mut ready = Vec::new();
     let mut whole: Option<Project> = None;
     for descriptor in &found.images {
+        let listed = descriptor.architecture.as_deref();
+        if selection
+            .arch
+            .is_some_and(|arch| listed.is_some_and(|name| name != go_name(arch)))
+        {
+            continue;
+        }
         let shared = Shared::read(origin, descriptor, store, selection.limit)?;
         if selection.arch.is_some_and(|arch| arch != shared.image.arch) {
             continue;
@@ -82,7 +89,7 @@ pub fn import(
         let arch = selection.arch.map_or("any architecture", Arch::name);
         return Err(ShareError::Missing {
             object: format!("an image for {arch}"),
-            place: format!("`{wanted}` of `{}`", origin.name()),
+            place: format!("`{}`", origin.name()),
         });
     };
     let root = store
@@ -97,7 +104,7 @@ pub fn import(
         shareds.push(shared);
     }
     Ok(Imported {
-        root: found.root,
+        root: found.root.clone(),
         images,
         shared: shareds,
         recipe,

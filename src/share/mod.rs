@@ -40,4 +40,4 @@ pub use project::Project;
 pub use provenance::{IN_TOTO, provenance};
 pub use reference::{DEFAULT_TAG, Reference, ReferenceError};
 pub use sbom::{Contents, SPDX, spdx};
-pub use shared::{Found, Shared, find};
+pub use shared::{Found, Shared, find, list};

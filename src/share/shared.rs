@@ -59,7 +59,15 @@ pub fn find(origin: &dyn Origin, wanted: &str) -> Result<Found, ShareError> {
         object: format!("`{wanted}`"),
         place: format!("`{}`", origin.name()),
     })?;
-    let object = format!("`{wanted}` of `{}`", origin.name());
+    list(origin, root)
+}
+
+/// Returns the images of what a descriptor stands for: an index, or one manifest.
+///
+/// # Errors
+/// [`ShareError`], also where it is no image of mkimg.
+pub fn list(origin: &dyn Origin, root: Descriptor) -> Result<Found, ShareError> {
+    let object = format!("`sha256:{}` of `{}`", root.digest, origin.name());
     if root.media_type == MANIFEST {
         let images = vec![root.clone()];
         return Ok(Found { root, images });
