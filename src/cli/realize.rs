@@ -9,18 +9,22 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::args::Realize;
+use super::budget;
 use super::context::{Context, Opened};
 use super::failure::Failure;
 use super::output;
 use crate::arch::Arch;
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
+use crate::recipe::Mode;
 use crate::store::{Store, StoreError};
 use crate::ui::{bytes, seconds};
 
 pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> {
     let start = Instant::now();
-    let (store, made) = context.realize(&args.target, args.verify)?;
+    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
+    let (store, made) = context.realize_opened(&opened, args.target.arch, args.verify)?;
+    budget::hold(&opened, &made)?;
     if let Some(link) = &args.out_link {
         out_link(link, &made.path)?;
         match store.add_root(link) {
@@ -50,6 +54,7 @@ pub(super) fn made(
 ) -> Result<(Store, Realized), Failure> {
     let start = Instant::now();
     let (store, made) = context.realize_opened(opened, arch, false)?;
+    budget::hold(opened, &made)?;
     if !made.up_to_date {
         summary(context, &made, false, start.elapsed());
     }
