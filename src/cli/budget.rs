@@ -46,7 +46,10 @@ fn over(budget: &Budget, made: &Realized) -> Vec<Diagnostic> {
             bytes(size),
             bound.value
         );
-        let label = format!("{} bytes too many", size - bound.value);
+        let label = match size - bound.value {
+            1 => "1 byte too many".to_owned(),
+            more => format!("{more} bytes too many"),
+        };
         Some(Diagnostic::error(message, bound.span.clone(), label))
     });
     passed.collect()
