@@ -12,6 +12,7 @@ pub mod arch;
 pub mod assemble;
 pub mod cli;
 pub mod digest;
+pub mod lock;
 pub mod machine;
 pub mod pack;
 pub mod plan;

@@ -106,3 +106,42 @@ fn every_bound_that_is_passed_is_told_at_once() {
     assert_eq!(said.matches("is over its budget").count(), 3, "{said}");
     assert_eq!(said.matches("20000  /thing").count(), 1, "{said}");
 }
+
+#[test]
+fn what_grew_since_the_lock_is_named_and_the_lock_stays_as_it_was() {
+    let tiny = with("budget initramfs=\"64KiB\"");
+    run(&mut tiny.project.mkimg(["lock", "images/tiny.kdl"]));
+    let lock = std::fs::read(tiny.path("images/tiny.lock")).unwrap();
+    let shell = std::fs::read(tiny.path("images/sh")).unwrap().len();
+    let (_, before) = sizes(&tiny);
+    tiny.takes(
+        &noise(100_000),
+        "file \"/thing\" from=\"thing\"\n    file \"/new\" text=\"12345\"",
+    );
+    let path = tiny.path("images/tiny.kdl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + "budget initramfs=\"64KiB\"\n").unwrap();
+    // The lock is out of date: that is told first, and nothing is made.
+    fails(&mut tiny.realize(&[]), 4);
+    for command in [
+        &mut tiny.realize(&["--update-lock"]),
+        &mut tiny.project.mkimg(["lock", "images/tiny.kdl"]),
+    ] {
+        let said = fails(command, 1);
+        let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(&format!("initramfs {before} to ")), "{said}");
+        assert!(flat.contains("+80000 /thing (20000 to 100000)"), "{said}");
+        assert!(flat.contains("+5 /new (new)"), "{said}");
+        assert!(!flat.contains("kernel 4096 to"), "{said}");
+        assert!(!flat.contains(&format!("/bin/sh ({shell}")), "{said}");
+    }
+    // What is refused is not accepted on the way.
+    assert_eq!(std::fs::read(tiny.path("images/tiny.lock")).unwrap(), lock);
+    // Where the old image is gone the sizes of the whole are still known.
+    std::fs::remove_dir_all(tiny.path("cache/images-v1")).unwrap();
+    let said = fails(&mut tiny.realize(&["--update-lock"]), 1);
+    assert!(
+        said.contains("Grown since") && !said.contains("+80000"),
+        "{said}"
+    );
+}

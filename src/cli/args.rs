@@ -80,6 +80,8 @@ pub(super) enum Verb {
     Run(Run),
     /// Make the image of a recipe, boot it, and run the recipe's tests
     Test(Test),
+    /// Write what a recipe gives into the lock beside it, which realize, run and test then hold it to
+    Lock(LockVerb),
     /// Show what an image is, its identities, and what its size is made of
     Show(Look),
     /// List the entries of an image
@@ -88,6 +90,8 @@ pub(super) enum Verb {
     Cat(Cat),
     /// Say which line of the recipe put a path into the image
     Why(Why),
+    /// Print what is in an image, or how it came about: SPDX, or SLSA provenance
+    Sbom(Sbom),
     /// Fetch the sources that have no sha256 and write it, and the size, into the recipe
     Pin(Pin),
     /// Put a local file into the cache and print the `source` line for it
@@ -111,12 +115,37 @@ pub(super) struct Target {
     pub(super) arch: Option<Arch>,
 }
 
+/// What becomes of the lock beside the recipe.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LockArgs {
+    /// Fail where the recipe has no lock [default: hold it to the lock where there is one]
+    #[arg(long)]
+    pub(super) locked: bool,
+    /// Accept what changed: write the lock anew
+    #[arg(long, conflicts_with = "locked")]
+    pub(super) update_lock: bool,
+}
+
+/// `mkimg lock`
+#[derive(Debug, Args)]
+pub(super) struct LockVerb {
+    /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
+    #[arg(value_name = "RECIPE")]
+    pub(super) recipe: Option<PathBuf>,
+    /// Write nothing; fail where the lock would change
+    #[arg(long)]
+    pub(super) check: bool,
+}
+
 /// `mkimg realize`
 #[derive(Debug, Args)]
 pub(super) struct Realize {
     /// Which image.
     #[command(flatten)]
     pub(super) target: Target,
+    /// The lock.
+    #[command(flatten)]
+    pub(super) lock: LockArgs,
     /// Make PATH a symlink to the image, which keeps it in the cache
     #[arg(long, value_name = "PATH")]
     pub(super) out_link: Option<PathBuf>,
@@ -163,6 +192,9 @@ pub(super) struct Run {
     /// The machine.
     #[command(flatten)]
     pub(super) boot: Boot,
+    /// The lock.
+    #[command(flatten)]
+    pub(super) lock: LockArgs,
     /// End the machine after this time, such as 90s or 2min; the exit code is then 5
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(super) timeout: Option<Duration>,
@@ -189,6 +221,9 @@ pub(super) struct Test {
     /// The machine.
     #[command(flatten)]
     pub(super) boot: Boot,
+    /// The lock.
+    #[command(flatten)]
+    pub(super) lock: LockArgs,
     /// Run only the tests whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) filter: Option<String>,
@@ -254,6 +289,26 @@ pub(super) struct Why {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// `mkimg sbom`
+#[derive(Debug, Args)]
+pub(super) struct Sbom {
+    /// Which image.
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// What to print: spdx (SPDX 2.3: packages, licences, files) or slsa (an in-toto statement with SLSA v1 provenance)
+    #[arg(long, value_name = "NAME", default_value = "spdx")]
+    pub(super) format: Inventory,
+}
+
+/// What `mkimg sbom` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Inventory {
+    /// An SPDX 2.3 document in JSON.
+    Spdx,
+    /// An in-toto statement with SLSA v1 provenance.
+    Slsa,
 }
 
 /// `mkimg pin`

@@ -9,6 +9,8 @@ use std::thread;
 
 use super::args::{Global, Target};
 use super::failure::Failure;
+use super::lock;
+use super::locking::{self, LockUse};
 use crate::arch::Arch;
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -151,14 +153,34 @@ impl Context<'_> {
             .map_err(|error| Failure::realize(error, &opened.parsed.source))
     }
 
-    /// Realizes a recipe. With `verify` an image that is there is hashed again.
-    pub(super) fn realize(
+    /// Realizes a recipe that was read, and holds it to the lock beside it. With `verify` an image that is there is hashed
+    /// again.
+    pub(super) fn realize_locked(
         &self,
-        target: &Target,
+        opened: &Opened,
+        arch: Option<Arch>,
         verify: bool,
+        lock: LockUse,
     ) -> Result<(Store, Realized), Failure> {
-        let opened = self.open(target.recipe.as_deref(), Mode::Strict)?;
-        self.realize_opened(&opened, target.arch, verify)
+        match lock {
+            LockUse::Ignore => return self.realize_opened(opened, arch, verify),
+            LockUse::Update => {
+                let (all, _) = lock::make(self, opened)?;
+                lock::write(self, &crate::lock::path_of(&opened.path), &all)?;
+            }
+            LockUse::Default | LockUse::Needed => {}
+        }
+        let Some(beside) = locking::beside(opened)? else {
+            return match lock {
+                LockUse::Needed => Err(locking::missing(opened)),
+                _ => self.realize_opened(opened, arch, verify),
+            };
+        };
+        let plan = self.plan(opened, arch)?;
+        locking::check_plan(opened, &beside, &plan)?;
+        let (store, made) = self.realize_opened(opened, Some(plan.arch), verify)?;
+        locking::check_image(opened, &beside, &made)?;
+        Ok((store, made))
     }
 
     /// Realizes a recipe that was read.
@@ -181,7 +203,8 @@ impl Context<'_> {
 
     /// Realizes a recipe that is only looked at.
     pub(super) fn realized(&self, target: &Target) -> Result<Realized, Failure> {
-        Ok(self.realize(target, false)?.1)
+        let opened = self.open(target.recipe.as_deref(), Mode::Strict)?;
+        Ok(self.realize_opened(&opened, target.arch, false)?.1)
     }
 }
 

@@ -21,7 +21,6 @@ pub(super) enum Code {
     /// A hash did not match.
     Mismatch = 3,
     /// Not reproducible, a lock that is out of date, or two things that differ.
-    #[allow(dead_code, reason = "the verbs that prove come next")]
     Different = 4,
     /// A boot or a test failed.
     Guest = 5,

@@ -9,12 +9,15 @@ mod cat;
 mod context;
 mod failure;
 mod interrupt;
+mod lock;
+mod locking;
 mod ls;
 mod new;
 mod output;
 mod pin;
 mod realize;
 mod run;
+mod sbom;
 mod serve;
 mod shell;
 mod show;
@@ -58,10 +61,12 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Realize(args) => realize::run(&context, &args),
         Verb::Run(args) => run::run(&context, &args),
         Verb::Test(args) => test::run(&context, &args),
+        Verb::Lock(args) => lock::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),
         Verb::Ls(args) => ls::run(&context, &args),
         Verb::Cat(args) => cat::run(&context, &args),
         Verb::Why(args) => why::run(&context, &args),
+        Verb::Sbom(args) => sbom::run(&context, &args),
         Verb::Pin(args) => pin::run(&context, &args),
         Verb::Add(args) => add::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),

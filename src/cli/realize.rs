@@ -12,6 +12,7 @@ use super::args::Realize;
 use super::budget;
 use super::context::{Context, Opened};
 use super::failure::Failure;
+use super::locking::LockUse;
 use super::output;
 use crate::arch::Arch;
 use crate::progress::{Event, Progress as _};
@@ -23,8 +24,9 @@ use crate::ui::{bytes, seconds};
 pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> {
     let start = Instant::now();
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
-    let (store, made) = context.realize_opened(&opened, args.target.arch, args.verify)?;
-    budget::hold(&opened, &made)?;
+    let lock = args.lock.lock_use();
+    let (store, made) = context.realize_locked(&opened, args.target.arch, args.verify, lock)?;
+    budget::hold(&opened, &store, &made)?;
     if let Some(link) = &args.out_link {
         out_link(link, &made.path)?;
         match store.add_root(link) {
@@ -51,10 +53,11 @@ pub(super) fn made(
     context: &Context<'_>,
     opened: &Opened,
     arch: Option<Arch>,
+    lock: LockUse,
 ) -> Result<(Store, Realized), Failure> {
     let start = Instant::now();
-    let (store, made) = context.realize_opened(opened, arch, false)?;
-    budget::hold(opened, &made)?;
+    let (store, made) = context.realize_locked(opened, arch, false, lock)?;
+    budget::hold(opened, &store, &made)?;
     if !made.up_to_date {
         summary(context, &made, false, start.elapsed());
     }

@@ -201,6 +201,15 @@ impl Image {
         self.compress["method"] != "none"
     }
 
+    /// Returns what compressed the archive, and how: `libdeflate 1.26, level 7`, or `none`.
+    pub fn compressor(&self) -> String {
+        let level = self.compress["level"].as_u64();
+        match (self.compress["by"].as_str(), level) {
+            (Some(by), Some(level)) => format!("{by}, level {level}"),
+            _ => "none".to_owned(),
+        }
+    }
+
     /// Returns the inputs as pairs of name and digest, in the order of the names.
     pub fn inputs(&self) -> Vec<(String, Digest)> {
         let inputs = self

@@ -166,6 +166,18 @@ impl Workshop<'_> {
         })
     }
 
+    /// Returns the verified sources of a plan by name.
+    ///
+    /// # Errors
+    /// [`RealizeError`].
+    pub fn sources(
+        &self,
+        plan: &Plan,
+        base: &Path,
+    ) -> Result<BTreeMap<String, Blob>, RealizeError> {
+        self.repairing(|| self.fetch(plan, base))
+    }
+
     /// Does the work again when it met a damaged object, after removing that.
     fn repairing<T>(&self, work: impl Fn() -> Result<T, RealizeError>) -> Result<T, RealizeError> {
         for _ in 0..REPAIRS {

@@ -58,6 +58,16 @@ impl Recipe {
         Arch::ALL.into_iter().filter(serves).collect()
     }
 
+    /// Returns the architectures to realize where all are wanted: those that the sources' locations name, or `host` where no
+    /// location names any and so nothing says for what it is.
+    pub fn archs_for(&self, host: Option<Arch>) -> Vec<Arch> {
+        let mut locations = self.used_sources().flat_map(|source| &source.locations);
+        match (locations.any(|location| location.arch.is_some()), host) {
+            (false, Some(host)) => vec![host],
+            _ => self.archs(),
+        }
+    }
+
     /// Returns the architecture to realize: the one that was asked for, else the host's where the recipe has it, else the
     /// recipe's only one.
     ///

@@ -19,21 +19,23 @@ mod check;
 mod decode;
 mod entry;
 mod location;
-mod node;
+pub(crate) mod node;
 mod quantity;
-mod report;
+pub(crate) mod report;
 mod scan;
 mod script;
 mod shape;
+mod statement;
 mod string;
-mod syntax;
-mod text;
+pub(crate) mod syntax;
+pub(crate) mod text;
 mod word;
 
 pub use choose::ArchError;
 pub use diagnostic::{Diagnostic, Located, Severity, SourceText};
 pub use edit::{Pin, PinError};
 pub use model::*;
+pub use statement::{Statement, statements};
 pub use template::template;
 pub use word::check_name;
 
@@ -108,7 +110,7 @@ pub fn parse(name: &str, bytes: &[u8], mode: Mode) -> Result<Parsed, Invalid> {
 }
 
 impl Invalid {
-    fn wrong(text: SourceText, mut diagnostics: Vec<Diagnostic>) -> Invalid {
+    pub(crate) fn wrong(text: SourceText, mut diagnostics: Vec<Diagnostic>) -> Invalid {
         diagnostics.sort_by_key(Diagnostic::start);
         diagnostics.dedup();
         if diagnostics.len() > MAX_ERRORS {

@@ -11,49 +11,49 @@ use super::report::Report;
 use super::word::{list, nearest, suggest};
 
 /// What a kind of node looks like.
-pub(super) struct Form {
+pub(crate) struct Form {
     /// Its name.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// What its arguments are; all are required, but those after `required`.
-    pub(super) arguments: &'static [&'static str],
+    pub(crate) arguments: &'static [&'static str],
     /// How many arguments there must be.
-    pub(super) required: usize,
+    pub(crate) required: usize,
     /// The properties that it may have.
-    pub(super) properties: &'static [&'static str],
+    pub(crate) properties: &'static [&'static str],
     /// The nodes that its block may have; empty is no block.
-    pub(super) children: &'static [&'static str],
+    pub(crate) children: &'static [&'static str],
     /// How it is written.
-    pub(super) example: &'static str,
+    pub(crate) example: &'static str,
 }
 
 /// A node that was compared with its form.
-pub(super) struct Node<'a> {
-    pub(super) form: &'static Form,
-    pub(super) report: &'a Report<'a>,
+pub(crate) struct Node<'a> {
+    pub(crate) form: &'static Form,
+    pub(crate) report: &'a Report<'a>,
     /// The whole node.
-    pub(super) span: Span,
+    pub(crate) span: Span,
     /// Its name, arguments and properties.
-    pub(super) head: Span,
+    pub(crate) head: Span,
     arguments: Vec<Value<'a>>,
     properties: BTreeMap<&'static str, Value<'a>>,
     children: &'a [KdlNode],
 }
 
 /// An argument or the value of a property.
-pub(super) struct Value<'a> {
-    pub(super) report: &'a Report<'a>,
+pub(crate) struct Value<'a> {
+    pub(crate) report: &'a Report<'a>,
     /// What it is, in the words of a message: `` `mode` `` or `the path`.
-    pub(super) what: String,
+    pub(crate) what: String,
     /// The value alone.
-    pub(super) span: Span,
+    pub(crate) span: Span,
     /// The property with its name.
-    pub(super) whole: Span,
-    pub(super) kdl: &'a KdlValue,
+    pub(crate) whole: Span,
+    pub(crate) kdl: &'a KdlValue,
 }
 
 impl<'a> Node<'a> {
     /// Reads a node, reporting whatever does not fit its form.
-    pub(super) fn read(kdl: &'a KdlNode, form: &'static Form, report: &'a Report<'a>) -> Node<'a> {
+    pub(crate) fn read(kdl: &'a KdlNode, form: &'static Form, report: &'a Report<'a>) -> Node<'a> {
         let name = range(kdl.name().span());
         let last = kdl
             .entries()
@@ -184,17 +184,17 @@ impl<'a> Node<'a> {
     }
 
     /// Returns an argument.
-    pub(super) fn get(&self, index: usize) -> Option<&Value<'a>> {
+    pub(crate) fn get(&self, index: usize) -> Option<&Value<'a>> {
         self.arguments.get(index)
     }
 
     /// Returns a property.
-    pub(super) fn prop(&self, name: &str) -> Option<&Value<'a>> {
+    pub(crate) fn prop(&self, name: &str) -> Option<&Value<'a>> {
         self.properties.get(name)
     }
 
     /// Returns a property that must be there.
-    pub(super) fn need(&self, name: &str) -> Option<&Value<'a>> {
+    pub(crate) fn need(&self, name: &str) -> Option<&Value<'a>> {
         let value = self.properties.get(name);
         if value.is_none() {
             let message = format!("`{}` lacks `{name}=`", self.form.name);
@@ -210,7 +210,7 @@ impl<'a> Node<'a> {
     }
 
     /// Returns the nodes of the block with the kinds that they are, or were meant to be.
-    pub(super) fn children(&self) -> Vec<(&'static str, &'a KdlNode)> {
+    pub(crate) fn children(&self) -> Vec<(&'static str, &'a KdlNode)> {
         if self.form.children.is_empty() {
             return Vec::new();
         }
@@ -220,7 +220,7 @@ impl<'a> Node<'a> {
 }
 
 /// Returns nodes with the kinds that they are, or were meant to be; reports unknown ones.
-pub(super) fn kinds<'a>(
+pub(crate) fn kinds<'a>(
     nodes: &'a [KdlNode],
     parent: &str,
     allowed: &[&'static str],
@@ -241,13 +241,13 @@ pub(super) fn kinds<'a>(
 }
 
 /// Returns the range of a place.
-pub(super) fn range(span: miette::SourceSpan) -> Span {
+pub(crate) fn range(span: miette::SourceSpan) -> Span {
     span.offset()..span.offset() + span.len()
 }
 
 impl Value<'_> {
     /// Adds an error about this value.
-    pub(super) fn refuse(
+    pub(crate) fn refuse(
         &self,
         message: impl Into<String>,
         label: impl Into<String>,
@@ -257,7 +257,7 @@ impl Value<'_> {
     }
 
     /// Returns the value as it is written.
-    pub(super) fn raw(&self) -> &str {
+    pub(crate) fn raw(&self) -> &str {
         self.report.slice(&self.span)
     }
 
@@ -281,7 +281,7 @@ impl Value<'_> {
     }
 
     /// Returns a text.
-    pub(super) fn text(&self) -> Option<Spanned<String>> {
+    pub(crate) fn text(&self) -> Option<Spanned<String>> {
         let Some(text) = self.kdl.as_string() else {
             let raw = self.raw();
             let bare = raw.trim_start_matches('#');
@@ -295,7 +295,7 @@ impl Value<'_> {
     }
 
     /// Returns a text of one line that is not empty.
-    pub(super) fn line(&self) -> Option<Spanned<String>> {
+    pub(crate) fn line(&self) -> Option<Spanned<String>> {
         let text = self.text()?;
         if text.value.is_empty() {
             let message = format!("{} is empty", self.what);
@@ -310,7 +310,7 @@ impl Value<'_> {
     }
 
     /// Says whether a text has neither a line break nor a NUL; reports it otherwise.
-    pub(super) fn one_line(&self, text: &str) -> bool {
+    pub(crate) fn one_line(&self, text: &str) -> bool {
         let Some(bad) = text.chars().find(|c| matches!(c, '\n' | '\r' | '\0')) else {
             return true;
         };
@@ -324,7 +324,7 @@ impl Value<'_> {
     }
 
     /// Returns a number within bounds.
-    pub(super) fn number(&self, bounds: RangeInclusive<i128>) -> Option<i128> {
+    pub(crate) fn number(&self, bounds: RangeInclusive<i128>) -> Option<i128> {
         let (low, high) = (bounds.start(), bounds.end());
         let Some(number) = self.kdl.as_integer() else {
             let text = self.kdl.as_string().unwrap_or_default();
@@ -345,13 +345,13 @@ impl Value<'_> {
     }
 
     /// Returns a number from 0 to 0xffffffff.
-    pub(super) fn number32(&self) -> Option<u32> {
+    pub(crate) fn number32(&self) -> Option<u32> {
         let number = self.number(0..=i128::from(u32::MAX))?;
         u32::try_from(number).ok()
     }
 
     /// Returns `#true` or `#false`.
-    pub(super) fn flag(&self) -> Option<bool> {
+    pub(crate) fn flag(&self) -> Option<bool> {
         let flag = self.kdl.as_bool();
         if flag.is_none() {
             self.wrong_type("`#true` or `#false`", "#true");
@@ -360,7 +360,7 @@ impl Value<'_> {
     }
 
     /// Returns one of a few words.
-    pub(super) fn choice<'w>(&self, allowed: &[&'w str]) -> Option<&'w str> {
+    pub(crate) fn choice<'w>(&self, allowed: &[&'w str]) -> Option<&'w str> {
         let text = self.text()?.value;
         let found = allowed.iter().find(|word| **word == text).copied();
         if found.is_none() {

@@ -9,7 +9,7 @@ use super::shape;
 ///
 /// # Errors
 /// All mistakes of spelling and structure.
-pub(super) fn document(text: &str) -> Result<KdlDocument, Vec<Diagnostic>> {
+pub(crate) fn document(text: &str) -> Result<KdlDocument, Vec<Diagnostic>> {
     let plain = shape::plain(text)?;
     KdlDocument::parse_v2(&plain).map_err(|error| {
         let length = text.len();

@@ -9,7 +9,7 @@ use super::{Invalid, MAX_BYTES};
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Returns the text, without a byte order mark.
-pub(super) fn read(name: &str, bytes: &[u8]) -> Result<SourceText, Invalid> {
+pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<SourceText, Invalid> {
     let refuse = |message: String, help: &str| {
         Err(Invalid::Unreadable {
             message: format!("`{name}` {message}"),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use super::archive_error::ArchiveError;
-use super::deb::{self, DebError};
+use super::deb::{self, DebError, Part, Shell};
 use super::tape::{Input, Tape};
 use super::tar::is_header;
 use super::unpack::{Format, unsupported};
@@ -47,6 +47,29 @@ pub(super) struct Archive<'a> {
 impl<'a> Archive<'a> {
     /// Finds out what a blob is. Of a `.deb` the whole outer shell is checked, its files' bytes are not.
     pub(super) fn open(blob: &'a Blob, name: &'a str) -> Result<Archive<'a>, ArchiveError> {
+        Archive::open_at(blob, name, |shell| shell.data)
+    }
+
+    /// Finds the control archive of a `.deb`; `None` where the blob is none.
+    pub(super) fn control(
+        blob: &'a Blob,
+        name: &'a str,
+    ) -> Result<Option<Archive<'a>>, ArchiveError> {
+        let mut magic = Vec::new();
+        File::open(&blob.path)
+            .and_then(|file| file.take(deb::MAGIC.len() as u64).read_to_end(&mut magic))
+            .map_err(|source| read_error(blob, name, source))?;
+        if magic != deb::MAGIC {
+            return Ok(None);
+        }
+        Archive::open_at(blob, name, |shell| shell.control).map(Some)
+    }
+
+    fn open_at(
+        blob: &'a Blob,
+        name: &'a str,
+        part: impl Fn(Shell) -> Part,
+    ) -> Result<Archive<'a>, ArchiveError> {
         let failed = |source| read_error(blob, name, source);
         let mut file = File::open(&blob.path).map_err(failed)?;
         let mut head = Vec::new();
@@ -64,18 +87,19 @@ impl<'a> Archive<'a> {
         };
         match (archive_kind(&head), unsupported(&head)) {
             (Some(ArchiveKind::Deb), _) => {
-                let data = deb::find_data(&mut file, blob.size).map_err(|error| match error {
+                let shell = deb::find(&mut file, blob.size).map_err(|error| match error {
                     DebError::Io(source) => failed(source),
                     DebError::Problem(problem) => ArchiveError::Deb {
                         archive: name.to_owned(),
                         problem,
                     },
                 })?;
+                let part = part(shell);
                 Ok(archive(
                     ArchiveKind::Deb,
-                    data.format,
-                    data.offset,
-                    data.size,
+                    part.format,
+                    part.offset,
+                    part.size,
                 ))
             }
             (Some(ArchiveKind::Tar), _) => {

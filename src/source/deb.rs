@@ -21,9 +21,18 @@ pub(super) const MAGIC: &[u8] = b"!<arch>\n";
 
 const HEADER: u64 = 60;
 
-/// Where the files of a package are.
+/// The two tar archives of a package.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Data {
+pub(super) struct Shell {
+    /// What the package says of itself.
+    pub(super) control: Part,
+    /// Its files.
+    pub(super) data: Part,
+}
+
+/// Where one of them is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
     /// The first byte.
     pub(super) offset: u64,
     /// The number of bytes.
@@ -57,8 +66,8 @@ struct Member {
     size: u64,
 }
 
-/// Finds the data member of a package of `size` bytes. Reads the headers of all members, and nothing else.
-pub(super) fn find_data(file: &mut (impl Read + Seek), size: u64) -> Result<Data, DebError> {
+/// Finds the two tar archives of a package of `size` bytes. Reads the headers of all members, and nothing else.
+pub(super) fn find(file: &mut (impl Read + Seek), size: u64) -> Result<Shell, DebError> {
     let mut at = MAGIC.len() as u64;
     let Some(first) = next(file, &mut at, size)? else {
         return Err(DebProblem::Empty.into());
@@ -72,19 +81,22 @@ pub(super) fn find_data(file: &mut (impl Read + Seek), size: u64) -> Result<Data
     if version != b"2.0\n" {
         return Err(DebProblem::Version(shown(&version)).into());
     }
-    let mut control = false;
+    let mut control = None;
     let mut data = None;
     while let Some(member) = next(file, &mut at, size)? {
         let name = shown(&member.name);
         if member.name.starts_with(b"_") {
             continue;
         }
-        if !control {
+        if control.is_none() {
             let Some(format) = stem(&member.name, b"control.tar") else {
                 return Err(DebProblem::NoControl(name).into());
             };
-            format.ok_or(DebProblem::Compression(name))?;
-            control = true;
+            control = Some(Part {
+                offset: member.offset,
+                size: member.size,
+                format: format.ok_or(DebProblem::Compression(name))?,
+            });
             continue;
         }
         let Some(format) = stem(&member.name, b"data.tar") else {
@@ -100,16 +112,16 @@ pub(super) fn find_data(file: &mut (impl Read + Seek), size: u64) -> Result<Data
         if format != Format::Plain && Format::of(&head) != Some(format) {
             return Err(DebProblem::Mismatch(name).into());
         }
-        data = Some(Data {
+        data = Some(Part {
             offset: member.offset,
             size: member.size,
             format,
         });
     }
-    if !control {
-        return Err(DebProblem::Short.into());
-    }
-    Ok(data.ok_or(DebProblem::NoData)?)
+    Ok(Shell {
+        control: control.ok_or(DebProblem::Short)?,
+        data: data.ok_or(DebProblem::NoData)?,
+    })
 }
 
 /// Returns the compression that a member's name says, where the name is `stem` and a suffix; the inner `None` is a suffix that

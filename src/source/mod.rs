@@ -3,6 +3,7 @@
 pub mod apt;
 mod archive;
 mod archive_error;
+mod control;
 mod deb;
 pub mod fetch;
 mod listing;
@@ -23,5 +24,6 @@ mod zstd;
 pub use crate::recipe::DeviceClass;
 pub use archive::{ArchiveKind, archive_kind};
 pub use archive_error::{ArchiveError, DebProblem, MemberProblem, TarProblem};
+pub use control::{Control, control};
 pub use members::{Content, Limits, Member, MemberKind, members};
 pub use want::Want;

@@ -1,0 +1,95 @@
+//! `mkimg lock`: what a recipe gives, for every architecture that it has, into the file beside it.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::args::LockVerb;
+use super::context::{Context, Opened};
+use super::failure::{Code, Failure};
+use super::locking::{self, LockUse};
+use super::output;
+use super::realize;
+use crate::arch::Arch;
+use crate::lock::{self, Lock};
+use crate::realize::Realized;
+use crate::recipe::Mode;
+
+pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure> {
+    let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
+    let path = lock::path_of(&opened.path);
+    let (lock, _) = make(context, &opened)?;
+    if !args.check {
+        write(context, &path, &lock)?;
+        return output::print(&format!("{}\n", path.display()));
+    }
+    let Some(beside) = locking::beside(&opened)? else {
+        return Err(locking::missing(&opened));
+    };
+    for arch in lock.images.keys() {
+        let plan = context.plan(&opened, Some(*arch))?;
+        locking::check_plan(&opened, &beside, &plan)?;
+    }
+    if locking::read(&path)?.as_deref() == Some(lock.to_string().as_bytes()) {
+        return output::print(&format!("{}\n", path.display()));
+    }
+    Err(Failure::Plain {
+        error: format!(
+            "the lock `{}` is not what `mkimg lock` writes",
+            path.display()
+        )
+        .into(),
+        help: Some(format!(
+            "`mkimg lock {}` writes it anew",
+            opened.path.display()
+        )),
+        code: Code::Different,
+    })
+}
+
+/// Realizes a recipe for each of its architectures; returns its lock, and the images.
+pub(super) fn make(
+    context: &Context<'_>,
+    opened: &Opened,
+) -> Result<(Lock, Vec<Realized>), Failure> {
+    let mut images = Vec::new();
+    let mut files = Default::default();
+    for arch in opened.parsed.recipe.archs_for(Arch::host()) {
+        files = lock::files_of(&context.plan(opened, Some(arch))?);
+        images.push(realize::made(context, opened, Some(arch), LockUse::Ignore)?.1);
+    }
+    let lock = Lock::of(
+        &opened.parsed,
+        &files,
+        images.iter().map(|made| &made.image),
+    );
+    Ok((lock, images))
+}
+
+/// Writes a lock, unless the file says the same already.
+pub(super) fn write(context: &Context<'_>, path: &Path, lock: &Lock) -> Result<(), Failure> {
+    let text = lock.to_string();
+    let shown = path.display();
+    // Whatever is there is replaced, but for what is no file.
+    let there = locking::read(path)?;
+    if there.as_deref() == Some(text.as_bytes()) {
+        context.terminal.line(&format!("`{shown}` says so already"));
+        return Ok(());
+    }
+    let io = |error| Failure::io("write the lock", path, error);
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(io)?;
+    file.write_all(text.as_bytes()).map_err(io)?;
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).map_err(io)?;
+    file.as_file().sync_all().map_err(io)?;
+    file.persist(path).map_err(|error| io(error.error))?;
+    let word = if there.is_some() { "updated" } else { "wrote" };
+    context
+        .terminal
+        .line(&format!("{word} `{shown}`: commit it beside the recipe"));
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The statements of a recipe's text: what a lock names when one of them is no longer what it was.
+
+use kdl::KdlNode;
+
+use super::diagnostic::SourceText;
+use super::model::Span;
+use super::node::range;
+use super::syntax;
+
+/// A node of the recipe that has a name: a top-level one, or an entry of the initramfs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Its kind and first argument: `source "linux"`, `file "/init"`. Unique: a second one of the same has ` (2)` behind it.
+    pub name: String,
+    /// Where it stands; of `initramfs` the part before its block.
+    pub span: Span,
+}
+
+/// Returns the statements of a text in its order; none where it is no KDL.
+pub fn statements(source: &SourceText) -> Vec<Statement> {
+    let Ok(document) = syntax::document(&source.text) else {
+        return Vec::new();
+    };
+    let mut found: Vec<Statement> = Vec::new();
+    let mut add = |node: &KdlNode, head: bool| {
+        let base = name(node);
+        let mut own = base.clone();
+        let mut count = 1;
+        while found.iter().any(|other| other.name == own) {
+            count += 1;
+            own = format!("{base} ({count})");
+        }
+        let span = place(node, head, &source.text);
+        found.push(Statement { name: own, span });
+    };
+    for node in document.nodes() {
+        let is_tree = node.name().value() == "initramfs";
+        add(node, is_tree);
+        let children = node.children().filter(|_| is_tree);
+        for child in children.into_iter().flat_map(|block| block.nodes()) {
+            add(child, false);
+        }
+    }
+    found
+}
+
+fn name(node: &KdlNode) -> String {
+    let kind = node.name().value();
+    let first = node.entries().iter().find(|entry| entry.name().is_none());
+    match first.and_then(|entry| entry.value().as_string()) {
+        Some(text) => format!("{kind} {}", serde_json::Value::from(text)),
+        None => kind.to_owned(),
+    }
+}
+
+fn place(node: &KdlNode, head: bool, text: &str) -> Span {
+    let start = range(node.name().span()).start;
+    let last = node
+        .entries()
+        .last()
+        .map_or(range(node.name().span()).end, |entry| {
+            range(entry.span()).end
+        });
+    if head {
+        return start..last;
+    }
+    let end = range(node.span()).end;
+    let whole = text.get(start..end).unwrap_or_default();
+    let trimmed = whole.trim_end_matches([' ', '\t', '\\', '\r', '\n', ';']);
+    start..(start + trimmed.len()).max(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_named_and_placed() {
+        let text = "image \"a\" // x\nsource \"s\" {\n  url \"u\"\n}\ninitramfs compress=\"none\" {\n  dir \"/p\"; dir \"/q\"\n  dir \"/p\"\n}\n";
+        let source = SourceText {
+            name: "r".to_owned(),
+            text: text.into(),
+        };
+        let found: Vec<(String, &str)> = statements(&source)
+            .into_iter()
+            .map(|one| (one.name, &text[one.span]))
+            .collect();
+        let found: Vec<(&str, &str)> = found.iter().map(|(name, text)| (&**name, *text)).collect();
+        let expected = [
+            ("image \"a\"", "image \"a\""),
+            ("source \"s\"", "source \"s\" {\n  url \"u\"\n}"),
+            ("initramfs", "initramfs compress=\"none\""),
+            ("dir \"/p\"", "dir \"/p\""),
+            ("dir \"/q\"", "dir \"/q\""),
+            ("dir \"/p\" (2)", "dir \"/p\""),
+        ];
+        assert_eq!(found, expected);
+    }
+}
