@@ -5,7 +5,7 @@ use mkimg::arch::Arch;
 use mkimg::digest::Digest;
 use mkimg::recipe::{
     ArchError, Boot, Compress, DeviceClass, Ending, EntryKind, Mode, Origin, Owner, Parsed,
-    Pattern, Place, StepKind, check_name, parse, template,
+    Pattern, Place, Spanned, StepKind, check_name, parse, template,
 };
 
 const MINIMAL: &str = include_str!("../images/minimal.kdl");
@@ -108,6 +108,12 @@ fn everything_that_can_be_said_is_understood() {
             cpus: 2,
             cmdline: String::new()
         }
+    );
+    let budget = recipe.budget.as_ref().unwrap();
+    let bound = |bound: &Option<Spanned<u64>>| bound.as_ref().map(|bound| bound.value);
+    assert_eq!(
+        [&budget.kernel, &budget.initramfs, &budget.total].map(bound),
+        [16, 2, 17].map(|mebibytes| Some(mebibytes << 20))
     );
     let test = &recipe.tests[0];
     assert_eq!(

@@ -4,6 +4,7 @@ mod add;
 mod archive;
 mod args;
 mod boot;
+mod budget;
 mod cat;
 mod context;
 mod export;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::args::Realize;
+use super::budget;
 use super::context::{Context, Opened};
 use super::failure::Failure;
 use super::locking::LockUse;
@@ -25,6 +26,7 @@ pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> 
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
     let lock = args.lock.lock_use();
     let (store, made) = context.realize_locked(&opened, args.target.arch, args.verify, lock)?;
+    budget::hold(&opened, &store, &made)?;
     if let Some(link) = &args.out_link {
         out_link(link, &made.path)?;
         match store.add_root(link) {
@@ -55,6 +57,7 @@ pub(super) fn made(
 ) -> Result<(Store, Realized), Failure> {
     let start = Instant::now();
     let (store, made) = context.realize_locked(opened, arch, false, lock)?;
+    budget::hold(opened, &store, &made)?;
     if !made.up_to_date {
         summary(context, &made, false, start.elapsed());
     }

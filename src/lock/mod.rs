@@ -100,9 +100,18 @@ impl Lock {
     }
 }
 
-/// Returns where the lock of a recipe is.
+/// Returns where the lock of a recipe is: `NAME.lock` for `NAME.kdl`; any other name keeps what it has, so that no recipe is
+/// its own lock and no two share one.
 pub fn path_of(recipe: &Path) -> PathBuf {
-    recipe.with_extension("lock")
+    if recipe
+        .extension()
+        .is_some_and(|extension| extension == "kdl")
+    {
+        return recipe.with_extension("lock");
+    }
+    let mut path = recipe.as_os_str().to_owned();
+    path.push(".lock");
+    PathBuf::from(path)
 }
 
 /// Returns a recipe's text with LF line ends. The byte order mark was taken off when it was read.
@@ -139,4 +148,23 @@ fn statement_digests(source: &SourceText) -> BTreeMap<String, String> {
         (statement.name, digest.to_string()[..SHORT].to_owned())
     });
     found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_recipe_is_its_own_lock() {
+        let cases = [
+            ("images/a.kdl", "images/a.lock"),
+            ("a.b.kdl", "a.b.lock"),
+            ("images/a.lock", "images/a.lock.lock"),
+            ("images/my.image", "images/my.image.lock"),
+            ("recipe", "recipe.lock"),
+        ];
+        for (recipe, lock) in cases {
+            assert_eq!(path_of(Path::new(recipe)), Path::new(lock));
+        }
+    }
 }

@@ -6,13 +6,21 @@ use kdl::{KdlDocument, KdlNode};
 
 use super::check::{Declared, twice};
 use super::diagnostic::{Diagnostic, SourceText};
-use super::model::{Boot, Kernel, Recipe, Source, Span, Spanned, Test};
+use super::model::{Boot, Budget, Kernel, Recipe, Source, Span, Spanned, Test};
 use super::node::{Form, Node, Value, kinds, range};
 use super::report::Report;
-use super::{Invalid, Mode, Parsed, entry, location, script};
+use super::{Invalid, Mode, Parsed, budget, entry, location, script};
 
 /// The nodes of a recipe.
-const NODES: [&str; 6] = ["image", "source", "kernel", "initramfs", "boot", "test"];
+const NODES: [&str; 7] = [
+    "image",
+    "source",
+    "kernel",
+    "initramfs",
+    "boot",
+    "budget",
+    "test",
+];
 
 const IMAGE: Form = Form {
     name: "image",
@@ -40,6 +48,7 @@ struct Parts {
     kernel: Option<Kernel>,
     initramfs: Option<super::Initramfs>,
     boot: Option<Boot>,
+    budget: Option<Budget>,
     tests: Vec<Test>,
 }
 
@@ -99,6 +108,7 @@ fn parts(document: &KdlDocument, report: &Report<'_>, declared: &mut Declared) -
             "kernel" => parts.kernel = kernel(node, report, declared),
             "initramfs" => parts.initramfs = entry::initramfs(node, report, declared),
             "boot" => parts.boot = script::boot(node, report),
+            "budget" => parts.budget = budget::budget(node, report),
             _ => {
                 let (name, test) = script::test(node, report);
                 tests.extend(name);
@@ -133,6 +143,7 @@ impl Parts {
             kernel: self.kernel?,
             initramfs: self.initramfs?,
             boot: self.boot.unwrap_or_default(),
+            budget: self.budget,
             tests: self.tests,
         })
     }

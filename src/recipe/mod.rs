@@ -14,6 +14,7 @@ pub mod edit;
 pub mod model;
 pub mod template;
 
+mod budget;
 mod check;
 mod decode;
 mod entry;

@@ -34,6 +34,8 @@ pub struct Recipe {
     pub initramfs: Initramfs,
     /// How the image wants to be run.
     pub boot: Boot,
+    /// How large it may be. Decides no byte, so it is in no plan.
+    pub budget: Option<Budget>,
     /// The tests of the image, in the order of the file.
     pub tests: Vec<Test>,
 }
@@ -238,6 +240,17 @@ impl Default for Boot {
             cmdline: String::new(),
         }
     }
+}
+
+/// How large an image may be; each bound in bytes, `None` is no bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// Of the kernel.
+    pub kernel: Option<Spanned<u64>>,
+    /// Of the compressed initramfs.
+    pub initramfs: Option<Spanned<u64>>,
+    /// Of both together.
+    pub total: Option<Spanned<u64>>,
 }
 
 /// One test of the image.
