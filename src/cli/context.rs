@@ -43,7 +43,8 @@ impl Context<'_> {
     /// Reads a recipe; prints its warnings.
     pub(super) fn open(&self, recipe: Option<&Path>, mode: Mode) -> Result<Opened, Failure> {
         let mut path = find_recipe(recipe)?;
-        if is_bundle(&path).map_err(|error| Failure::io("read", &path, error))? {
+        // What cannot be read is told when it is read as a recipe.
+        if is_bundle(&path).is_ok_and(|found| found) {
             let (_, imported) = sharing::import_bundle(self, &path, None)?;
             path = imported.recipe;
         }

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::artifact::go_name;
-use super::shared::{Found, Shared};
-use super::{Origin, Project, ShareError};
+use super::shared::Shared;
+use super::{Found, Origin, Project, ShareError};
 use crate::arch::Arch;
 use crate::lock::{self, Lock, Locked};
 use crate::plan::Plan;

@@ -1,4 +1,4 @@
-//! Shared images, read back: from a tag or a digest to what can be believed of each architecture's image.
+//! A shared image, read back: from its manifest to what can be believed of it.
 //!
 //! Nothing here trusts a text because it came along with another: `image.json`, config, annotations and platform must all say
 //! the same, and the recipe inside must give the plan that the image says it realizes.
@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 
 use super::artifact::{CONFIG, PLAN, go_name};
 use super::layer::Role;
-use super::oci::{Descriptor, IMAGE, INDEX, Index, MANIFEST, Manifest, TITLE};
+use super::oci::{Descriptor, IMAGE, Manifest, TITLE};
 use super::project::Project;
 use super::{Origin, ShareError};
-use crate::arch::Arch;
 use crate::digest;
 use crate::plan::{LocalFile, Plan, local_files};
 use crate::realize::{Image, KERNEL};
@@ -25,15 +24,6 @@ use crate::store::{Blob, Store, StoreError};
 const MAX_TEXT: u64 = 1 << 20;
 /// The most layers that an image can have.
 const MAX_LAYERS: usize = 4096;
-
-/// What a tag or a digest names.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// The index, or the one manifest.
-    pub root: Descriptor,
-    /// The manifest of each architecture, sorted by architecture where the index says them.
-    pub images: Vec<Descriptor>,
-}
 
 /// The image of one architecture.
 #[derive(Debug, Clone)]
@@ -48,62 +38,6 @@ pub struct Shared {
     config: Value,
     /// What it is called in errors.
     object: String,
-}
-
-/// Returns what a tag, or `sha256:HEX`, names.
-///
-/// # Errors
-/// [`ShareError`], also where it is no image of mkimg.
-pub fn find(origin: &dyn Origin, wanted: &str) -> Result<Found, ShareError> {
-    let root = origin.resolve(wanted)?.ok_or_else(|| ShareError::Missing {
-        object: format!("`{wanted}`"),
-        place: format!("`{}`", origin.name()),
-    })?;
-    list(origin, root)
-}
-
-/// Returns the images of what a descriptor stands for: an index, or one manifest.
-///
-/// # Errors
-/// [`ShareError`], also where it is no image of mkimg.
-pub fn list(origin: &dyn Origin, root: Descriptor) -> Result<Found, ShareError> {
-    let object = format!("`sha256:{}` of `{}`", root.digest, origin.name());
-    if root.media_type == MANIFEST {
-        let images = vec![root.clone()];
-        return Ok(Found { root, images });
-    }
-    if root.media_type != INDEX {
-        let problem = format!("it is a `{}`, not an image", root.media_type.escape_debug());
-        return Err(ShareError::invalid(object, problem));
-    }
-    let index = Index::parse(&origin.manifest(&root)?, &object)?;
-    let mut images: BTreeMap<Arch, Descriptor> = BTreeMap::new();
-    for entry in index.manifests {
-        let named = entry.architecture.as_deref();
-        let known = Arch::ALL
-            .into_iter()
-            .find(|arch| Some(go_name(*arch)) == named);
-        // Another architecture is one that a later mkimg knows.
-        let Some(arch) = known else { continue };
-        if entry.media_type != MANIFEST {
-            let problem = format!("its entry for {arch} is no image manifest");
-            return Err(ShareError::invalid(object, problem));
-        }
-        if images.insert(arch, entry).is_some() {
-            return Err(ShareError::invalid(
-                object,
-                format!("it has two images for {arch}"),
-            ));
-        }
-    }
-    if images.is_empty() {
-        let problem = "it has no image for an architecture that mkimg knows";
-        return Err(ShareError::invalid(object, problem));
-    }
-    Ok(Found {
-        root,
-        images: images.into_values().collect(),
-    })
 }
 
 impl Shared {

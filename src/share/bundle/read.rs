@@ -32,11 +32,15 @@ pub struct Bundle {
     pub layout: Layout,
 }
 
-/// Says whether a file begins as a bundle does: as a tar of what an OCI image layout holds.
+/// Says whether a file begins as a bundle does: as a tar of what an OCI image layout holds. A pipe is none, and nothing is taken
+/// out of it: what comes through it can be read once.
 ///
 /// # Errors
 /// Whatever reading gives.
 pub fn is_bundle(path: &Path) -> io::Result<bool> {
+    if !path.metadata()?.is_file() {
+        return Ok(false);
+    }
     let mut head = Vec::new();
     File::open(path)?
         .take(BLOCK as u64)
