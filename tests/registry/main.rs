@@ -13,6 +13,8 @@ mod blobs;
 #[path = "../support/cli.rs"]
 mod cli;
 mod debian;
+#[path = "../support/disturbed.rs"]
+mod disturbed;
 mod images;
 mod known;
 mod patience;
