@@ -418,6 +418,11 @@ fn tags(index: &Index, inner: &mut Inner, object: &str) -> Result<String, ShareE
         let problem = format!("it names {count} images, a bundle holds exactly one");
         return Err(ShareError::invalid(object, problem));
     };
+    if ![INDEX, MANIFEST].contains(&descriptor.media_type.as_str()) {
+        let kind = descriptor.media_type.escape_debug();
+        let problem = format!("it names a `{kind}`, not an image");
+        return Err(ShareError::invalid(object, problem));
+    }
     let at = format!("the manifest `sha256:{}`", descriptor.digest);
     let Some(Body::Bytes(bytes)) = inner.blobs.get(&descriptor.digest) else {
         return Err(ShareError::invalid(at, "it is not in the bundle"));
