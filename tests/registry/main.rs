@@ -15,6 +15,7 @@ mod cli;
 mod debian;
 #[path = "../support/disturbed.rs"]
 mod disturbed;
+mod documents;
 mod images;
 mod known;
 mod patience;

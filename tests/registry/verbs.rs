@@ -287,7 +287,8 @@ fn credentials_are_taken_from_dockers_and_podmans_files_and_helpers() {
     ] {
         write("home/.docker/config.json", &text);
         let path = format!("{}:/usr/bin:/bin", project.path("bin").display());
-        run(pushing().env("PATH", path));
+        run(pushing().env("PATH", &path));
+        run(project.mkimg(["pull", &to]).env("PATH", &path));
     }
 }
 
