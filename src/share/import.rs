@@ -97,6 +97,7 @@ pub fn import(
         .join(RECIPES)
         .join(project.identity().to_string());
     let recipe = project.unpack(&root)?;
+    store.used(&root);
     let mut images = Vec::new();
     let mut shareds = Vec::new();
     for (shared, _, (kernel, initramfs)) in ready {
