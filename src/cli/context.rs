@@ -53,6 +53,22 @@ impl<'t> Context<'t> {
     }
 }
 
+impl Opened {
+    /// Refuses to change what came out of a bundle: the next look at the bundle would bring it back.
+    pub(super) fn check_own(&self) -> Result<(), Failure> {
+        match sharing::cache_around(&self.base) {
+            None => Ok(()),
+            Some(_) => Err(Failure::usage(
+                format!(
+                    "`{}` came out of a bundle or a registry, and stays what it is",
+                    self.path.display()
+                ),
+                "`mkimg import BUNDLE --extract DIR` writes a recipe of your own to change",
+            )),
+        }
+    }
+}
+
 impl Context<'_> {
     /// Reads a recipe; prints its warnings.
     pub(super) fn open(&self, recipe: Option<&Path>, mode: Mode) -> Result<Opened, Failure> {
@@ -210,6 +226,7 @@ impl Context<'_> {
         match lock {
             LockUse::Ignore => return self.realize_opened(opened, arch, verify),
             LockUse::Update => {
+                opened.check_own()?;
                 let (all, _) = lock::make(self, opened, &[])?;
                 lock::write(self, &crate::lock::path_of(&opened.path), &all)?;
             }

@@ -1,5 +1,6 @@
-//! `mkimg export`: a recipe and its images in one file; prints the file and the digest of what is in it.
+//! `mkimg export`: a recipe and its images in one file; prints the file.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,8 +12,8 @@ use super::output;
 use super::sharing;
 use crate::arch::Arch;
 use crate::recipe::Mode;
-use crate::share::bundle::write;
-use crate::share::plan_tag;
+use crate::share::bundle::{write, write_to};
+use crate::share::{ShareError, plan_tag};
 use crate::ui::bytes;
 
 /// `mkimg export`
@@ -21,7 +22,8 @@ pub(super) struct Export {
     /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
     #[arg(value_name = "RECIPE")]
     recipe: Option<PathBuf>,
-    /// The file to write [default: NAME.mkimg]; into a directory also one file for each plan, for those who substitute
+    /// The file to write, `-` for standard output [default: NAME.mkimg]; into a directory also one file for each plan, for
+    /// those who substitute
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only this architecture; may be given several times [default: all that the recipe has]
@@ -36,6 +38,11 @@ pub(super) struct Export {
 }
 
 pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
+    let output = args.output.as_deref();
+    let stream = output.is_some_and(|path| ["-", "/dev/stdout"].map(Path::new).contains(&path));
+    if stream {
+        check_stream(args.json)?;
+    }
     let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
     let mut archs = args.archs.clone();
     archs.sort_unstable();
@@ -48,21 +55,26 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
         true => output.join(&name),
         false => output.clone(),
     };
-    write(&shared.artifact.layout, &file)?;
+    let size = match stream {
+        true => write_out(&shared)?,
+        false => write(&shared.artifact.layout, &file)?,
+    };
     if directory {
         each_plan(context, &opened, &shared, &output, args.with_sources)?;
     }
     let digest = format!("sha256:{}", shared.artifact.index.digest);
-    let size = std::fs::metadata(&file).map_or(0, |found| found.len());
     let archs: Vec<&str> = shared
         .artifact
         .manifests
         .keys()
         .map(|arch| arch.name())
         .collect();
+    let shown = match stream {
+        true => "standard output".to_owned(),
+        false => file.display().to_string(),
+    };
     context.terminal.line(&format!(
-        "{} for {}: {}, {digest}",
-        file.display(),
+        "{shown} for {}: {}, {digest}",
         archs.join(" and "),
         bytes(size)
     ));
@@ -74,7 +86,44 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
             "size": size,
         }));
     }
+    if stream {
+        return Ok(());
+    }
     output::print(&format!("{}\n", file.display()))
+}
+
+/// Refuses a standard output that a bundle cannot go to.
+fn check_stream(json: bool) -> Result<(), Failure> {
+    let (problem, help) = match (json, std::io::stdout().is_terminal()) {
+        (true, _) => (
+            "`--output -` and `--json` both write to standard output",
+            "name a file with `--output`, or leave `--json` out",
+        ),
+        (_, true) => (
+            "standard output is a terminal: a bundle is not for reading",
+            "name a file with `--output`, or a pipe",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(problem, help))
+}
+
+/// Writes the bundle to standard output; returns its size.
+fn write_out(shared: &sharing::Shared) -> Result<u64, Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = write_to(
+        &shared.artifact.layout,
+        &mut out,
+        Path::new("standard output"),
+    );
+    written.map_err(|error| match error {
+        ShareError::Io {
+            what: "write",
+            source,
+            ..
+        } => output::failure(source),
+        error => error.into(),
+    })
 }
 
 /// Writes a bundle of one architecture for each plan, by the plan's name.

@@ -171,6 +171,28 @@ impl Failure {
         }
     }
 
+    /// Returns the exit code of a failure that is told as an error.
+    pub(super) fn code(&self) -> Option<Code> {
+        match self {
+            Failure::Recipe { code, .. } | Failure::Plain { code, .. } | Failure::Said(code) => {
+                Some(*code)
+            }
+            Failure::Signalled(_) | Failure::Silent => None,
+        }
+    }
+
+    /// Returns what happened, in one line.
+    pub(super) fn first_line(&self) -> String {
+        let text = match self {
+            Failure::Plain { error, .. } => error.to_string(),
+            Failure::Recipe { diagnostics, .. } => diagnostics
+                .first()
+                .map_or_else(String::new, |first| first.message.clone()),
+            Failure::Said(_) | Failure::Signalled(_) | Failure::Silent => String::new(),
+        };
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
     /// Says it on standard error and returns the exit code.
     pub(super) fn print(self, terminal: &Terminal) -> u8 {
         terminal.clear();
@@ -230,7 +252,9 @@ impl From<ShareError> for Failure {
         };
         let help = match error {
             ShareError::Store(error) => return Failure::from(error),
+            ShareError::Io { what, path, source } => return Failure::io(what, &path, source),
             ShareError::Registry(ref error) => error.help(),
+            ShareError::Exists { .. } => Some("move it away, or name another place".to_owned()),
             _ => None,
         };
         Failure::Plain {

@@ -18,6 +18,9 @@ use crate::recipe::Mode;
 
 pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure> {
     let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
+    if !args.check {
+        opened.check_own()?;
+    }
     let path = lock::path_of(&opened.path);
     let (lock, _) = make(context, &opened, &[])?;
     if !args.check {

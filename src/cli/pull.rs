@@ -72,12 +72,17 @@ pub(super) fn run(context: &Context<'_>, args: &Pull) -> Result<(), Failure> {
         bytes(image.kernel.size),
         bytes(image.initramfs.size)
     ));
+    context.terminal.line(&format!(
+        "its recipe, to run, test or look into: `{}`",
+        imported.recipe.display()
+    ));
     let by_digest = format!("{}@sha256:{}", reference.name(), found.digest);
     let path = taken.path.display().to_string();
     if args.json {
         let mut value = image.json();
         value["digest"] = json!(format!("sha256:{}", found.digest));
         value["path"] = json!(path);
+        value["recipe"] = json!(imported.recipe.display().to_string());
         value["reference"] = json!(by_digest);
         return output::print_json(&value);
     }

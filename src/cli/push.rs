@@ -6,11 +6,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::{Context, Opened};
-use super::failure::Failure;
+use super::failure::{Code, Failure};
 use super::output;
 use super::registry::{Reach, repository};
 use super::sbom;
 use super::sharing::{self, Shared};
+use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
 use crate::recipe::Mode;
 use crate::share::{Document, IN_TOTO, Reference, SPDX, attach, copy};
@@ -48,7 +49,7 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     let opened = context.open(Some(&args.what), Mode::Strict)?;
     let shared = sharing::share(context, &opened, &[], args.with_sources)?;
     for made in &shared.images {
-        documents(context, &opened, &shared, made)?;
+        attach_documents(context, &opened, &shared, made)?;
     }
     let (store, artifact) = (&shared.store, &shared.artifact);
     let tag = reference.tag_or_default();
@@ -77,8 +78,9 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     output::print(&format!("{by_digest}\n"))
 }
 
-/// Attaches what is in an image, and how it came about.
-fn documents(
+/// Attaches what is in an image, and how it came about. Where the sources cannot be had, as for a bundle without them, the image
+/// goes without.
+fn attach_documents(
     context: &Context<'_>,
     opened: &Opened,
     shared: &Shared,
@@ -87,7 +89,18 @@ fn documents(
     let Some(subject) = shared.artifact.manifests.get(&made.image.arch) else {
         return Ok(());
     };
-    let (contents, provenance) = sbom::documents(context, opened, &shared.store, made)?;
+    let (contents, provenance) = match sbom::documents(context, opened, &shared.store, made) {
+        Ok(documents) => documents,
+        Err(failure) if matches!(failure.code(), Some(Code::Failed | Code::Wrong)) => {
+            context.terminal.event(Event::Warning(format!(
+                "the {} image goes without an SBOM and provenance, which its sources are needed for: {}",
+                made.image.arch,
+                failure.first_line()
+            )));
+            return Ok(());
+        }
+        Err(failure) => return Err(failure),
+    };
     let name = format!("{}-{}", made.image.name, made.image.arch);
     for (media_type, kind, document) in [(SPDX, "spdx", contents), (IN_TOTO, "slsa", provenance)] {
         let text = format!("{document:#}\n");

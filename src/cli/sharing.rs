@@ -1,6 +1,8 @@
 //! From a recipe to what is shared of it, and from a bundle to a recipe.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, Opened};
@@ -11,9 +13,9 @@ use super::realize;
 use crate::arch::Arch;
 use crate::lock::{Lock, files_of, normal_text};
 use crate::realize::Realized;
-use crate::share::bundle::Bundle;
-use crate::share::{Artifact, Imported, Project, Selection, Shareable, find, import};
-use crate::store::Store;
+use crate::share::bundle::{Bundle, begins_bundle};
+use crate::share::{Artifact, Imported, Project, Selection, ShareError, Shareable, find, import};
+use crate::store::{Scratch, Store, StoreError};
 
 /// Images that are realized, and the artifact of them.
 pub(super) struct Shared {
@@ -103,8 +105,16 @@ pub(super) fn import_bundle(
     path: &Path,
     arch: Option<Arch>,
 ) -> Result<(Store, Imported), Failure> {
-    let bundle = Bundle::open(path)?;
-    let store = context.store(base())?;
+    // What is no bundle makes no cache.
+    let (bundle, store, _spooled) = match streamed(path) {
+        None => (Bundle::open(path)?, context.store(base())?, None),
+        Some((from, name)) => {
+            let from = bundle_from(from, name)?;
+            let store = context.store(base())?;
+            let spooled = spool(from, name, &store)?;
+            (Bundle::open_as(spooled.path(), name)?, store, Some(spooled))
+        }
+    };
     let imported = import(
         &bundle,
         &find(&bundle, &bundle.name)?,
@@ -112,6 +122,49 @@ pub(super) fn import_bundle(
         &store,
     )?;
     Ok((store, imported))
+}
+
+/// Returns what a path gives that can be read only once: standard input, a pipe.
+fn streamed(path: &Path) -> Option<(Box<dyn Read>, &str)> {
+    if path == Path::new("-") {
+        return Some((Box::new(io::stdin().lock()), "standard input"));
+    }
+    let odd = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let file = File::open(path).ok().filter(|_| odd)?;
+    Some((Box::new(file), path.to_str().unwrap_or("the pipe")))
+}
+
+/// Looks at how a stream begins, and returns the whole of it.
+fn bundle_from(mut from: Box<dyn Read>, name: &str) -> Result<Box<dyn Read>, Failure> {
+    let unread = |error| Failure::io("read", Path::new(name), error);
+    let mut head = Vec::new();
+    from.by_ref()
+        .take(512)
+        .read_to_end(&mut head)
+        .map_err(unread)?;
+    if !begins_bundle(&head) {
+        let object = format!("the bundle `{name}`");
+        return Err(ShareError::invalid(object, "it is none, or its beginning is damaged").into());
+    }
+    Ok(Box::new(io::Cursor::new(head).chain(from)))
+}
+
+/// Copies a stream into a file that is gone with the process: a bundle is not read from one end to the other.
+fn spool(mut from: Box<dyn Read>, name: &str, store: &Store) -> Result<Scratch, Failure> {
+    let unread = |error| Failure::io("read", Path::new(name), error);
+    let mut file = store.scratch()?;
+    let mut buffer = vec![0u8; 128 * 1024];
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(file),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unread(error)),
+        };
+        if let Err(error) = file.write_all(&buffer[..count]) {
+            return Err(StoreError::io("write", file.path(), error).into());
+        }
+    }
 }
 
 impl Context<'_> {

@@ -1,15 +1,17 @@
 //! Shared images into the cache.
 
+use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::artifact::go_name;
 use super::shared::Shared;
-use super::{Found, Origin, Project, ShareError};
+use super::{Found, Origin, Others, Project, ShareError};
 use crate::arch::Arch;
+use crate::digest;
 use crate::lock::{self, Lock, Locked};
 use crate::plan::Plan;
-use crate::realize::{IMAGE_FILE, Realized};
+use crate::realize::{IMAGE_FILE, Image, Realized};
 use crate::store::{Blob, Store, StoreError};
 
 /// The bucket with the recipes that came along with images.
@@ -96,7 +98,8 @@ pub fn import(
         .root()
         .join(RECIPES)
         .join(project.identity().to_string());
-    let recipe = project.unpack(&root)?;
+    // The directory's name is of what is in it: other bytes there are damage.
+    let recipe = project.unpack(&root, Others::Replace)?;
     store.used(&root);
     let mut images = Vec::new();
     let mut shareds = Vec::new();
@@ -113,7 +116,7 @@ pub fn import(
     })
 }
 
-/// Gives an image whose files are in the cache its name there.
+/// Gives an image whose files are in the cache its name there. One that is there already and is damaged is replaced.
 ///
 /// # Errors
 /// [`ShareError::Mismatch`] where the cache has another image of the same plan.
@@ -124,6 +127,13 @@ pub fn publish(
     store: &Store,
 ) -> Result<Realized, ShareError> {
     let image = &shared.image;
+    let path = store.image_path(&image.plan, &image.name);
+    if path.exists() {
+        if !is_damaged(&path) {
+            return there(image, path);
+        }
+        store.remove_image(&image.plan, &image.name)?;
+    }
     let mut new = store.new_image(&image.plan, &image.name)?;
     new.link(kernel, &image.kernel.name)?;
     new.link(initramfs, &image.initramfs.name)?;
@@ -131,27 +141,42 @@ pub fn publish(
     new.file(IMAGE_FILE)?
         .write_all(image.text().as_bytes())
         .map_err(|error| StoreError::io("write", &at, error))?;
-    let path = new.publish()?;
+    // Another process may have been faster, with whatever it has.
+    there(image, new.publish()?)
+}
+
+/// Returns the image that is in the cache, if it is this one.
+fn there(image: &Image, path: PathBuf) -> Result<Realized, ShareError> {
     let json = path.join(IMAGE_FILE);
     let there = std::fs::read(&json).map_err(|error| StoreError::io("read", &json, error))?;
-    if there != image.text().as_bytes() {
-        return Err(ShareError::Mismatch {
-            object: format!("the image of the plan {}", image.plan),
-            expected: format!(
-                "sha256:{}, as the cache has it in `{}`",
-                crate::digest::Digest::of(&there),
-                path.display()
-            ),
-            found: format!(
-                "sha256:{}",
-                crate::digest::Digest::of(image.text().as_bytes())
-            ),
+    if there == image.text().as_bytes() {
+        return Ok(Realized {
+            path,
+            image: image.clone(),
+            up_to_date: false,
         });
     }
-    Ok(Realized {
-        path,
-        image: image.clone(),
-        up_to_date: false,
+    Err(ShareError::Mismatch {
+        object: format!("the image of the plan {}", image.plan),
+        expected: format!(
+            "sha256:{}, as the cache has it in `{}`",
+            digest::Digest::of(&there),
+            path.display()
+        ),
+        found: format!("sha256:{}", digest::Digest::of(image.text().as_bytes())),
+    })
+}
+
+/// Says whether the files of an image in the cache are not what its `image.json` says.
+fn is_damaged(path: &Path) -> bool {
+    let text = std::fs::read(path.join(IMAGE_FILE)).unwrap_or_default();
+    let Ok(image) = Image::parse(&text) else {
+        return true;
+    };
+    [&image.kernel, &image.initramfs].into_iter().any(|file| {
+        let opened = File::open(path.join(&file.name));
+        let found = opened.and_then(|mut file| digest::of_reader(&mut file));
+        found.map_or(true, |found| found != (file.digest, file.size))
     })
 }
 

@@ -38,7 +38,7 @@ pub use licence::Licence;
 pub use origin::{Destination, Origin};
 pub use package::{Package, packages};
 pub use pins::{MAX_PINS, Pins, PinsError};
-pub use project::Project;
+pub use project::{Others, Project};
 pub use provenance::{IN_TOTO, provenance};
 pub use reference::{DEFAULT_TAG, Reference, ReferenceError};
 pub use sbom::{Contents, SPDX, spdx};

@@ -44,7 +44,7 @@ pub use blob::{Blob, BlobReader, BlobWriter};
 pub use error::StoreError;
 pub use image::NewImage;
 pub use partial::Partial;
-pub use scratch::{Scratch, abandon_scratch};
+pub use scratch::{Scratch, Unfinished, abandon_scratch};
 pub use tool::{NewTool, ToolLock};
 
 use crate::digest::Digest;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::{StoreError, make_dir, remove, set_mode};
 
-/// The scratch directories of this process, for [`abandon_scratch`]. Locked while one is made or removed, lock file included:
+/// The scratch directories and unfinished files of this process, for [`abandon_scratch`]. Locked while one is made or removed, lock file included:
 /// a signal finds either all of it, listed here, or nothing.
 static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
@@ -18,7 +18,7 @@ pub(super) const LEASE: &str = "needs";
 /// Held while an object gets its name.
 static PUBLISHING: Mutex<()> = Mutex::new(());
 
-/// Removes the scratch directories of this process, which is about to end without dropping anything. What cannot be removed
+/// Removes the scratch directories and the unfinished files of this process, which is about to end without dropping anything. What cannot be removed
 /// is swept by the next process. From here on nothing gets a name any more, and no scratch directory is made or removed:
 /// whoever tries waits for the end.
 pub fn abandon_scratch() {
@@ -28,6 +28,10 @@ pub fn abandon_scratch() {
     let abandoned = std::mem::take(&mut *live);
     std::mem::forget(live);
     for path in abandoned {
+        if path.is_file() {
+            let _ = fs::remove_file(&path);
+            continue;
+        }
         // Another thread may be making files in there at this moment: then once more, or the next process has to.
         for _ in 0..8 {
             let _ = fs::remove_dir_all(&path);
@@ -49,6 +53,24 @@ pub(super) fn publishing() -> MutexGuard<'static, ()> {
 
 fn live() -> MutexGuard<'static, Vec<PathBuf>> {
     LIVE.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+/// A file outside of the cache that has not got its name yet: a signal removes it, until this is dropped.
+#[derive(Debug)]
+pub struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// Tells of a file.
+    pub fn new(path: &Path) -> Unfinished {
+        live().push(path.to_path_buf());
+        Unfinished(path.to_path_buf())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        live().retain(|path| *path != self.0);
+    }
 }
 
 /// A process's own directory below `tmp/`. Removed when dropped; swept by a later process when this one was killed.

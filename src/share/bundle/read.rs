@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::super::oci::{
     Descriptor, INDEX, Index, MANIFEST, MAX_MANIFEST, Manifest, REF_NAME, TITLE,
 };
 use super::super::{Origin, ShareError};
-use super::header::{self, BLOCK, Header};
+use super::header::{self, BLOCK, Header, MAX_SIZE};
 use super::layout::{Body, Inner, Layout};
 use super::write::LAYOUT;
 use crate::digest::{self, Digest};
@@ -25,7 +25,7 @@ const MAX_MEMBERS: usize = 1 << 16;
 /// A bundle, read and found whole.
 #[derive(Debug)]
 pub struct Bundle {
-    path: PathBuf,
+    shown: String,
     /// The tag of its image.
     pub name: String,
     /// What is in it; more can be added before it is written anew.
@@ -45,9 +45,14 @@ pub fn is_bundle(path: &Path) -> io::Result<bool> {
     File::open(path)?
         .take(BLOCK as u64)
         .read_to_end(&mut head)?;
+    Ok(begins_bundle(&head))
+}
+
+/// Says whether these bytes, 512 where there are that many, are how a bundle begins.
+pub fn begins_bundle(head: &[u8]) -> bool {
     let names: [&[u8]; 4] = [b"blobs/", b"index.json", b"oci-layout", b"./"];
     let ustar = head.get(257..262) == Some(b"ustar");
-    Ok(ustar && names.iter().any(|name| head.starts_with(name)))
+    ustar && names.iter().any(|name| head.starts_with(name))
 }
 
 /// A member of the tar.
@@ -62,7 +67,16 @@ impl Bundle {
     /// # Errors
     /// [`ShareError`], which names the member that is not what it should be.
     pub fn open(path: &Path) -> Result<Bundle, ShareError> {
-        let shown = format!("the bundle `{}`", path.display());
+        Bundle::open_as(path, &path.display().to_string())
+    }
+
+    /// Reads a bundle that people know by another name than its file's, and checks all of it.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`].
+    pub fn open_as(path: &Path, name: &str) -> Result<Bundle, ShareError> {
+        let place = name.to_owned();
+        let shown = format!("the bundle `{name}`");
         let unread = |error| ShareError::io("read", path, error);
         let file = File::open(path).map_err(unread)?;
         let length = file.metadata().map_err(unread)?.len();
@@ -138,7 +152,7 @@ impl Bundle {
             return Err(ShareError::invalid(object, "it is not as mkimg writes it"));
         }
         Ok(Bundle {
-            path: path.to_path_buf(),
+            shown: place,
             name,
             layout: Layout::of(inner),
         })
@@ -183,7 +197,7 @@ fn check_needed(inner: &Inner, shown: &str) -> Result<(), ShareError> {
 
 impl Origin for Bundle {
     fn name(&self) -> String {
-        self.path.display().to_string()
+        self.shown.clone()
     }
 
     fn resolve(&self, tag: &str) -> Result<Option<Descriptor>, ShareError> {
@@ -237,14 +251,24 @@ fn scan(file: &mut BufReader<File>, length: u64, shown: &str) -> Result<Vec<Memb
         if block == [0; BLOCK] {
             break;
         }
-        let header = header::parse(&block)
-            .map_err(|problem| broken(format!("the header at byte {at} is damaged: {problem}")))?;
+        let header = header::parse(&block).map_err(|problem| {
+            broken(match at {
+                0 => format!("it is no bundle, or its first header is damaged: {problem}"),
+                _ => format!("the header at byte {at} is damaged: {problem}"),
+            })
+        })?;
         let offset = at + BLOCK as u64;
         let name = header.name.escape_debug().to_string();
         let whole = header
             .size
             .checked_next_multiple_of(BLOCK as u64)
             .filter(|size| *size <= length - offset);
+        if header.size > MAX_SIZE {
+            return Err(broken(format!(
+                "`{name}` declares {} bytes: a bundle holds at most {MAX_SIZE} in one file",
+                header.size
+            )));
+        }
         let Some(whole) = whole else {
             return Err(broken(format!(
                 "it is truncated, or lies: `{name}` declares {} bytes, {} are left",
@@ -394,6 +418,11 @@ fn tags(index: &Index, inner: &mut Inner, object: &str) -> Result<String, ShareE
         let problem = format!("it names {count} images, a bundle holds exactly one");
         return Err(ShareError::invalid(object, problem));
     };
+    if ![INDEX, MANIFEST].contains(&descriptor.media_type.as_str()) {
+        let kind = descriptor.media_type.escape_debug();
+        let problem = format!("it names a `{kind}`, not an image");
+        return Err(ShareError::invalid(object, problem));
+    }
     let at = format!("the manifest `sha256:{}`", descriptor.digest);
     let Some(Body::Bytes(bytes)) = inner.blobs.get(&descriptor.digest) else {
         return Err(ShareError::invalid(at, "it is not in the bundle"));
