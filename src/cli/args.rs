@@ -29,7 +29,7 @@ Examples:
   mkimg realize images/hello.kdl       make the image, print its path
   mkimg show images/hello.kdl          what it is and what its size is made of
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 3 a hash did not match,
+Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 3 a hash or signature did not match,
 4 not reproducible or lock out of date, 5 a boot or test failed, 130 interrupted.";
 
 /// Options that every verb takes.
@@ -97,14 +97,16 @@ pub(super) enum Verb {
     Pin(Pin),
     /// Put a local file into the cache and print the `source` line for it
     Add(Add),
-    /// Put a recipe and its images into one file
+    /// Put a recipe and its images into one file, a bundle
     Export(super::export::Export),
-    /// Verify such a file and fill the cache with it; print the image's directory
+    /// Verify a bundle and fill the cache with it; print the image's directory
     Import(super::import::Import),
     /// Send an image of all its architectures to an OCI registry; print its digest
     Push(super::push::Push),
     /// Take an image from an OCI registry into the cache; print its digest and its directory
     Pull(super::pull::Pull),
+    /// Remove from the cache what no root and no lock needs; print what went
+    Gc(super::gc::Gc),
     /// Write a recipe to start from: it realizes and boots as it is
     New(New),
     /// Print the completions for a shell
@@ -116,7 +118,7 @@ pub(super) enum Verb {
 /// Which recipe, and for which architecture.
 #[derive(Debug, Args)]
 pub(super) struct Target {
-    /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
+    /// The recipe: a file, the NAME of `images/NAME.kdl`, or a bundle [default: the only one in `images/`]
     #[arg(value_name = "RECIPE")]
     pub(super) recipe: Option<PathBuf>,
     /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
@@ -391,7 +393,7 @@ pub(super) struct Man {
 }
 
 /// Returns a number of bytes: as many, or with one of the units of a recipe (K, M and G are KiB, MiB and GiB).
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let shift = match unit {

@@ -19,7 +19,7 @@ use crate::ui::bytes;
 /// `mkimg export`
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
+    /// The recipe: a file, the NAME of `images/NAME.kdl`, or a bundle [default: the only one in `images/`]
     #[arg(value_name = "RECIPE")]
     recipe: Option<PathBuf>,
     /// The file to write, `-` for standard output [default: NAME.mkimg]; into a directory also one file for each plan, for

@@ -11,6 +11,7 @@ use super::output;
 use super::registry::{Reach, repository};
 use super::sbom;
 use super::sharing::{self, Shared};
+use crate::digest::Digest;
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
 use crate::recipe::Mode;
@@ -20,7 +21,7 @@ use crate::ui::bytes;
 /// `mkimg push`
 #[derive(Debug, Args)]
 pub(super) struct Push {
-    /// The recipe: a file, or the NAME of `images/NAME.kdl`
+    /// The recipe: a file, the NAME of `images/NAME.kdl`, or a bundle
     #[arg(value_name = "RECIPE")]
     what: PathBuf,
     /// Where to: REGISTRY/REPOSITORY:TAG
@@ -43,6 +44,12 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
         return Err(Failure::usage(
             format!("`{reference}` names an image by its digest: what is pushed gets a tag"),
             "write REGISTRY/REPOSITORY:TAG; the digest follows from the image, and is printed",
+        ));
+    }
+    if is_reserved(reference.tag_or_default()) {
+        return Err(Failure::usage(
+            format!("`{reference}` is a tag that mkimg itself writes: it has a meaning of its own"),
+            "name another tag: those of plans and of referrers follow from what is pushed",
         ));
     }
     let registry = repository(context, reference, &args.reach)?;
@@ -112,6 +119,13 @@ fn attach_documents(
         attach(&shared.artifact.layout, subject, document, &shared.store)?;
     }
     Ok(())
+}
+
+/// Says whether a tag is that of a plan, or of what is said about a manifest.
+fn is_reserved(tag: &str) -> bool {
+    let digests = ["plan-", "sha256-"].map(|prefix| tag.strip_prefix(prefix));
+    let mut digests = digests.into_iter().flatten();
+    digests.any(|hex| hex.parse::<Digest>().is_ok())
 }
 
 fn blobs(count: usize) -> String {

@@ -241,6 +241,7 @@ impl Workshop<'_> {
                 stage: Stage::Verify,
             });
         }
+        self.store.used(&path);
         Ok(Some(Realized {
             path,
             image,

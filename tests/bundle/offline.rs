@@ -1,8 +1,9 @@
 //! A colleague with nothing but the file: an empty cache, and no network.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -116,4 +117,41 @@ fn a_bundle_with_sources_is_imported_realized_anew_and_read_without_a_network() 
         &mut alone(&project, &["cat", &bundle, "/init"]).unwrap()
     ));
     assert!(init.starts_with("#!/bin/busybox sh"), "{init}");
+}
+
+#[test]
+fn a_bundle_is_booted_and_tested_straight_on_an_empty_cache_without_a_network() {
+    let (origin, path) = minimal("x86_64");
+    let bundle = path.display().to_string();
+    // The QEMU that the other tests use: whoever has the file alone must have one, too.
+    let shared = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let shown = shared.display().to_string();
+    run(&mut origin.mkimg(["run", &bundle, "--dry-run", "--cache", &shown]));
+    let project = Project::new();
+    for bucket in ["tools-v1", "notes-v1"] {
+        if shared.join(bucket).exists() {
+            let copy = ["-al", &format!("{shown}/{bucket}"), "cache"];
+            let mut command = Command::new("cp");
+            project.prepare(&mut command);
+            run(command.args(copy));
+        }
+    }
+    let Some(mut test) = alone(&project, &["test", &bundle, "--json", "--accel", "tcg"]) else {
+        return;
+    };
+    let report = json(&run(&mut test));
+    assert_eq!(report["passed"], true, "{report:#}");
+    assert!(!report["tests"].as_array().unwrap().is_empty());
+    let mut boot = alone(&project, &["run", &bundle, "--accel", "tcg"]).unwrap();
+    boot.stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = boot.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"echo sum=$((40 + 2))\nexit\n").unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(stdout(&output).contains("\nsum=42\n"), "{said}");
 }

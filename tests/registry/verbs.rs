@@ -303,6 +303,11 @@ fn a_push_needs_a_tag_and_a_pull_needs_something_to_be_there() {
     let pinned = format!("{}@sha256:{}", at(&debian, "1"), Digest::of(b""));
     let said = fails(&mut project.mkimg(["push", "two", &pinned]), 2);
     assert!(said.contains("what is pushed gets a tag"), "{said}");
+    for kind in ["plan", "sha256"] {
+        let reserved = at(&debian, &format!("{kind}-{}", Digest::of(b"")));
+        let said = fails(&mut project.mkimg(["push", "two", &reserved]), 2);
+        assert!(said.contains("a tag that mkimg itself writes"), "{said}");
+    }
     let said = fails(&mut project.mkimg(["pull", &at(&debian, "1")]), 1);
     assert!(
         said.contains(&format!(
