@@ -88,6 +88,8 @@ enum PassedOver {
         #[source]
         source: io::Error,
     },
+    #[error("its image is one of the plan {0}")]
+    OtherPlan(Digest),
     #[error(
         "no key that you trust signed its image `sha256:{0}`; if you trust who did, add the key to your file of allowed signers"
     )]
@@ -141,7 +143,7 @@ impl Search<'_> {
             Place::Directory(path) => {
                 let file = path.join(self.bundle_name());
                 match is_file(&file) {
-                    Ok(true) => self.open(place, &file, &deadline),
+                    Ok(true) => self.open(place, &file, &file.display().to_string(), &deadline),
                     Ok(false) => Ok(None),
                     Err(source) => Err(PassedOver::Io {
                         what: "look into it",
@@ -153,7 +155,7 @@ impl Search<'_> {
                 let unusable = |_| Reason::NoUrl;
                 let url = url.join(&self.bundle_name()).map_err(unusable)?;
                 match self.download(&url, &options, &deadline)? {
-                    Some(file) => self.open(place, file.path(), &deadline),
+                    Some(file) => self.open(place, file.path(), url.as_str(), &deadline),
                     None => Ok(None),
                 }
             }
@@ -168,13 +170,14 @@ impl Search<'_> {
         &self,
         place: &Place,
         file: &Path,
+        name: &str,
         deadline: &Deadline,
     ) -> Result<Option<Taken>, PassedOver> {
         let size = fs::metadata(file).map_or(0, |found| found.len());
         if size > self.limit {
             return Err(PassedOver::TooLarge(size, self.limit));
         }
-        let bundle = Bundle::open(file)?;
+        let bundle = Bundle::open_as(file, name)?;
         self.take(place, &bundle, &bundle.name, deadline)
     }
 
@@ -199,6 +202,9 @@ impl Search<'_> {
             return Ok(None);
         };
         let shared = Shared::read(origin, descriptor, self.store, self.limit)?;
+        if !shared.image.is_of(self.plan) {
+            return Err(PassedOver::OtherPlan(shared.image.plan));
+        }
         let signers = (self.trust)(origin, &shared)?;
         if signers.is_empty() {
             return Err(PassedOver::Untrusted(descriptor.digest));
