@@ -1,12 +1,15 @@
 //! Places that lie, break, hang or trickle: each ends in the image that was made here, and a warning that names the place.
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
 
 use crate::bed::Fake;
+use crate::cli::run;
 use crate::server::{Reply, Request, Server};
+use crate::support::tool;
 use crate::team::{Team, realize, repository, tiny};
 use crate::tiny::assert_whole;
 
@@ -142,12 +145,12 @@ const ROWS: [Row; 20] = [
     (
         "sends garbage",
         |p, r| manifest(p, r).then(|| Reply::ok(&crate::tiny::noise(5000))),
-        "is a ``",
+        "it is no JSON",
     ),
     (
         "sends a page",
         |p, r| manifest(p, r).then(|| Reply::ok(b"<!DOCTYPE html><p>Log in</p>")),
-        "not an image",
+        "it is no JSON",
     ),
     (
         "sends half a manifest",
@@ -295,6 +298,35 @@ fn no_web_directory_can_break_a_build_or_change_its_image() {
             });
         }
     });
+}
+
+#[test]
+fn no_directory_can_break_a_build_or_change_its_image() {
+    let (Some(team), Some(mkfifo)) = (Team::new(), tool("mkfifo")) else {
+        return;
+    };
+    let good = fs::read(team.bundle(&team.maker.path("good"), Some("trusted"))).unwrap();
+    let cases: [(&str, Option<&[u8]>, &str); 4] = [
+        ("is not there", None, "No such file or directory"),
+        ("has none", None, ""),
+        ("has half of it", Some(&good[..good.len() / 2]), "truncated"),
+        ("has a pipe", None, "is no file"),
+    ];
+    for (what, bytes, words) in cases {
+        let directory = team.maker.path(&format!("it {what}"));
+        let file = directory.join(format!("{}.mkimg", team.plan_tag()));
+        if what != "is not there" {
+            fs::create_dir(&directory).unwrap();
+        }
+        if what == "has a pipe" {
+            run(Command::new(&mkfifo).arg(&file));
+        }
+        if let Some(bytes) = bytes {
+            fs::write(&file, bytes).unwrap();
+        }
+        let place = directory.display().to_string();
+        check(&team, &place, what, words, what == "has none");
+    }
 }
 
 /// Realizes with a place that is of no use, and looks at what came of it.

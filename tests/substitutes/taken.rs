@@ -91,6 +91,12 @@ fn the_first_place_that_has_the_image_ends_the_search_and_offline_asks_directori
     assert_eq!(server.requests().len(), before);
 }
 
+/// Empties the cache.
+fn empty(taker: &crate::tiny::Tiny) {
+    fs::remove_dir_all(taker.path("cache")).unwrap();
+    fs::create_dir(taker.path("cache")).unwrap();
+}
+
 #[test]
 fn the_lock_is_held_to_before_and_after() {
     let Some(team) = Team::new() else { return };
@@ -98,13 +104,13 @@ fn the_lock_is_held_to_before_and_after() {
     let args = team.ask(&repository(&server));
     let taker = tiny();
     run(&mut taker.project.mkimg(["lock", "images/tiny.kdl"]));
-    fs::remove_dir_all(taker.path("cache")).unwrap();
+    empty(&taker);
     let mut locked = args.clone();
     locked.push("--locked".to_owned());
     let (found, said) = realize(&taker, &locked);
     assert_taken(&found, &said, &repository(&server));
     // A lock that expects another tree: what is offered is not it, and neither is what is made.
-    fs::remove_dir_all(taker.path("cache")).unwrap();
+    empty(&taker);
     let path = taker.path("images/tiny.lock");
     let text = fs::read_to_string(&path).unwrap();
     let tree = team.built["identities"]["tree"].as_str().unwrap();
