@@ -104,6 +104,8 @@ pub(super) enum Verb {
     Push(super::push::Push),
     /// Take an image from an OCI registry into the cache; print its digest and its directory
     Pull(super::pull::Pull),
+    /// Remove from the cache what no root and no lock needs; print what went
+    Gc(super::gc::Gc),
     /// Write a recipe to start from: it realizes and boots as it is
     New(New),
     /// Print the completions for a shell
@@ -381,7 +383,7 @@ pub(super) struct Man {
 }
 
 /// Returns a number of bytes: as many, or with one of the units of a recipe (K, M and G are KiB, MiB and GiB).
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let shift = match unit {

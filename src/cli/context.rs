@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::args::{Global, Target};
@@ -20,13 +21,15 @@ use crate::recipe::{self, Mode, Parsed};
 use crate::share::bundle::is_bundle;
 use crate::source::apt;
 use crate::source::fetch::{FetchOptions, Mirror, Proxies};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::ui::{self, Terminal};
 
 /// Everything that a verb needs to know about where it runs.
 pub(super) struct Context<'t> {
     pub(super) global: Global,
     pub(super) terminal: &'t Terminal,
+    /// The shared locks of caches that were used: until this process ends, `gc` leaves alone what it goes on with.
+    held: Mutex<Vec<Arc<File>>>,
 }
 
 /// A recipe that was read and found good.
@@ -37,6 +40,17 @@ pub(super) struct Opened {
     pub(super) base: PathBuf,
     /// The file.
     pub(super) path: PathBuf,
+}
+
+impl<'t> Context<'t> {
+    /// Returns the context of a process that has used no cache yet.
+    pub(super) fn new(global: Global, terminal: &'t Terminal) -> Context<'t> {
+        Context {
+            global,
+            terminal,
+            held: Mutex::default(),
+        }
+    }
 }
 
 impl Opened {
@@ -82,11 +96,35 @@ impl Context<'_> {
 
     /// Opens the cache that serves a recipe's directory.
     pub(super) fn store(&self, base: &Path) -> Result<Store, Failure> {
-        let root = match self.global.cache.clone().or_else(|| set("MKIMG_CACHE")) {
-            Some(cache) => cache,
-            None => default_cache(base)?,
-        };
-        Ok(Store::open(&root)?)
+        let store = Store::open(&self.cache(base)?)?;
+        let mut held = self
+            .held
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        held.extend(store.lock());
+        Ok(store)
+    }
+
+    /// Returns where the cache is that serves a recipe's directory.
+    pub(super) fn cache(&self, base: &Path) -> Result<PathBuf, Failure> {
+        match self.global.cache.clone().or_else(|| set("MKIMG_CACHE")) {
+            Some(cache) => Ok(cache),
+            None => default_cache(base),
+        }
+    }
+
+    /// Makes the lock of a recipe a root: `gc` keeps what it names.
+    pub(super) fn keep_locked(&self, store: &Store, lock: &Path) -> Result<(), Failure> {
+        // The lock of an imported recipe is in the cache itself, and kept as long as that.
+        let absolute = std::path::absolute(lock).unwrap_or_else(|_| lock.to_path_buf());
+        if sharing::cache_around(&absolute).is_some() {
+            return Ok(());
+        }
+        match store.add_root(lock) {
+            // Whoever may not write there may not remove anything either.
+            Err(StoreError::NotWritable { .. }) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     /// Returns the number of threads to use.
@@ -203,6 +241,7 @@ impl Context<'_> {
         let plan = self.plan(opened, arch)?;
         locking::check_plan(opened, &beside, &plan)?;
         let (store, made) = self.realize_opened(opened, Some(plan.arch), verify)?;
+        self.keep_locked(&store, &beside.path)?;
         locking::check_image(opened, &beside, &made)?;
         Ok((store, made))
     }

@@ -233,6 +233,10 @@ fn store_help(error: &StoreError) -> &'static str {
             "name a directory that you may write with `--cache DIR` or MKIMG_CACHE"
         }
         StoreError::Damaged { .. } => "run it again: a damaged object is removed and made again",
+        StoreError::NotACache { .. } => {
+            "it has no CACHEDIR.TAG of mkimg's: name the cache with `--cache DIR`; nothing was removed"
+        }
+        StoreError::InUse { .. } => "without `--no-wait` it is waited for; nothing was removed",
         StoreError::Io { .. } => {
             "check what is at that path and the disk below it, or name another cache with `--cache DIR`"
         }
@@ -264,9 +268,11 @@ impl From<ShareError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let code = match error {
-            StoreError::NoSpace { .. } | StoreError::NotWritable { .. } => Code::Wrong,
+            StoreError::NoSpace { .. }
+            | StoreError::NotWritable { .. }
+            | StoreError::NotACache { .. } => Code::Wrong,
             StoreError::Damaged { .. } => Code::Mismatch,
-            StoreError::Io { .. } => Code::Failed,
+            StoreError::Io { .. } | StoreError::InUse { .. } => Code::Failed,
         };
         Failure::Plain {
             help: Some(store_help(&error).to_owned()),

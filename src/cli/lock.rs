@@ -25,6 +25,7 @@ pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure>
     let (lock, _) = make(context, &opened, &[])?;
     if !args.check {
         write(context, &path, &lock)?;
+        context.keep_locked(&context.store(&opened.base)?, &path)?;
         return output::print(&format!("{}\n", path.display()));
     }
     let Some(beside) = locking::beside(&opened)? else {

@@ -9,6 +9,7 @@ mod cat;
 mod context;
 mod export;
 mod failure;
+mod gc;
 mod import;
 mod interrupt;
 mod lock;
@@ -62,7 +63,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         env::set_current_dir(directory)
             .map_err(|error| Failure::io("change to", directory, error))?;
     }
-    let context = Context { global, terminal };
+    let context = Context::new(global, terminal);
     match verb {
         Verb::Realize(args) => realize::run(&context, &args),
         Verb::Run(args) => run::run(&context, &args),
@@ -79,6 +80,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Import(args) => import::run(&context, &args),
         Verb::Push(args) => push::run(&context, &args),
         Verb::Pull(args) => pull::run(&context, &args),
+        Verb::Gc(args) => gc::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),
         Verb::Completions(args) => shell::completions(&args),
         Verb::Man(args) => shell::man(&args),

@@ -237,6 +237,7 @@ impl Workshop<'_> {
                 stage: Stage::Verify,
             });
         }
+        self.store.used(&path);
         Ok(Some(Realized {
             path,
             image,

@@ -102,6 +102,7 @@ pub fn import(
         .join(project.identity().to_string());
     // The directory's name is of what is in it: other bytes there are damage.
     let recipe = project.unpack(&root, Others::Replace)?;
+    store.used(&root);
     let mut images = Vec::new();
     let mut shareds = Vec::new();
     for (shared, _, (kernel, initramfs)) in ready {

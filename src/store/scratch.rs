@@ -12,6 +12,9 @@ use super::{StoreError, make_dir, remove, set_mode};
 /// a signal finds either all of it, listed here, or nothing.
 static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// The name of the text in a scratch directory that says what its process needs, though it let go of the cache.
+pub(super) const LEASE: &str = "needs";
+
 /// Held while an object gets its name.
 static PUBLISHING: Mutex<()> = Mutex::new(());
 
@@ -132,6 +135,22 @@ impl ScratchDir {
             &tmp,
             io::Error::other("every number is taken"),
         ))
+    }
+
+    /// Writes down what the process needs when it lets go of the cache. Appears whole.
+    pub(super) fn lease(&mut self, text: &str) -> Result<(), StoreError> {
+        let path = self.path.join(LEASE);
+        let beside = self.next();
+        let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
+        written.map_err(|error| StoreError::io("write", &path, error))
+    }
+
+    /// Removes everything in it.
+    pub(super) fn empty(self) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            remove(&entry.path())?;
+        }
+        Ok(())
     }
 
     /// Returns the path of the next file or directory.
