@@ -13,7 +13,7 @@ use super::{Destination, ShareError};
 use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::plan::FORMAT;
-use crate::realize::Realized;
+use crate::realize::{Image, Realized};
 use crate::store::{Blob, Store};
 
 /// The media type of an image's config: the image specification's own, since `skopeo inspect` refuses every other.
@@ -21,7 +21,7 @@ pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The annotation with the plan id.
 pub(super) const PLAN: &str = "dev.mkimg.plan";
 /// The annotation with the format version.
-const FORMAT_KEY: &str = "dev.mkimg.format";
+pub(super) const FORMAT_KEY: &str = "dev.mkimg.format";
 
 /// What is to be shared.
 #[derive(Debug, Clone)]
@@ -139,17 +139,8 @@ fn add(
         let title = format!("{name}.source");
         layers.push(put(layout, &Role::Source(name.clone()), &title, blob)?);
     }
-    let named = |digest: &Digest| format!("sha256:{digest}");
-    let labels = json!({
-        "dev.mkimg.initramfs": named(&image.initramfs.digest),
-        "dev.mkimg.kernel": named(&image.kernel.digest),
-        "dev.mkimg.plan": image.plan.to_string(),
-        "dev.mkimg.sources": named(&image.sources),
-        "dev.mkimg.tree": named(&image.tree),
-        TITLE: image.name,
-    });
     let config = json!({
-        "config": { "Labels": labels },
+        "config": { "Labels": labels(image) },
         "architecture": go_name(image.arch),
         "cmdline": image.cmdline,
         "cpus": image.cpus,
@@ -188,6 +179,22 @@ fn add(
     layout.put_manifest(&entry, &bytes, None)?;
     entry.architecture = Some(go_name(image.arch).to_owned());
     Ok(entry)
+}
+
+/// Returns what other tools show of an image.
+pub(super) fn labels(image: &Image) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("dev.mkimg.initramfs", named(&image.initramfs.digest)),
+        ("dev.mkimg.kernel", named(&image.kernel.digest)),
+        (PLAN, image.plan.to_string()),
+        ("dev.mkimg.sources", named(&image.sources)),
+        ("dev.mkimg.tree", named(&image.tree)),
+        (TITLE, image.name.clone()),
+    ])
+}
+
+fn named(digest: &Digest) -> String {
+    format!("sha256:{digest}")
 }
 
 fn put(layout: &Layout, role: &Role, title: &str, blob: &Blob) -> Result<Descriptor, ShareError> {

@@ -10,13 +10,13 @@ use std::io::{BufReader, Read};
 use flate2::bufread::GzDecoder;
 use serde_json::{Value, json};
 
-use super::artifact::{CONFIG, PLAN, go_name};
+use super::artifact::{CONFIG, FORMAT_KEY, PLAN, go_name, labels};
 use super::layer::Role;
-use super::oci::{Descriptor, IMAGE, Manifest, TITLE};
+use super::oci::{DESCRIPTION, Descriptor, IMAGE, Manifest, TITLE};
 use super::project::Project;
 use super::{Origin, ShareError};
 use crate::digest;
-use crate::plan::{LocalFile, Plan, local_files};
+use crate::plan::{FORMAT, LocalFile, Plan, local_files};
 use crate::realize::{Image, KERNEL};
 use crate::store::{Blob, Store, StoreError};
 
@@ -34,6 +34,8 @@ pub struct Shared {
     pub image: Image,
     /// The layers by their roles.
     layers: BTreeMap<Role, Descriptor>,
+    /// What the manifest says that the recipe says about itself.
+    description: Option<String>,
     /// The config's text, whose recipe digest is compared once the recipe is there.
     config: Value,
     /// What it is called in errors.
@@ -80,6 +82,7 @@ impl Shared {
             descriptor: descriptor.clone(),
             image,
             layers,
+            description: manifest.annotations.get(DESCRIPTION).cloned(),
             config,
             object,
         };
@@ -168,11 +171,25 @@ impl Shared {
                 ));
             }
         }
-        let plan = manifest.annotations.get(PLAN);
-        if plan != Some(&image.plan.to_string()) {
-            let found = plan.map_or("none".to_owned(), |plan| plan.escape_debug().to_string());
-            let object = format!("the annotation `dev.mkimg.plan` of {}", self.object);
-            return Err(differs(&object, image.plan.to_string(), found));
+        // What other tools show is to be as true as what is read here.
+        for (key, expected) in labels(image) {
+            let found = &self.config["config"]["Labels"][key];
+            if found != expected.as_str() {
+                let object = format!("the label `{key}` of the config");
+                return Err(differs(&object, expected, found.to_string()));
+            }
+        }
+        for (key, expected) in [
+            (FORMAT_KEY, FORMAT.to_string()),
+            (PLAN, image.plan.to_string()),
+            (TITLE, image.name.clone()),
+        ] {
+            let found = manifest.annotations.get(key);
+            if found != Some(&expected) {
+                let found = found.map_or("none".to_owned(), |text| text.escape_debug().to_string());
+                let object = format!("the annotation `{key}` of {}", self.object);
+                return Err(differs(&object, expected, found));
+            }
         }
         Ok(())
     }
@@ -289,6 +306,12 @@ impl Shared {
         project.check_paths()?;
         let parsed = project.parsed()?;
         project.description.clone_from(&parsed.recipe.description);
+        if project.description != self.description {
+            return Err(ShareError::invalid(
+                format!("the annotation `{DESCRIPTION}` of {}", self.object),
+                "the recipe inside says something else",
+            ));
+        }
         let named: Vec<&str> = local_files(&parsed.recipe)
             .into_iter()
             .map(|(path, _)| path)

@@ -100,6 +100,13 @@ impl Reply {
         self.answer.refusal().to_string()
     }
 
+    /// Says whether one of the errors that the server names has this code of the distribution specification.
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        let value: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let mut errors = value["errors"].as_array().into_iter().flatten();
+        errors.any(|error| error["code"] == code)
+    }
+
     /// Returns what the server says, in the form that the distribution specification gives to errors or the one that token
     /// servers use; bounded, and fit for a terminal.
     pub(super) fn said(&self) -> Option<String> {
@@ -245,6 +252,19 @@ impl Registry<'_> {
             Err(reason) => return Ok(Err(reason)),
         };
         Ok(read(answer, question))
+    }
+
+    /// Waits before the next try of what a registry refused in passing.
+    pub(super) fn pause(&self, what: &str, reply: &Reply, failures: u32) {
+        let reason = reply.answer.refusal();
+        let pause = self.options.fetch.pause_after(failures, &reason);
+        self.progress.event(Event::DownloadRetried {
+            name: what.to_owned(),
+            url: self.reference.name(),
+            reason: reply.said().unwrap_or_else(|| reason.to_string()),
+            pause,
+        });
+        thread::sleep(pause);
     }
 
     pub(super) fn unreachable(

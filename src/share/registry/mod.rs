@@ -200,15 +200,26 @@ impl<'a> Registry<'a> {
         to: &str,
     ) -> Result<Put, ShareError> {
         let what = format!("send {}", object(to));
-        let reply = self.exchange(&Question {
-            what: &what,
-            method: Method::PUT,
-            url: &self.url(&["manifests", to]),
-            headers: &[(header::CONTENT_TYPE, descriptor.media_type.clone())],
-            body: Outgoing::Bytes(bytes),
-            limit: MAX_MANIFEST,
-            tries: self.options.fetch.tries,
-        })?;
+        let tries = self.options.fetch.tries;
+        let mut failures = 0;
+        let reply = loop {
+            let reply = self.exchange(&Question {
+                what: &what,
+                method: Method::PUT,
+                url: &self.url(&["manifests", to]),
+                headers: &[(header::CONTENT_TYPE, descriptor.media_type.clone())],
+                body: Outgoing::Bytes(bytes),
+                limit: MAX_MANIFEST,
+                tries,
+            })?;
+            failures += 1;
+            // All that the manifest names was there a moment ago. While another client sends the same, Debian's registry does
+            // not find it for some milliseconds.
+            if failures >= tries || !reply.has_code("MANIFEST_BLOB_UNKNOWN") {
+                break reply;
+            }
+            self.pause(&what, &reply, failures);
+        };
         if !matches!(reply.status(), 200..=204) {
             return Err(self.odd(&what, &reply));
         }
