@@ -105,6 +105,15 @@ impl Context<'_> {
         Ok(store)
     }
 
+    /// Gives up the shared locks: whoever wants a cache alone must not be in it.
+    pub(super) fn let_go(&self) {
+        let mut held = self
+            .held
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        held.clear();
+    }
+
     /// Returns where the cache is that serves a recipe's directory.
     pub(super) fn cache(&self, base: &Path) -> Result<PathBuf, Failure> {
         match self.global.cache.clone().or_else(|| set("MKIMG_CACHE")) {

@@ -83,6 +83,7 @@ pub(super) fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
         kept.extend(digests.into_iter().map(|digest| (digest, what.as_path())));
     }
     rules.keep = kept.keys().copied().collect();
+    context.let_go();
     let mut waiting = |count: usize| {
         let others = match count {
             0 => "other processes that use".to_owned(),

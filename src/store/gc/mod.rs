@@ -29,11 +29,14 @@ pub use inventory::{Kind, Object};
 pub use mention::mentions;
 pub use root::{Root, RootState};
 
+use super::StoreError;
 use super::door::Alone;
-use super::{CACHEDIR_TAG, StoreError};
 use crate::digest::Digest;
 use choose::choose;
 use inventory::inventory;
+
+/// How the line of CACHEDIR.TAG begins that says whose cache it is.
+const OURS: &str = "# This directory is a cache of mkimg.";
 
 /// What is to go, and what is to stay.
 #[derive(Debug, Clone)]
@@ -257,12 +260,12 @@ fn decide(root: &Path, rules: &Rules) -> Result<Decision, StoreError> {
 
 /// Says whether a directory is a cache of mkimg; nothing, or nothing in it, is an empty one.
 fn is_cache(root: &Path) -> Result<bool, StoreError> {
+    use io::ErrorKind::{InvalidData, NotADirectory};
     let not = || StoreError::NotACache {
         path: root.to_path_buf(),
     };
-    let first = |text: &str| text.lines().nth(1).map(str::to_owned);
     match fs::read_to_string(root.join("CACHEDIR.TAG")) {
-        Ok(text) if first(&text) == first(CACHEDIR_TAG) => Ok(true),
+        Ok(text) if text.lines().any(|line| line.starts_with(OURS)) => Ok(true),
         Ok(_) => Err(not()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_dir(root) {
             // A project keeps its `cache/` in Git by such a file.
@@ -276,7 +279,7 @@ fn is_cache(root: &Path) -> Result<bool, StoreError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StoreError::io("read", root, error)),
         },
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(not()),
+        Err(error) if matches!(error.kind(), InvalidData | NotADirectory) => Err(not()),
         Err(error) => Err(StoreError::io("read", root, error)),
     }
 }
