@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::artifact::go_name;
 use super::oci::{INDEX, Index, TITLE};
 use super::shared::Shared;
+use super::text::fit;
 use super::{Found, Origin, Others, Project, ShareError};
 use crate::arch::Arch;
 use crate::digest;
@@ -214,7 +215,7 @@ fn check_title(origin: &dyn Origin, found: &Found, project: &Project) -> Result<
         Some(title) if *title != project.name => Err(ShareError::Mismatch {
             object: format!("the annotation `{TITLE}` of {object}"),
             expected: project.name.clone(),
-            found: title.escape_debug().to_string(),
+            found: fit(title),
         }),
         _ => Ok(()),
     }

@@ -26,6 +26,7 @@ mod reference;
 pub mod registry;
 mod sbom;
 mod shared;
+mod text;
 
 pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
 pub use copy::{Copied, copy};

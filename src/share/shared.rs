@@ -14,6 +14,7 @@ use super::artifact::{CONFIG, FORMAT_KEY, PLAN, go_name, labels};
 use super::layer::Role;
 use super::oci::{DESCRIPTION, Descriptor, IMAGE, Manifest, TITLE};
 use super::project::Project;
+use super::text::fit;
 use super::{Origin, ShareError};
 use crate::digest;
 use crate::plan::{FORMAT, LocalFile, Plan, local_files};
@@ -106,11 +107,7 @@ impl Shared {
             .filter(|found| *found != arch)
         {
             let object = format!("the platform of {}", self.object);
-            return Err(differs(
-                &object,
-                arch.to_owned(),
-                found.escape_debug().to_string(),
-            ));
+            return Err(differs(&object, arch.to_owned(), fit(found)));
         }
         if image.kernel.name != KERNEL
             || !matches!(
@@ -144,8 +141,11 @@ impl Shared {
                     format!("sha256:{} in {} bytes", layer.digest, layer.size),
                 ));
             }
-            if layer.annotations.get(TITLE) != Some(&file.name) {
-                let problem = format!("the layer `{}` has another title", file.name);
+        }
+        // Other tools write a layer to disk by its title.
+        for (role, layer) in &self.layers {
+            if layer.annotations.get(TITLE) != Some(&role.title(image)) {
+                let problem = format!("its {} layer has another title", role.word());
                 return Err(ShareError::invalid(&*self.object, problem));
             }
         }
@@ -154,10 +154,12 @@ impl Shared {
             ("architecture", json!(arch)),
             ("cmdline", json!(image.cmdline)),
             ("cpus", json!(image.cpus)),
+            ("format", json!(FORMAT)),
             ("initramfs", named(&image.initramfs.digest)),
             ("kernel", named(&image.kernel.digest)),
             ("memory", json!(image.memory)),
             ("name", json!(image.name)),
+            ("os", json!("linux")),
             ("plan", named(&image.plan)),
             ("sources", named(&image.sources)),
             ("tree", named(&image.tree)),
@@ -167,7 +169,7 @@ impl Shared {
                 return Err(differs(
                     &object,
                     format!("{expected}, as `image.json` says"),
-                    self.config[key].to_string(),
+                    fit(&self.config[key].to_string()),
                 ));
             }
         }
@@ -176,7 +178,7 @@ impl Shared {
             let found = &self.config["config"]["Labels"][key];
             if found != expected.as_str() {
                 let object = format!("the label `{key}` of the config");
-                return Err(differs(&object, expected, found.to_string()));
+                return Err(differs(&object, expected, fit(&found.to_string())));
             }
         }
         for (key, expected) in [
@@ -186,7 +188,7 @@ impl Shared {
         ] {
             let found = manifest.annotations.get(key);
             if found != Some(&expected) {
-                let found = found.map_or("none".to_owned(), |text| text.escape_debug().to_string());
+                let found = found.map_or("none".to_owned(), |text| fit(text));
                 let object = format!("the annotation `{key}` of {}", self.object);
                 return Err(differs(&object, expected, found));
             }
@@ -321,7 +323,7 @@ impl Shared {
             .keys()
             .find(|path| !named.contains(&path.as_str()))
         {
-            let object = format!("the file `{}`", other.escape_debug());
+            let object = format!("the file `{}`", fit(other));
             return Err(ShareError::invalid(
                 object,
                 "the recipe inside names no such file",
@@ -358,7 +360,7 @@ impl Shared {
         Err(ShareError::Mismatch {
             object: "`recipe` of the config".to_owned(),
             expected,
-            found: self.config["recipe"].to_string(),
+            found: fit(&self.config["recipe"].to_string()),
         })
     }
 
@@ -374,7 +376,7 @@ impl Shared {
     ) -> Result<(), ShareError> {
         for (role, layer) in &self.layers {
             let Role::Source(name) = role else { continue };
-            let object = || format!("the source `{}`", name.escape_debug());
+            let object = || format!("the source `{}`", fit(name));
             let Some(source) = plan.sources.get(name) else {
                 return Err(ShareError::invalid(
                     object(),

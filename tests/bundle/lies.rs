@@ -308,6 +308,11 @@ fn files_and_sources_must_be_those_of_the_recipe() {
                 for layer in manifest["layers"].as_array_mut().unwrap() {
                     if layer["annotations"]["dev.mkimg.role"] == role {
                         layer["annotations"][key] = json!(value);
+                        let title = match role {
+                            "source" => format!("{value}.source"),
+                            _ => value.rsplit('/').next().unwrap().to_owned(),
+                        };
+                        layer["annotations"]["org.opencontainers.image.title"] = json!(title);
                     }
                 }
             });

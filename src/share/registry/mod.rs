@@ -24,6 +24,7 @@ use serde_json::Value;
 pub use error::RegistryError;
 
 use super::oci::{Descriptor, INDEX, MANIFEST, MAX_MANIFEST, TITLE};
+use super::text::fit;
 use super::{Destination, Origin, Reference, ShareError};
 use crate::digest::Digest;
 use crate::progress::{Event, Progress};
@@ -405,7 +406,7 @@ fn announced(reply: &Reply) -> Option<String> {
     // What is no digest is shown as little as it is believed.
     Some(
         hex.parse::<Digest>()
-            .map_or_else(|_| exchange::fit(hex), |digest| digest.to_string()),
+            .map_or_else(|_| fit(hex), |digest| digest.to_string()),
     )
 }
 
