@@ -302,7 +302,7 @@ fn what_a_bundle_says_about_its_images_goes_on_with_them() {
         let image = find(&bundle, "two").unwrap().images.swap_remove(0);
         assert_eq!(bundle.referrers(&image.digest).unwrap().len(), count);
         // And of a bundle for one architecture, no more than is in it.
-        run(&mut other
+        run(other
             .mkimg(["export", "one.mkimg", "-o", "same.mkimg"])
             .args(more));
         let [one, same] =
