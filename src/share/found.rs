@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::artifact::go_name;
 use super::oci::{Descriptor, INDEX, Index, MANIFEST};
+use super::text::fit;
 use super::{Origin, ShareError};
 use crate::arch::Arch;
 
@@ -43,7 +44,7 @@ pub fn list(origin: &dyn Origin, root: Descriptor) -> Result<Found, ShareError> 
         Index::parse(&origin.manifest(&root)?, &object)?;
     }
     if root.media_type != INDEX {
-        let problem = format!("it is a `{}`, not an image", root.media_type.escape_debug());
+        let problem = format!("it is a `{}`, not an image", fit(&root.media_type));
         return Err(ShareError::invalid(object, problem));
     }
     let index = Index::parse(&origin.manifest(&root)?, &object)?;

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::artifact::go_name;
+use super::oci::{INDEX, Index, TITLE};
 use super::shared::Shared;
+use super::text::fit;
 use super::{Found, Origin, Others, Project, ShareError};
 use crate::arch::Arch;
 use crate::digest;
@@ -94,6 +96,7 @@ pub fn import(
             place: format!("`{}`", origin.name()),
         });
     };
+    check_title(origin, found, &project)?;
     let root = store
         .root()
         .join(RECIPES)
@@ -199,6 +202,23 @@ pub fn substitute(
     }
     let (kernel, initramfs) = shared.files(origin, store)?;
     publish(shared, &kernel, &initramfs, store)
+}
+
+/// Compares the name that the index gives to the image.
+fn check_title(origin: &dyn Origin, found: &Found, project: &Project) -> Result<(), ShareError> {
+    if found.root.media_type != INDEX {
+        return Ok(());
+    }
+    let object = format!("the index `sha256:{}`", found.root.digest);
+    let index = Index::parse(&origin.manifest(&found.root)?, &object)?;
+    match index.annotations.get(TITLE) {
+        Some(title) if *title != project.name => Err(ShareError::Mismatch {
+            object: format!("the annotation `{TITLE}` of {object}"),
+            expected: project.name.clone(),
+            found: fit(title),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Compares the lock that came along with the recipe and the image.

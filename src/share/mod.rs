@@ -29,9 +29,10 @@ pub mod registry;
 mod sbom;
 mod shared;
 pub mod substitutes;
+mod text;
 
 pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
-pub use copy::{Copied, copy};
+pub use copy::{Copied, copy, copy_referrers};
 pub use document::{Document, attach};
 pub use error::ShareError;
 pub use found::{Found, find, list};

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::ShareError;
+use super::text::fit;
 use crate::digest::{Digest, Hasher};
 use crate::plan::LocalFile;
 use crate::recipe::{self, Mode, Parsed};
@@ -150,7 +151,7 @@ fn write(path: &Path, bytes: &[u8], others: Others) -> Result<(), ShareError> {
 /// [`ShareError::Invalid`] for a path that only one machine knows, or that leads in and out of directories.
 fn ups(path: &str) -> Result<usize, ShareError> {
     let wrong = |problem: &str| {
-        let object = format!("the file `{}` of the recipe", path.escape_debug());
+        let object = format!("the file `{}` of the recipe", fit(path));
         Err(ShareError::invalid(object, problem))
     };
     let mut up = 0;

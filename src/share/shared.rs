@@ -10,13 +10,14 @@ use std::io::{BufReader, Read};
 use flate2::bufread::GzDecoder;
 use serde_json::{Value, json};
 
-use super::artifact::{CONFIG, PLAN, go_name};
+use super::artifact::{CONFIG, FORMAT_KEY, PLAN, go_name, labels};
 use super::layer::Role;
-use super::oci::{Descriptor, IMAGE, Manifest, TITLE};
+use super::oci::{DESCRIPTION, Descriptor, IMAGE, Manifest, TITLE};
 use super::project::Project;
+use super::text::fit;
 use super::{Origin, ShareError};
 use crate::digest;
-use crate::plan::{LocalFile, Plan, local_files};
+use crate::plan::{FORMAT, LocalFile, Plan, local_files};
 use crate::realize::{Image, KERNEL};
 use crate::store::{Blob, Store, StoreError};
 
@@ -34,6 +35,8 @@ pub struct Shared {
     pub image: Image,
     /// The layers by their roles.
     layers: BTreeMap<Role, Descriptor>,
+    /// What the manifest says that the recipe says about itself.
+    description: Option<String>,
     /// The config's text, whose recipe digest is compared once the recipe is there.
     config: Value,
     /// What it is called in errors.
@@ -80,6 +83,7 @@ impl Shared {
             descriptor: descriptor.clone(),
             image,
             layers,
+            description: manifest.annotations.get(DESCRIPTION).cloned(),
             config,
             object,
         };
@@ -103,11 +107,7 @@ impl Shared {
             .filter(|found| *found != arch)
         {
             let object = format!("the platform of {}", self.object);
-            return Err(differs(
-                &object,
-                arch.to_owned(),
-                found.escape_debug().to_string(),
-            ));
+            return Err(differs(&object, arch.to_owned(), fit(found)));
         }
         if image.kernel.name != KERNEL
             || !matches!(
@@ -141,8 +141,11 @@ impl Shared {
                     format!("sha256:{} in {} bytes", layer.digest, layer.size),
                 ));
             }
-            if layer.annotations.get(TITLE) != Some(&file.name) {
-                let problem = format!("the layer `{}` has another title", file.name);
+        }
+        // Other tools write a layer to disk by its title.
+        for (role, layer) in &self.layers {
+            if layer.annotations.get(TITLE) != Some(&role.title(image)) {
+                let problem = format!("its {} layer has another title", role.word());
                 return Err(ShareError::invalid(&*self.object, problem));
             }
         }
@@ -151,10 +154,12 @@ impl Shared {
             ("architecture", json!(arch)),
             ("cmdline", json!(image.cmdline)),
             ("cpus", json!(image.cpus)),
+            ("format", json!(FORMAT)),
             ("initramfs", named(&image.initramfs.digest)),
             ("kernel", named(&image.kernel.digest)),
             ("memory", json!(image.memory)),
             ("name", json!(image.name)),
+            ("os", json!("linux")),
             ("plan", named(&image.plan)),
             ("sources", named(&image.sources)),
             ("tree", named(&image.tree)),
@@ -164,15 +169,29 @@ impl Shared {
                 return Err(differs(
                     &object,
                     format!("{expected}, as `image.json` says"),
-                    self.config[key].to_string(),
+                    fit(&self.config[key].to_string()),
                 ));
             }
         }
-        let plan = manifest.annotations.get(PLAN);
-        if plan != Some(&image.plan.to_string()) {
-            let found = plan.map_or("none".to_owned(), |plan| plan.escape_debug().to_string());
-            let object = format!("the annotation `dev.mkimg.plan` of {}", self.object);
-            return Err(differs(&object, image.plan.to_string(), found));
+        // What other tools show is to be as true as what is read here.
+        for (key, expected) in labels(image) {
+            let found = &self.config["config"]["Labels"][key];
+            if found != expected.as_str() {
+                let object = format!("the label `{key}` of the config");
+                return Err(differs(&object, expected, fit(&found.to_string())));
+            }
+        }
+        for (key, expected) in [
+            (FORMAT_KEY, FORMAT.to_string()),
+            (PLAN, image.plan.to_string()),
+            (TITLE, image.name.clone()),
+        ] {
+            let found = manifest.annotations.get(key);
+            if found != Some(&expected) {
+                let found = found.map_or("none".to_owned(), |text| fit(text));
+                let object = format!("the annotation `{key}` of {}", self.object);
+                return Err(differs(&object, expected, found));
+            }
         }
         Ok(())
     }
@@ -289,6 +308,12 @@ impl Shared {
         project.check_paths()?;
         let parsed = project.parsed()?;
         project.description.clone_from(&parsed.recipe.description);
+        if project.description != self.description {
+            return Err(ShareError::invalid(
+                format!("the annotation `{DESCRIPTION}` of {}", self.object),
+                "the recipe inside says something else",
+            ));
+        }
         let named: Vec<&str> = local_files(&parsed.recipe)
             .into_iter()
             .map(|(path, _)| path)
@@ -298,7 +323,7 @@ impl Shared {
             .keys()
             .find(|path| !named.contains(&path.as_str()))
         {
-            let object = format!("the file `{}`", other.escape_debug());
+            let object = format!("the file `{}`", fit(other));
             return Err(ShareError::invalid(
                 object,
                 "the recipe inside names no such file",
@@ -335,7 +360,7 @@ impl Shared {
         Err(ShareError::Mismatch {
             object: "`recipe` of the config".to_owned(),
             expected,
-            found: self.config["recipe"].to_string(),
+            found: fit(&self.config["recipe"].to_string()),
         })
     }
 
@@ -351,7 +376,7 @@ impl Shared {
     ) -> Result<(), ShareError> {
         for (role, layer) in &self.layers {
             let Role::Source(name) = role else { continue };
-            let object = || format!("the source `{}`", name.escape_debug());
+            let object = || format!("the source `{}`", fit(name));
             let Some(source) = plan.sources.get(name) else {
                 return Err(ShareError::invalid(
                     object(),

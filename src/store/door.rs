@@ -68,7 +68,7 @@ pub(super) fn leave(root: &Path) {
 #[derive(Debug)]
 pub(super) struct Alone {
     _lock: File,
-    _gate: File,
+    _gate: Option<File>,
 }
 
 impl Alone {
@@ -83,15 +83,18 @@ impl Alone {
         let lock = open(&path)?;
         let failed = |error| StoreError::io("lock", &path, error);
         let mut told = false;
+        let start = Instant::now();
         loop {
-            let gate = open(&root.join("gate"))?;
-            if wait {
-                gate.lock().map_err(failed)?;
-            } else if !tried(gate.try_lock()).map_err(failed)? {
-                return Ok(None);
+            let mut gate = Some(open(&root.join("gate"))?);
+            if let Some(gate) = &gate {
+                if wait {
+                    gate.lock().map_err(failed)?;
+                } else if !tried(gate.try_lock()).map_err(failed)? {
+                    return Ok(None);
+                }
             }
             let closed = Instant::now();
-            loop {
+            while closed.elapsed() < CLOSED + OPEN {
                 if tried(lock.try_lock()).map_err(failed)? {
                     return Ok(Some(Alone {
                         _lock: lock,
@@ -102,17 +105,15 @@ impl Alone {
                     return Ok(None);
                 }
                 // Those who are about to finish are not worth a word.
-                if !told && closed.elapsed() > Duration::from_millis(300) {
+                if !told && start.elapsed() > Duration::from_millis(300) {
                     told = true;
                     waiting(count(&lock));
                 }
                 if closed.elapsed() > CLOSED {
-                    break;
+                    gate = None;
                 }
                 thread::sleep(LOOK);
             }
-            drop(gate);
-            thread::sleep(OPEN);
         }
     }
 }

@@ -199,6 +199,40 @@ fn what_is_said_about_an_image_must_be_what_the_image_says() {
                 manifest(|value| value["annotations"]["dev.mkimg.plan"] = json!("0".repeat(64))),
             ),
             (
+                "the annotation `dev.mkimg.format`",
+                manifest(|value| value["annotations"]["dev.mkimg.format"] = json!("2")),
+            ),
+            (
+                "the annotation `org.opencontainers.image.title`",
+                manifest(|value| {
+                    value["annotations"]["org.opencontainers.image.title"] = json!("other")
+                }),
+            ),
+            (
+                "the annotation `org.opencontainers.image.description`",
+                manifest(|value| {
+                    value["annotations"]["org.opencontainers.image.description"] = json!("other")
+                }),
+            ),
+            (
+                "the annotation `org.opencontainers.image.title` of the index",
+                Box::new(|parts| {
+                    let root = parts.root();
+                    parts.edit(&root, |index| {
+                        index["annotations"]["org.opencontainers.image.title"] = json!("other")
+                    });
+                    parts.index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"] =
+                        json!("other");
+                }),
+            ),
+            (
+                "the label `dev.mkimg.initramfs` of the config",
+                config(
+                    "config",
+                    json!({ "Labels": { "dev.mkimg.initramfs": "x" } }),
+                ),
+            ),
+            (
                 "it is no image of mkimg",
                 manifest(|value| value["artifactType"] = json!("application/x")),
             ),
@@ -274,6 +308,11 @@ fn files_and_sources_must_be_those_of_the_recipe() {
                 for layer in manifest["layers"].as_array_mut().unwrap() {
                     if layer["annotations"]["dev.mkimg.role"] == role {
                         layer["annotations"][key] = json!(value);
+                        let title = match role {
+                            "source" => format!("{value}.source"),
+                            _ => value.rsplit('/').next().unwrap().to_owned(),
+                        };
+                        layer["annotations"]["org.opencontainers.image.title"] = json!(title);
                     }
                 }
             });

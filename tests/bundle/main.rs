@@ -15,6 +15,7 @@ mod disturbed;
 mod flipped;
 mod imported;
 mod lies;
+mod mutated;
 mod offline;
 mod parts;
 #[path = "../support/mod.rs"]

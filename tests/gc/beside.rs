@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -35,51 +36,90 @@ fn beside_four_running_realizes_nothing_needed_is_lost_in_fifty_rounds() {
     let linked = bed.project("linked", 30_000);
     linked.made(&["--out-link", "result"]);
     let link = linked.path("result");
-    let init = |round: usize| format!("file \"/round\" text=\"{round}\"");
     let mut freed = 0;
     for round in 0..ROUNDS {
-        // Some find their image, some make it again of the blobs alone; and each makes another that nobody needs.
+        // Some find their image, some make it again of the blobs alone; and each makes another of sources that nobody else
+        // needs, and that only the process itself keeps.
         if round % 2 == 1 {
             for place in &places {
-                let image = place.image();
-                fs::remove_dir_all(image).unwrap();
+                fs::remove_dir_all(place.image()).unwrap();
             }
-        }
-        let mut children = Vec::new();
-        for place in &places {
-            place
-                .tiny
-                .project
-                .recipe("other", &tiny::recipe("", &init(round)));
-            children.push(start(&mut place.realize(&["--locked"])));
-            fs::write(place.path("images/kernel"), tiny::kernel()).unwrap();
-            children.push(start(&mut place.mkimg(["realize", "other", "--json"])));
         }
         let args: &[&str] = match round % 3 {
             0 => &[],
             1 => &["--max", "1"],
             _ => &["--older", "0s"],
         };
-        let collecting = start(bed.gc(args).arg("--json"));
-        let collected = collecting.wait_with_output().unwrap();
-        let code = i32::from(round % 3 == 1);
-        assert_eq!(collected.status.code(), Some(code), "{}", said(&collected));
-        freed += json(&collected)["freed"].as_u64().unwrap();
-        for (index, child) in children.into_iter().enumerate() {
-            let output = child.wait_with_output().unwrap();
-            assert!(output.status.success(), "round {round}: {}", said(&output));
-            assert!(!said(&output).contains("damaged"), "{}", said(&output));
-            if index % 2 == 0 {
-                assert_eq!(json(&output)["identities"], expected[index / 2]);
-            }
+        for place in &places {
+            write_other(place, round);
         }
+        let running = AtomicBool::new(true);
+        thread::scope(|scope| {
+            let collecting = scope.spawn(|| {
+                let mut freed = 0;
+                loop {
+                    let last = !running.load(Ordering::SeqCst);
+                    let output = bed.gc(args).arg("--json").output().unwrap();
+                    let code = i32::from(round % 3 == 1);
+                    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+                    freed += json(&output)["freed"].as_u64().unwrap();
+                    if last {
+                        return freed;
+                    }
+                }
+            });
+            let mut children = Vec::new();
+            for place in &places {
+                children.push(start(&mut place.realize(&["--locked"])));
+                children.push(start(&mut place.mkimg(["realize", "other", "--json"])));
+            }
+            let outputs: Vec<Output> = children
+                .into_iter()
+                .map(|child| child.wait_with_output().unwrap())
+                .collect();
+            running.store(false, Ordering::SeqCst);
+            for (index, output) in outputs.iter().enumerate() {
+                assert!(output.status.success(), "round {round}: {}", said(output));
+                assert!(!said(output).contains("damaged"), "{}", said(output));
+                if index % 2 == 0 {
+                    assert_eq!(json(output)["identities"], expected[index / 2]);
+                }
+            }
+            freed += collecting.join().unwrap();
+        });
         assert!(link.join("image.json").is_file(), "round {round}");
         tiny::assert_whole(&bed.cache());
     }
-    assert!(freed > 0, "gc never removed anything");
+    assert!(freed > 50 * 4 * 200_000, "gc removed only {freed} bytes");
     bed.collect(&[]);
     tiny::assert_clean(&bed.cache());
     assert_eq!(tiny::images(&bed.cache()), 5);
+}
+
+/// Writes a recipe of a kernel and an archive of its own.
+fn write_other(place: &Place, round: usize) {
+    let mut bytes = tiny::noise(200_000);
+    bytes.extend(format!("{round} {}", place.path("").display()).as_bytes());
+    let archive = tiny::Tar::default()
+        .file("a", &bytes)
+        .file("b", &bytes[7..])
+        .end();
+    fs::write(place.path("images/archive"), &archive).unwrap();
+    let mut kernel = tiny::kernel();
+    kernel.extend_from_slice(&bytes);
+    let kernel_source = tiny::local("own-kernel", &kernel);
+    fs::write(place.path("images/own-kernel"), kernel).unwrap();
+    let sources = tiny::local("archive", &archive) + &kernel_source;
+    let entries = "tree \"/tree\" from=\"archive\"\n    file \"/b\" from=\"archive\" path=\"b\"";
+    let recipe = tiny::recipe(&sources, entries);
+    let recipe = recipe.replace("kernel from=\"kernel\"", "kernel from=\"own-kernel\"");
+    // The source that is used no more.
+    let (before, after) = recipe.split_once("source \"kernel\"").unwrap();
+    let (_, after) = after.split_once("}\n").unwrap();
+    place
+        .tiny
+        .project
+        .recipe("other", &format!("{before}{after}"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::super::oci::{
     Descriptor, INDEX, Index, MANIFEST, MAX_MANIFEST, Manifest, REF_NAME, TITLE,
 };
+use super::super::text::fit;
 use super::super::{Origin, ShareError};
 use super::header::{self, BLOCK, Header, MAX_SIZE};
 use super::layout::{Body, Inner, Layout};
@@ -419,7 +420,7 @@ fn tags(index: &Index, inner: &mut Inner, object: &str) -> Result<String, ShareE
         return Err(ShareError::invalid(object, problem));
     };
     if ![INDEX, MANIFEST].contains(&descriptor.media_type.as_str()) {
-        let kind = descriptor.media_type.escape_debug();
+        let kind = fit(&descriptor.media_type);
         let problem = format!("it names a `{kind}`, not an image");
         return Err(ShareError::invalid(object, problem));
     }
@@ -448,10 +449,7 @@ fn tags(index: &Index, inner: &mut Inner, object: &str) -> Result<String, ShareE
     };
     let title = title.ok_or_else(|| ShareError::invalid(&*at, "it has no title"))?;
     if tag.as_ref().is_some_and(|tag| *tag != title) {
-        let problem = format!(
-            "its tag is not `{}`, the image's name",
-            title.escape_debug()
-        );
+        let problem = format!("its tag is not `{}`, the image's name", fit(&title));
         return Err(ShareError::invalid(object, problem));
     }
     if descriptor.artifact_type.is_some() && descriptor.artifact_type != kind {
@@ -465,7 +463,7 @@ fn tags(index: &Index, inner: &mut Inner, object: &str) -> Result<String, ShareE
         if !subject.is_some_and(|subject| manifests.contains(&subject)) {
             let problem = format!(
                 "it has `{}`, which is about nothing in the bundle",
-                tag.escape_debug()
+                fit(tag)
             );
             return Err(ShareError::invalid(object, problem));
         }

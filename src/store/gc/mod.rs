@@ -29,11 +29,14 @@ pub use inventory::{Kind, Object};
 pub use mention::mentions;
 pub use root::{Root, RootState};
 
+use super::StoreError;
 use super::door::Alone;
-use super::{CACHEDIR_TAG, StoreError};
 use crate::digest::Digest;
 use choose::choose;
 use inventory::inventory;
+
+/// How the line of CACHEDIR.TAG begins that says whose cache it is.
+const OURS: &str = "# This directory is a cache of mkimg.";
 
 /// What is to go, and what is to stay.
 #[derive(Debug, Clone)]
@@ -116,7 +119,7 @@ pub fn preview(root: &Path, rules: &Rules) -> Result<Collection, StoreError> {
     if !is_cache(root)? {
         return Ok(Collection::default());
     }
-    Ok(decide(root, rules)?.collection)
+    Ok(decide(&real(root)?, rules)?.collection)
 }
 
 /// Removes what the rules let go. Others that use the cache are waited for, where `wait` says so: `waiting` is told once how
@@ -134,6 +137,7 @@ pub fn collect(
     if !is_cache(root)? {
         return Ok(Collection::default());
     }
+    let root = &real(root)?;
     let before = decide(root, rules)?;
     if before.goes.is_empty() && before.links.is_empty() || !before.collection.unknown.is_empty() {
         return Ok(before.collection);
@@ -148,6 +152,9 @@ pub fn collect(
         goes,
         links,
     } = decide(root, rules)?;
+    let own = trash.bytes();
+    collection.before -= own;
+    collection.after -= own;
     if collection.unknown.is_empty() {
         let (trash, taken) = trash.take(root, &goes, &links);
         drop(alone);
@@ -255,14 +262,19 @@ fn decide(root: &Path, rules: &Rules) -> Result<Decision, StoreError> {
     })
 }
 
+/// Returns the directory itself: it may be named by a symlink, and no other is followed.
+fn real(root: &Path) -> Result<PathBuf, StoreError> {
+    fs::canonicalize(root).map_err(|error| StoreError::io("find", root, error))
+}
+
 /// Says whether a directory is a cache of mkimg; nothing, or nothing in it, is an empty one.
 fn is_cache(root: &Path) -> Result<bool, StoreError> {
+    use io::ErrorKind::{InvalidData, NotADirectory};
     let not = || StoreError::NotACache {
         path: root.to_path_buf(),
     };
-    let first = |text: &str| text.lines().nth(1).map(str::to_owned);
     match fs::read_to_string(root.join("CACHEDIR.TAG")) {
-        Ok(text) if first(&text) == first(CACHEDIR_TAG) => Ok(true),
+        Ok(text) if text.lines().any(|line| line.starts_with(OURS)) => Ok(true),
         Ok(_) => Err(not()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_dir(root) {
             // A project keeps its `cache/` in Git by such a file.
@@ -276,7 +288,7 @@ fn is_cache(root: &Path) -> Result<bool, StoreError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StoreError::io("read", root, error)),
         },
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(not()),
+        Err(error) if matches!(error.kind(), InvalidData | NotADirectory) => Err(not()),
         Err(error) => Err(StoreError::io("read", root, error)),
     }
 }
