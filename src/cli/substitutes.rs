@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use clap::Args;
 
@@ -17,7 +18,8 @@ use crate::progress::{Event, Progress as _};
 use crate::recipe::MAX_BYTES;
 use crate::share::Place;
 use crate::share::config::{Config, Owner};
-use crate::share::substitutes::{Search, Taken, Trust};
+use crate::share::sign::{AllowedSigners, MAX_ALLOWED};
+use crate::share::substitutes::{Search, Taken};
 use crate::store::Store;
 
 /// Where an image may come from.
@@ -63,14 +65,15 @@ impl Context<'_> {
             self.nobody_is_trusted(&named);
             return Ok(None);
         }
-        let trust = trust(&named.config)?;
+        let trust = signers(&named.config.trust)?;
         // Whether the lock can be used is said elsewhere.
         let lock: Option<Lock> = locking::beside(opened).ok().flatten().map(|it| it.lock);
         let options = options(self, &Reach::default())?;
         let search = Search {
             plan,
             expected: lock.as_ref().and_then(|lock| lock.images.get(&plan.arch)),
-            trust: &*trust,
+            trust: &trust,
+            now: now(),
             store,
             limit: self.global.max_unpacked,
             options: &options,
@@ -189,8 +192,44 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     Ok(Some(bytes))
 }
 
-/// Returns what says who of those that are trusted signed an image.
-fn trust(config: &Config) -> Result<Box<Trust<'static>>, Failure> {
-    let _ = config;
-    Ok(Box::new(|_, _| Ok(Vec::new())))
+/// Reads the files of keys, all of which are trusted.
+fn signers(files: &[PathBuf]) -> Result<AllowedSigners, Failure> {
+    let mut all = String::new();
+    for path in files {
+        let unusable = |problem: String| {
+            Failure::usage(
+                format!(
+                    "`{}` is no file of allowed signers: {problem}",
+                    path.display()
+                ),
+                "each line is `PRINCIPALS [OPTIONS] TYPE KEY`, as ssh-keygen(1) has it under ALLOWED SIGNERS",
+            )
+        };
+        let io = |error| Failure::io("read the trusted keys in", path, error);
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(io)?;
+        file.take(MAX_ALLOWED + 1)
+            .read_to_end(&mut bytes)
+            .map_err(io)?;
+        if bytes.len() as u64 > MAX_ALLOWED {
+            return Err(unusable(format!("it has more than {MAX_ALLOWED} bytes")));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8".to_owned()))?;
+        // Each by itself, so that an error names its file.
+        AllowedSigners::parse(&text).map_err(|error| unusable(error.to_string()))?;
+        all.push_str(&text);
+        all.push('\n');
+    }
+    AllowedSigners::parse(&all)
+        .map_err(|error| Failure::usage(error.to_string(), "name fewer keys"))
+}
+
+/// Returns the seconds since 1970: keys may be trusted for a while.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "`cli` is where the clock is read, and here it decides no bytes"
+)]
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }

@@ -16,6 +16,7 @@ use reqwest::{Method, Url};
 
 use super::bundle::Bundle;
 use super::registry::{Registry, RegistryOptions};
+use super::sign::{AllowedSigners, Claim, vouched};
 use super::{Origin, Place, ShareError, Shared, list, plan_tag, substitute};
 use crate::digest::Digest;
 use crate::lock::Locked;
@@ -41,9 +42,6 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// Bytes read at once.
 const BUFFER: usize = 128 * 1024;
 
-/// Says which trusted keys signed an image, by their names.
-pub type Trust<'a> = dyn Fn(&dyn Origin, &Shared) -> Result<Vec<String>, ShareError> + 'a;
-
 /// What is looked for, and what may be taken.
 pub struct Search<'a> {
     /// The plan whose image is wanted.
@@ -51,7 +49,9 @@ pub struct Search<'a> {
     /// What the lock expects of it.
     pub expected: Option<&'a Locked>,
     /// Who is believed.
-    pub trust: &'a Trust<'a>,
+    pub trust: &'a AllowedSigners,
+    /// The time, in seconds since 1970: keys may be trusted for a while.
+    pub now: u64,
     /// The cache to fill.
     pub store: &'a Store,
     /// The most bytes that a file may claim to have.
@@ -90,10 +90,8 @@ enum PassedOver {
     },
     #[error("its image is one of the plan {0}")]
     OtherPlan(Digest),
-    #[error(
-        "no key that you trust signed its image `sha256:{0}`; if you trust who did, add the key to your file of allowed signers"
-    )]
-    Untrusted(Digest),
+    #[error("no key that you trust signed its image `sha256:{digest}`: {why}")]
+    Untrusted { digest: Digest, why: String },
     #[error("its image is not the one that the lock expects: {0}")]
     NotLocked(String),
     #[error("its bundle has {0} bytes, more than the {1} of `--max-unpacked`")]
@@ -205,9 +203,28 @@ impl Search<'_> {
         if !shared.image.is_of(self.plan) {
             return Err(PassedOver::OtherPlan(shared.image.plan));
         }
-        let signers = (self.trust)(origin, &shared)?;
-        if signers.is_empty() {
-            return Err(PassedOver::Untrusted(descriptor.digest));
+        let vouched = vouched(
+            origin,
+            descriptor,
+            &shared.image,
+            Claim::Signature,
+            self.trust,
+            self.now,
+            self.store,
+        )?;
+        if vouched.by.is_empty() {
+            return Err(PassedOver::Untrusted {
+                digest: descriptor.digest,
+                why: match vouched.ignored.is_empty() {
+                    true => {
+                        "nobody did; whoever publishes it signs it with `mkimg sign`".to_owned()
+                    }
+                    false => format!(
+                        "{}; if you trust whoever did, add the key to the file that `--trust` names",
+                        vouched.why_not()
+                    ),
+                },
+            });
         }
         if let Some(expected) = self.expected {
             let changes = expected.image_changes(&Locked::of(&shared.image));
@@ -224,7 +241,7 @@ impl Search<'_> {
             realized,
             place: place.to_string(),
             digest: descriptor.digest,
-            signers,
+            signers: vouched.by.into_iter().map(|by| by.principals).collect(),
         }))
     }
 

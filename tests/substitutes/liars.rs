@@ -185,12 +185,12 @@ const ROWS: [Row; 20] = [
     (
         "has an image that nobody signed",
         |p, r| Some(p.unsigned.answer(r)),
-        "no key that you trust signed",
+        "nobody did",
     ),
     (
         "has an image that a stranger signed",
         |p, r| Some(p.by_stranger.answer(r)),
-        "no key that you trust signed",
+        "its key is not a trusted one",
     ),
     (
         "has the signature of another image",
@@ -199,7 +199,7 @@ const ROWS: [Row; 20] = [
             let about = || Reply::ok(&p.about(&p.other));
             r.target.ends_with(&tag).then(about)
         },
-        "",
+        "its subject is another manifest",
     ),
 ];
 
@@ -270,15 +270,11 @@ fn no_web_directory_can_break_a_build_or_change_its_image() {
             "more than the 2147483648 of `--max-unpacked`",
         ),
         ("flips a bit", Reply::ok(&flipped), "bundle"),
-        (
-            "has no signature",
-            Reply::ok(&unsigned),
-            "no key that you trust",
-        ),
+        ("has no signature", Reply::ok(&unsigned), "nobody did"),
         (
             "has a stranger's",
             Reply::ok(&stranger),
-            "no key that you trust",
+            "its key is not a trusted one",
         ),
     ];
     let team = &team;

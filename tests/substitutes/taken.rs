@@ -10,7 +10,7 @@ use crate::cli::{Project, json, run};
 use crate::debian::Debian;
 use crate::server::{Reply, Server};
 use crate::support::tool;
-use crate::team::{Team, blobs, realize, repository, thing, tiny};
+use crate::team::{Team, blobs, realize, repository, sign, thing, tiny};
 use crate::tiny::{assert_clean, files};
 use mkimg::digest::Digest;
 
@@ -144,8 +144,8 @@ fn a_warm_registry_gives_the_module_image_and_nothing_else() {
     let repository = format!("{}/team/modules", debian.address());
     let mirror = crate::cli::mirror().display().to_string();
     let mut push = maker.mkimg(["push", "images/modules.kdl", &format!("{repository}:1")]);
-    push.args(["--mirror", &mirror, "--sign", &team.path("trusted")]);
-    run(&mut push);
+    run(push.args(["--mirror", &mirror]));
+    sign(&repository, &team.path("trusted"));
 
     let taker = Project::with("modules");
     let before = debian.requests("GET").len();

@@ -4,7 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use mkimg::progress::Silent;
+use mkimg::share::bundle::{Bundle, write};
+use mkimg::share::oci::Descriptor;
+use mkimg::share::registry::{Registry, RegistryOptions};
+use mkimg::share::sign::{Claim, Statement, attach_statement};
+use mkimg::share::{Destination, Origin, Reference, Shared, find};
+use mkimg::store::Store;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::bed::Fake;
 use crate::cli::{Project, json, run};
@@ -47,14 +55,11 @@ impl Team {
 
     /// Pushes the image to a repository, signed with a key, or not at all.
     pub fn push(&self, repository: &str, key: Option<&str>) {
-        let mut command =
-            self.maker
-                .project
-                .mkimg(["push", "images/tiny.kdl", &format!("{repository}:1")]);
+        let to = format!("{repository}:1");
+        run(&mut self.maker.project.mkimg(["push", "images/tiny.kdl", &to]));
         if let Some(key) = key {
-            command.arg("--sign").arg(self.path(key));
+            sign(repository, &self.path(key));
         }
-        run(&mut command);
     }
 
     /// A registry with the image, signed with a key or not.
@@ -73,12 +78,15 @@ impl Team {
             .project
             .mkimg(["export", "images/tiny.kdl", "-o"]);
         run(command.arg(directory));
-        let bundle = directory.join(format!("{}.mkimg", self.plan_tag()));
+        let path = directory.join(format!("{}.mkimg", self.plan_tag()));
         if let Some(key) = key {
-            let mut command = self.maker.project.mkimg(["sign"]);
-            run(command.arg(&bundle).arg("--key").arg(self.path(key)));
+            let bundle = Bundle::open(&path).unwrap();
+            let found = find(&bundle, &bundle.name).unwrap();
+            let sign = |image| sign_one(&bundle, &bundle.layout, image, &self.path(key));
+            let _kept: Vec<TempDir> = found.images.iter().map(sign).collect();
+            write(&bundle.layout, &path).unwrap();
         }
-        bundle
+        path
     }
 
     /// The arguments that ask a place, and trust the team.
@@ -96,6 +104,32 @@ impl Team {
         assert_eq!(text(found), text(&self.built), "{whose}");
         assert_eq!(found["identities"], self.built["identities"], "{whose}");
     }
+}
+
+/// Signs the image with the tag 1 of a repository, for each architecture.
+pub fn sign(repository: &str, key: &str) {
+    let reference: Reference = repository.parse().unwrap();
+    let registry = Registry::new(&reference, RegistryOptions::default(), &Silent).unwrap();
+    for image in &find(&registry, "1").unwrap().images {
+        sign_one(&registry, &registry, image, key);
+    }
+}
+
+/// Signs an image as OpenSSH does; returns where the signature is, until it is written elsewhere.
+fn sign_one(from: &dyn Origin, to: &dyn Destination, image: &Descriptor, key: &str) -> TempDir {
+    let scratch = TempDir::new().unwrap();
+    let store = Store::open(scratch.path()).unwrap();
+    let shared = Shared::read(from, image, &store, 1 << 30).unwrap();
+    let statement = Statement::new(Claim::Signature, &shared.image, &image.digest);
+    let file = scratch.path().join("statement");
+    fs::write(&file, statement.bytes()).unwrap();
+    let keygen = tool("ssh-keygen").unwrap();
+    let mut command = Command::new(keygen);
+    command.args(["-q", "-Y", "sign", "-n", "mkimg-image-v1", "-f", key]);
+    run(command.arg(&file));
+    let armoured = fs::read_to_string(file.with_extension("sig")).unwrap();
+    attach_statement(to, image, Claim::Signature, &statement, &armoured, &store).unwrap();
+    scratch
 }
 
 /// `HOST:PORT/team/thing`

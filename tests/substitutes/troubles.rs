@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::cli::{Project, json, mirror, run};
 use crate::debian::Debian;
 use crate::server::Reply;
-use crate::team::{Team, realize, repository, tiny};
+use crate::team::{Team, realize, repository, sign, tiny};
 use crate::tiny::{assert_clean, assert_whole, files, images};
 
 /// A way to a server that kills it once so many bytes came from there: `HOST:PORT`.
@@ -62,9 +62,11 @@ fn a_registry_that_is_killed_in_the_middle_of_a_blob_costs_a_warning() {
     let maker = Project::with("modules");
     let built = maker.realize("images/modules.kdl", &["--arch", "x86_64"]);
     let mirror = mirror().display().to_string();
-    let to = format!("{}/team/modules:1", debian.address());
+    let pushed = format!("{}/team/modules", debian.address());
+    let to = format!("{pushed}:1");
     let mut push = maker.mkimg(["push", "images/modules.kdl", &to, "--mirror", &mirror]);
-    run(push.args(["--sign", &team.path("trusted")]));
+    run(&mut push);
+    sign(&pushed, &team.path("trusted"));
     let place = format!("{}/team/modules", deadly_way(debian, 1 << 20));
 
     let taker = Project::with("modules");

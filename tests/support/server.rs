@@ -139,6 +139,7 @@ impl Reply {
     }
 
     /// Sends the body a byte at a time, ten in a second.
+    #[allow(dead_code)]
     pub fn trickle(mut self) -> Reply {
         self.end = End::Trickle;
         self
