@@ -54,6 +54,12 @@ pub(super) fn share(
     };
     let store = context.store(&opened.base)?;
     let project = project(context, opened, &lock, &images)?;
+    project.check_paths().map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "what is shared is unpacked elsewhere: its files must have a place beside the recipe there, too",
+        )
+    })?;
     let mut sources = BTreeMap::new();
     if with_sources {
         let fetch = context.fetch_options()?;
