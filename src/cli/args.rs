@@ -82,6 +82,8 @@ pub(super) enum Verb {
     Test(Test),
     /// Write what a recipe gives into the lock beside it, which realize, run and test then hold it to
     Lock(LockVerb),
+    /// Say what differs between two images, down to entry and field, and the likely cause
+    Diff(super::diff::Diff),
     /// Show what an image is, its identities, and what its size is made of
     Show(Look),
     /// List the entries of an image

@@ -40,6 +40,16 @@ pub(super) struct Opened {
     pub(super) base: PathBuf,
     /// The file.
     pub(super) path: PathBuf,
+    /// The bundle that it came out of.
+    pub(super) bundle: Option<Bundled>,
+}
+
+/// A bundle in a recipe's place.
+pub(super) struct Bundled {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// What it has images for.
+    pub(super) archs: Vec<Arch>,
 }
 
 impl<'t> Context<'t> {
@@ -73,9 +83,13 @@ impl Context<'_> {
     /// Reads a recipe; prints its warnings.
     pub(super) fn open(&self, recipe: Option<&Path>, mode: Mode) -> Result<Opened, Failure> {
         let mut path = find_recipe(recipe)?;
+        let mut bundle = None;
         // What cannot be read is told when it is read as a recipe.
         if is_bundle(&path).is_ok_and(|found| found) {
             let (_, imported) = sharing::import_bundle(self, &path, None)?;
+            let images = imported.images.iter();
+            let archs = images.map(|made| made.image.arch).collect();
+            bundle = Some(Bundled { path, archs });
             path = imported.recipe;
         }
         let bytes = read_recipe(&path)?;
@@ -91,7 +105,12 @@ impl Context<'_> {
                 parent.to_path_buf()
             }
         });
-        Ok(Opened { parsed, base, path })
+        Ok(Opened {
+            parsed,
+            base,
+            path,
+            bundle,
+        })
     }
 
     /// Opens the cache that serves a recipe's directory.

@@ -83,6 +83,7 @@ pub(super) fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
         kept.extend(digests.into_iter().map(|digest| (digest, what.as_path())));
     }
     rules.keep = kept.keys().copied().collect();
+    rules.keep.extend(locked_here(&root));
     context.let_go();
     let mut waiting = |count: usize| {
         let others = match count {
@@ -168,6 +169,22 @@ fn named(context: &Context<'_>, what: &Path) -> Result<(BTreeSet<Digest>, bool),
         &fs::read(lock::path_of(&opened.path)).unwrap_or_default(),
     ));
     Ok((digests, false))
+}
+
+/// Returns what the locks here and beside the cache name. They are roots where they lie, but a project may have been moved
+/// since, or lie elsewhere in every job of a CI.
+fn locked_here(cache: &Path) -> BTreeSet<Digest> {
+    let beside = fs::canonicalize(cache).map(|cache| cache.with_file_name("images"));
+    let mut digests = BTreeSet::new();
+    for directory in [beside.unwrap_or_default(), sharing::base().to_path_buf()] {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|end| end == "lock") && path.is_file() {
+                digests.extend(mentions(&fs::read(path).unwrap_or_default()));
+            }
+        }
+    }
+    digests
 }
 
 fn warn(context: &Context<'_>, found: &Collection) {

@@ -7,6 +7,7 @@ mod boot;
 mod budget;
 mod cat;
 mod context;
+mod diff;
 mod export;
 mod failure;
 mod gc;
@@ -69,6 +70,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Run(args) => run::run(&context, &args),
         Verb::Test(args) => test::run(&context, &args),
         Verb::Lock(args) => lock::run(&context, &args),
+        Verb::Diff(args) => diff::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),
         Verb::Ls(args) => ls::run(&context, &args),
         Verb::Cat(args) => cat::run(&context, &args),

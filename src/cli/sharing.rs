@@ -12,9 +12,11 @@ use super::locking::{self, LockUse};
 use super::realize;
 use crate::arch::Arch;
 use crate::lock::{Lock, files_of, normal_text};
+use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
 use crate::share::bundle::{Bundle, begins_bundle};
-use crate::share::{Artifact, Imported, Project, Selection, ShareError, Shareable, find, import};
+use crate::share::{Artifact, Imported, Origin as _, Project, Selection, ShareError, Shareable};
+use crate::share::{copy_referrers, find, go_name, import};
 use crate::store::{Scratch, Store, StoreError};
 
 /// Images that are realized, and the artifact of them.
@@ -32,6 +34,11 @@ pub(super) fn share(
     with_sources: bool,
 ) -> Result<Shared, Failure> {
     let recipe = &opened.parsed.recipe;
+    // A bundle need not have an image for all that its recipe could be realized for.
+    let archs = match &opened.bundle {
+        Some(bundle) if archs.is_empty() => &bundle.archs,
+        _ => archs,
+    };
     let (lock, images) = match locking::beside(opened)? {
         Some(beside) => {
             let all = recipe.archs_for(Arch::host());
@@ -47,6 +54,12 @@ pub(super) fn share(
     };
     let store = context.store(&opened.base)?;
     let project = project(context, opened, &lock, &images)?;
+    project.check_paths().map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "what is shared is unpacked elsewhere: its files must have a place beside the recipe there, too",
+        )
+    })?;
     let mut sources = BTreeMap::new();
     if with_sources {
         let fetch = context.fetch_options()?;
@@ -66,11 +79,42 @@ pub(super) fn share(
         sources,
     };
     let artifact = Artifact::new(&shareable, &store)?;
+    if let Some(bundle) = &opened.bundle {
+        keep_referrers(context, &bundle.path, &artifact, &store)?;
+    }
     Ok(Shared {
         store,
         artifact,
         images,
     })
+}
+
+/// Takes over what a bundle says about the images that go on as they are, such as signatures. What it says about others, as those
+/// with the sources are where they go on without, holds for these alone.
+fn keep_referrers(
+    context: &Context<'_>,
+    path: &Path,
+    artifact: &Artifact,
+    store: &Store,
+) -> Result<(), Failure> {
+    let bundle = Bundle::open(path)?;
+    for image in find(&bundle, &bundle.name)?.images {
+        let digest = image.digest;
+        if artifact.manifests.values().any(|own| own.digest == digest) {
+            copy_referrers(&bundle, &artifact.layout, store, &digest)?;
+        } else if artifact
+            .manifests
+            .keys()
+            .any(|arch| image.architecture.as_deref() == Some(go_name(*arch)))
+            && !bundle.referrers(&digest)?.is_empty()
+        {
+            context.terminal.event(Event::Warning(format!(
+                "what `{}` says about sha256:{digest} is left out: that image does not go on as it is (see `--with-sources`)",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn project(

@@ -30,7 +30,7 @@ pub mod sign;
 mod text;
 
 pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
-pub use copy::{Copied, copy};
+pub use copy::{Copied, copy, copy_referrers};
 pub use document::{Document, attach};
 pub use error::ShareError;
 pub use found::{Found, find, list};

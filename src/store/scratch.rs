@@ -137,6 +137,10 @@ impl ScratchDir {
         ))
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes down what the process needs when it lets go of the cache. Appears whole.
     pub(super) fn lease(&mut self, text: &str) -> Result<(), StoreError> {
         let path = self.path.join(LEASE);

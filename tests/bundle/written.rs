@@ -6,6 +6,9 @@ use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 use std::process::{Command, Stdio};
 
+use mkimg::share::bundle::{Bundle, write};
+use mkimg::share::{Document, Origin as _, attach, find};
+use mkimg::store::Store;
 use serde_json::Value;
 
 use crate::cli::{Project, fails, json, run, stdout};
@@ -265,4 +268,59 @@ fn a_signal_leaves_nothing_unfinished_beside_the_bundle() {
         }
     }
     panic!("no signal came while it was being written");
+}
+
+#[test]
+fn what_a_bundle_says_about_its_images_goes_on_with_them() {
+    let (project, path) = of_two();
+    let bundle = Bundle::open(&path).unwrap();
+    let store = Store::open(&project.path("cache")).unwrap();
+    let images = find(&bundle, "two").unwrap().images;
+    for image in &images {
+        let document = Document {
+            media_type: "text/x-note",
+            title: "note.txt",
+            bytes: b"looked at",
+        };
+        attach(&bundle.layout, image, document, &store).unwrap();
+    }
+    let noted = project.path("noted.mkimg");
+    write(&bundle.layout, &noted).unwrap();
+    let noted_bytes = fs::read(&noted).unwrap();
+    assert!(noted_bytes != fs::read(&path).unwrap());
+    let other = Project::new();
+    let noted = noted.display().to_string();
+    run(&mut other.mkimg(["export", &noted, "--with-sources", "-o", "again.mkimg"]));
+    assert!(fs::read(other.path("again.mkimg")).unwrap() == noted_bytes);
+    // For one architecture, what is said about its image; without the sources it is another image, and the rest is told.
+    let one = ["--arch", "aarch64", "-o", "one.mkimg"];
+    for (more, count) in [(&["--with-sources"][..], 1), (&[], 0)] {
+        let output = run(other.mkimg(["export", &noted]).args(one).args(more));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.matches("is left out").count(), 1 - count, "{said}");
+        let bundle = Bundle::open(&other.path("one.mkimg")).unwrap();
+        let image = find(&bundle, "two").unwrap().images.swap_remove(0);
+        assert_eq!(bundle.referrers(&image.digest).unwrap().len(), count);
+        // And of a bundle for one architecture, no more than is in it.
+        run(other
+            .mkimg(["export", "one.mkimg", "-o", "same.mkimg"])
+            .args(more));
+        let [one, same] =
+            ["one.mkimg", "same.mkimg"].map(|name| fs::read(other.path(name)).unwrap());
+        assert!(one == same);
+    }
+}
+
+#[test]
+fn files_that_have_no_place_on_another_machine_are_refused_before_anything_is_written() {
+    let tiny = crate::tiny::Tiny::new();
+    // From the root on, and so far up that it comes to the same.
+    let motd = tiny.write("motd", b"hello");
+    let far = format!("{}{}", "../".repeat(40), &motd.to_str().unwrap()[1..]);
+    for path in [motd.to_str().unwrap(), &far] {
+        tiny.recipe("", &format!("file \"/etc/motd\" local=\"{path}\""));
+        let said = fails(&mut tiny.project.mkimg(["export", "tiny"]), 2);
+        assert!(said.contains(path) && said.contains("help: "), "{said}");
+        assert!(!tiny.path("tiny.mkimg").exists());
+    }
 }

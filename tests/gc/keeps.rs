@@ -204,6 +204,36 @@ fn a_root_goes_with_its_project_but_not_with_its_disk() {
 }
 
 #[test]
+fn a_project_that_was_moved_keeps_what_it_needs_and_so_does_one_behind_a_symlink() {
+    let tiny = tiny::Tiny::new();
+    tiny.recipe("", "");
+    run(&mut tiny.project.mkimg(["lock", "tiny"]));
+    let moved = tempfile::tempdir().unwrap();
+    for name in ["images", "cache"] {
+        let done = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(tiny.path(name))
+            .arg(moved.path())
+            .status();
+        assert!(done.unwrap().success());
+    }
+    fs::remove_dir_all(tiny.path("images")).unwrap();
+    fs::rename(moved.path().join("cache"), moved.path().join("disk")).unwrap();
+    symlink("disk", moved.path().join("cache")).unwrap();
+    let gc = |args: &[&str]| {
+        let mut command = tiny.project.mkimg(["gc", "--json"]);
+        crate::cli::json(&run(command.args(args).current_dir(moved.path())))
+    };
+    let found = gc(&[]);
+    assert_eq!(found["kinds"]["images"]["kept"], 1, "{found:#}");
+    assert_eq!(found["roots"][0]["state"], "gone");
+    assert_eq!(found["after"], disk(&moved.path().join("disk")));
+    fs::remove_file(moved.path().join("images/tiny.lock")).unwrap();
+    assert_eq!(gc(&["--max", "1MiB"])["freed"], 0);
+    assert_eq!(gc(&[])["kinds"]["images"]["removed"], 1);
+}
+
+#[test]
 fn garbage_of_every_kind_goes_and_what_is_not_mkimgs_stays() {
     let bed = Bed::new();
     let place = bed.project("a", 5_000);

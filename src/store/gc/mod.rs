@@ -119,7 +119,7 @@ pub fn preview(root: &Path, rules: &Rules) -> Result<Collection, StoreError> {
     if !is_cache(root)? {
         return Ok(Collection::default());
     }
-    Ok(decide(root, rules)?.collection)
+    Ok(decide(&real(root)?, rules)?.collection)
 }
 
 /// Removes what the rules let go. Others that use the cache are waited for, where `wait` says so: `waiting` is told once how
@@ -137,6 +137,7 @@ pub fn collect(
     if !is_cache(root)? {
         return Ok(Collection::default());
     }
+    let root = &real(root)?;
     let before = decide(root, rules)?;
     if before.goes.is_empty() && before.links.is_empty() || !before.collection.unknown.is_empty() {
         return Ok(before.collection);
@@ -151,6 +152,9 @@ pub fn collect(
         goes,
         links,
     } = decide(root, rules)?;
+    let own = trash.bytes();
+    collection.before -= own;
+    collection.after -= own;
     if collection.unknown.is_empty() {
         let (trash, taken) = trash.take(root, &goes, &links);
         drop(alone);
@@ -256,6 +260,11 @@ fn decide(root: &Path, rules: &Rules) -> Result<Decision, StoreError> {
         goes,
         links,
     })
+}
+
+/// Returns the directory itself: it may be named by a symlink, and no other is followed.
+fn real(root: &Path) -> Result<PathBuf, StoreError> {
+    fs::canonicalize(root).map_err(|error| StoreError::io("find", root, error))
 }
 
 /// Says whether a directory is a cache of mkimg; nothing, or nothing in it, is an empty one.

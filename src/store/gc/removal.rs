@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::inventory::Object;
@@ -20,6 +21,12 @@ impl Trash {
         Ok(Trash {
             scratch: ScratchDir::create(root)?,
         })
+    }
+
+    /// Returns the bytes of the directory itself, while nothing is in it.
+    pub(super) fn bytes(&self) -> u64 {
+        let found = fs::symlink_metadata(self.scratch.path());
+        found.map_or(0, |found| found.blocks() * 512)
     }
 
     /// Takes away the names of objects and links, in order. What cannot be taken stays whole, and the others go: the first
