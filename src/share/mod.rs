@@ -26,6 +26,7 @@ mod reference;
 pub mod registry;
 mod sbom;
 mod shared;
+pub mod sign;
 mod text;
 
 pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
