@@ -28,6 +28,7 @@ mod reference;
 pub mod registry;
 mod sbom;
 mod shared;
+pub mod sign;
 pub mod substitutes;
 mod text;
 
