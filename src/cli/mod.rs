@@ -29,6 +29,7 @@ mod serve;
 mod sharing;
 mod shell;
 mod show;
+mod substitutes;
 mod test;
 mod test_report;
 mod why;

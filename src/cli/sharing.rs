@@ -45,7 +45,8 @@ pub(super) fn share(
         Some(beside) => {
             let all = recipe.archs_for(Arch::host());
             let wanted = if archs.is_empty() { &all } else { archs };
-            let made = |arch: &Arch| realize::made(context, opened, Some(*arch), LockUse::Default);
+            let made =
+                |arch: &Arch| realize::made(context, opened, Some(*arch), LockUse::Default, None);
             let images = wanted.iter().map(|arch| Ok(made(arch)?.1));
             (beside.lock, images.collect::<Result<Vec<_>, Failure>>()?)
         }
