@@ -27,8 +27,8 @@ use crate::store::Store;
 pub(super) struct SubstituteArgs {
     /// Ask this repository of a registry, or directory of bundles (a path or http(s)://..), for the image before it is made;
     /// may be given several times, and comes before the places of the configuration
-    #[arg(long, value_name = "REF-or-DIR")]
-    from: Vec<String>,
+    #[arg(long, value_name = "REF-or-DIR", value_parser = place)]
+    from: Vec<Place>,
     /// Take images that a key in FILE (ssh-keygen's ALLOWED SIGNERS) has signed, beside those of the configuration
     #[arg(long, value_name = "FILE")]
     trust: Vec<PathBuf>,
@@ -100,16 +100,7 @@ impl Context<'_> {
 fn named(args: &SubstituteArgs, base: &Path) -> Result<Named, Failure> {
     let home = set("HOME");
     let mut named = Named::default();
-    for text in &args.from {
-        // The shell knows better than we do what `~` is.
-        let place = Place::parse(text, Path::new(""), None).map_err(|error| {
-            Failure::usage(
-                format!("`--from`: {error}"),
-                "name a repository of a registry (`registry.example/team/images`), a web directory (`https://..`) or a path",
-            )
-        })?;
-        named.config.places.push(place);
-    }
+    named.config.places.clone_from(&args.from);
     named.config.trust.clone_from(&args.trust);
     let user = user_file(home.as_deref());
     let project = project_file(base);
@@ -192,36 +183,42 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     Ok(Some(bytes))
 }
 
+/// Reads a place from the command line: the shell knows better than we do what `~` is.
+fn place(text: &str) -> Result<Place, String> {
+    Place::parse(text, Path::new(""), None).map_err(|error| error.problem)
+}
+
 /// Reads the files of keys, all of which are trusted.
 fn signers(files: &[PathBuf]) -> Result<AllowedSigners, Failure> {
-    let mut all = String::new();
-    for path in files {
-        let unusable = |problem: String| {
-            Failure::usage(
-                format!(
-                    "`{}` is no file of allowed signers: {problem}",
-                    path.display()
-                ),
-                "each line is `PRINCIPALS [OPTIONS] TYPE KEY`, as ssh-keygen(1) has it under ALLOWED SIGNERS",
-            )
-        };
-        let io = |error| Failure::io("read the trusted keys in", path, error);
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(io)?;
-        file.take(MAX_ALLOWED + 1)
-            .read_to_end(&mut bytes)
-            .map_err(io)?;
-        if bytes.len() as u64 > MAX_ALLOWED {
-            return Err(unusable(format!("it has more than {MAX_ALLOWED} bytes")));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8".to_owned()))?;
-        // Each by itself, so that an error names its file.
-        AllowedSigners::parse(&text).map_err(|error| unusable(error.to_string()))?;
-        all.push_str(&text);
-        all.push('\n');
+    let mut all = AllowedSigners::default();
+    for file in files {
+        all.extend(trusted(file)?);
     }
-    AllowedSigners::parse(&all)
-        .map_err(|error| Failure::usage(error.to_string(), "name fewer keys"))
+    Ok(all)
+}
+
+/// Reads a file of keys.
+fn trusted(path: &Path) -> Result<AllowedSigners, Failure> {
+    let unusable = |problem: String| {
+        Failure::usage(
+            format!(
+                "`{}` is no file of allowed signers: {problem}",
+                path.display()
+            ),
+            "each line is `PRINCIPALS [OPTIONS] TYPE KEY`, as ssh-keygen(1) has it under ALLOWED SIGNERS",
+        )
+    };
+    let io = |error| Failure::io("read the trusted keys in", path, error);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(io)?;
+    file.take(MAX_ALLOWED + 1)
+        .read_to_end(&mut bytes)
+        .map_err(io)?;
+    if bytes.len() as u64 > MAX_ALLOWED {
+        return Err(unusable(format!("it has more than {MAX_ALLOWED} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8".to_owned()))?;
+    AllowedSigners::parse(&text).map_err(|error| unusable(error.to_string()))
 }
 
 /// Returns the seconds since 1970: keys may be trusted for a while.

@@ -80,8 +80,9 @@ pub struct Taken {
 enum PassedOver {
     #[error(transparent)]
     Share(#[from] ShareError),
-    #[error("could not fetch the bundle")]
-    Fetch(#[from] Reason),
+    // The reason says all of it, causes included.
+    #[error("could not fetch the bundle: {0}")]
+    Fetch(Box<Reason>),
     #[error("could not {what}")]
     Io {
         what: &'static str,
@@ -96,6 +97,12 @@ enum PassedOver {
     NotLocked(String),
     #[error("its bundle has {0} bytes, more than the {1} of `--max-unpacked`")]
     TooLarge(u64, u64),
+}
+
+impl From<Reason> for PassedOver {
+    fn from(reason: Reason) -> PassedOver {
+        PassedOver::Fetch(Box::new(reason))
+    }
 }
 
 impl Search<'_> {
