@@ -38,7 +38,7 @@ impl Difference {
         {
             lines.push(layered.layer.name().to_owned());
             for group in &layered.groups {
-                tell(&mut lines, group, all);
+                tell(&mut lines, group, self.entries, all);
             }
         }
         let same = self
@@ -111,17 +111,19 @@ fn headline(group: &Group) -> String {
 }
 
 /// Tells one group.
-fn tell(lines: &mut Vec<String>, group: &Group, all: bool) {
+fn tell(lines: &mut Vec<String>, group: &Group, entries: [usize; 2], all: bool) {
     let of_entries = group
         .changes
         .iter()
         .all(|change| change.path.starts_with('/'));
     let count = group.changes.len();
+    let everything = count > 1 && entries.contains(&count);
     let head = headline(group);
     let first = group.changes.first();
     let place = first.map_or("", |change| change.path.as_str());
     let line = match (of_entries, count) {
         (true, 1) => format!("{place}: {head}{}", lone(group)),
+        (true, _) if everything => format!("all {count} entries: {head}"),
         (true, _) => format!("{count} entries: {head}"),
         (false, 1) if !place.is_empty() => format!("{place}: {head}"),
         (false, 1) => head,
@@ -168,6 +170,7 @@ fn tell(lines: &mut Vec<String>, group: &Group, all: bool) {
                     lines.push(format!("    and {} more", count - EXAMPLES));
                 }
             }
+            _ if everything => {}
             _ => lines.push(format!("    {}", examples(group))),
         }
     } else if !of_entries && count > 1 {
