@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::machine::{Choice, MachineKind, Net};
 
@@ -164,6 +165,9 @@ pub(super) struct Realize {
     /// The lock.
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    /// Where the image may come from.
+    #[command(flatten)]
+    pub(super) substitutes: SubstituteArgs,
     /// Make PATH a symlink to the image, which keeps it in the cache
     #[arg(long, value_name = "PATH")]
     pub(super) out_link: Option<PathBuf>,
@@ -213,6 +217,9 @@ pub(super) struct Run {
     /// The lock.
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    /// Where the image may come from.
+    #[command(flatten)]
+    pub(super) substitutes: SubstituteArgs,
     /// End the machine after this time, such as 90s or 2min; the exit code is then 5
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(super) timeout: Option<Duration>,
@@ -242,6 +249,9 @@ pub(super) struct Test {
     /// The lock.
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    /// Where the image may come from.
+    #[command(flatten)]
+    pub(super) substitutes: SubstituteArgs,
     /// Run only the tests whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) filter: Option<String>,

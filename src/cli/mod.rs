@@ -32,6 +32,7 @@ mod shell;
 mod show;
 mod sign;
 mod signing;
+mod substitutes;
 mod test;
 mod test_report;
 mod verify;

@@ -51,6 +51,7 @@ pub(super) fn run(context: &Context<'_>, args: &Pull) -> Result<(), Failure> {
     }
     let store = context.store(sharing::base())?;
     let images = list(&registry, found.clone())?;
+    sharing::check_arch(&images, args.arch, &reference.to_string())?;
     let arch = chosen(&images, args.arch);
     let imported = import(&registry, &images, &context.selection(arch), &store);
     context.terminal.clear();

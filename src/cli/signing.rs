@@ -1,7 +1,7 @@
 //! Keys to sign with, and files of keys to trust.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -140,8 +140,11 @@ pub(super) fn trusted(path: &Path) -> Result<AllowedSigners, Failure> {
     let text = read(path, "read the trusted keys in", MAX_ALLOWED)?;
     AllowedSigners::parse(&text).map_err(|error| {
         Failure::usage(
-            format!("`{}` is no file of trusted keys: {error}", path.display()),
-            "each line is `NAME TYPE KEY`, as in OpenSSH's allowed_signers: a name and what a .pub file has",
+            format!(
+                "`{}` is no file of allowed signers: {error}",
+                path.display()
+            ),
+            "each line is `PRINCIPALS [OPTIONS] TYPE KEY`, as ssh-keygen(1) has it under ALLOWED SIGNERS: a name and what a .pub file has",
         )
     })
 }
@@ -168,6 +171,10 @@ fn read(path: &Path, what: &'static str, limit: u64) -> Result<String, Failure> 
             "name the file that was meant",
         ));
     }
-    String::from_utf8(bytes)
-        .map_err(|_| io(io::Error::new(io::ErrorKind::InvalidData, "it is no text")))
+    String::from_utf8(bytes).map_err(|_| {
+        Failure::usage(
+            format!("`{}` is not UTF-8: it is no file of keys", path.display()),
+            "name the file that was meant",
+        )
+    })
 }

@@ -9,6 +9,7 @@
 
 mod artifact;
 pub mod bundle;
+pub mod config;
 mod copy;
 mod document;
 mod error;
@@ -20,6 +21,7 @@ pub mod oci;
 mod origin;
 mod package;
 mod pins;
+mod place;
 mod project;
 mod provenance;
 mod rebuild;
@@ -28,6 +30,7 @@ pub mod registry;
 mod sbom;
 mod shared;
 pub mod sign;
+pub mod substitutes;
 mod text;
 
 pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
@@ -41,6 +44,7 @@ pub use licence::Licence;
 pub use origin::{Destination, Origin};
 pub use package::{Package, packages};
 pub use pins::{MAX_PINS, Pins, PinsError};
+pub use place::{Place, PlaceError, expand};
 pub use project::{Others, Project};
 pub use provenance::{IN_TOTO, provenance};
 pub use rebuild::{Rebuilt, rebuild};

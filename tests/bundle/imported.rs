@@ -282,3 +282,22 @@ fn a_recipe_out_of_a_bundle_is_not_changed_in_the_cache() {
     }
     run(&mut project.mkimg(["lock", "--check", &bundle]));
 }
+
+#[test]
+fn an_architecture_that_a_bundle_does_not_have_is_told_with_those_that_it_has() {
+    let (project, _) = of_two();
+    let one = export(&project, "two", &["--arch", "aarch64"]);
+    let other = Project::new();
+    let import = || {
+        let mut command = other.mkimg(["import", "--arch"]);
+        command.current_dir(one.parent().unwrap());
+        command
+    };
+    let said = fails(import().args(["x86_64", "two.mkimg"]), 2);
+    assert!(
+        said.contains("`two.mkimg` has no image for x86_64"),
+        "{said}"
+    );
+    assert!(said.contains("help: it has one for aarch64"), "{said}");
+    run(import().args(["aarch64", "two.mkimg"]));
+}

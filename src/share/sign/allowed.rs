@@ -57,6 +57,11 @@ impl AllowedSigners {
         }
     }
 
+    /// Trusts those of another file too.
+    pub fn extend(&mut self, other: AllowedSigners) {
+        self.signers.extend(other.signers);
+    }
+
     /// Returns the line that lets a key sign images at a time, in seconds since 1970.
     ///
     /// # Errors
