@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::machine::{Choice, MachineKind, Net};
 
@@ -106,6 +107,12 @@ pub(super) enum Verb {
     Push(super::push::Push),
     /// Take an image from an OCI registry into the cache; print its digest and its directory
     Pull(super::pull::Pull),
+    /// Sign a shared image where it is, in a registry or a bundle
+    Sign(super::sign::Sign),
+    /// Check a shared image: its bytes, who signed it, and whether its recipe gives it again
+    Verify(super::verify::Verify),
+    /// Make a shared image again and, where it is the same, say so beside it, signed
+    Attest(super::verify::Attest),
     /// Remove from the cache what no root and no lock needs; print what went
     Gc(super::gc::Gc),
     /// Write a recipe to start from: it realizes and boots as it is
@@ -158,6 +165,9 @@ pub(super) struct Realize {
     /// The lock.
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    /// Where the image may come from.
+    #[command(flatten)]
+    pub(super) substitutes: SubstituteArgs,
     /// Make PATH a symlink to the image, which keeps it in the cache
     #[arg(long, value_name = "PATH")]
     pub(super) out_link: Option<PathBuf>,
@@ -207,6 +217,9 @@ pub(super) struct Run {
     /// The lock.
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    /// Where the image may come from.
+    #[command(flatten)]
+    pub(super) substitutes: SubstituteArgs,
     /// End the machine after this time, such as 90s or 2min; the exit code is then 5
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(super) timeout: Option<Duration>,
@@ -236,6 +249,9 @@ pub(super) struct Test {
     /// The lock.
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    /// Where the image may come from.
+    #[command(flatten)]
+    pub(super) substitutes: SubstituteArgs,
     /// Run only the tests whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) filter: Option<String>,

@@ -13,12 +13,14 @@ use super::failure::Failure;
 use super::lock;
 use super::locking::{self, LockUse};
 use super::sharing;
+use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::realize::{self, Realized, Workshop};
 use crate::recipe::{self, Mode, Parsed};
 use crate::share::bundle::is_bundle;
+use crate::share::substitutes::Taken;
 use crate::source::apt;
 use crate::source::fetch::{FetchOptions, Mirror, Proxies};
 use crate::store::{Store, StoreError};
@@ -77,6 +79,16 @@ impl Opened {
             )),
         }
     }
+}
+
+/// An image, and how it came about.
+pub(super) struct Made {
+    /// The cache that it is in.
+    pub(super) store: Store,
+    /// The image.
+    pub(super) realized: Realized,
+    /// Where it was taken from, where it was not made here.
+    pub(super) taken: Option<Taken>,
 }
 
 impl Context<'_> {
@@ -243,16 +255,17 @@ impl Context<'_> {
     }
 
     /// Realizes a recipe that was read, and holds it to the lock beside it. With `verify` an image that is there is hashed
-    /// again.
+    /// again. Without `substitutes` it is made on this machine, where it is not there.
     pub(super) fn realize_locked(
         &self,
         opened: &Opened,
         arch: Option<Arch>,
         verify: bool,
         lock: LockUse,
-    ) -> Result<(Store, Realized), Failure> {
+        substitutes: Option<&SubstituteArgs>,
+    ) -> Result<Made, Failure> {
         match lock {
-            LockUse::Ignore => return self.realize_opened(opened, arch, verify),
+            LockUse::Ignore => return self.make(opened, arch, verify, substitutes),
             LockUse::Update => {
                 opened.check_own()?;
                 let (all, _) = lock::make(self, opened, &[])?;
@@ -263,39 +276,69 @@ impl Context<'_> {
         let Some(beside) = locking::beside(opened)? else {
             return match lock {
                 LockUse::Needed => Err(locking::missing(opened)),
-                _ => self.realize_opened(opened, arch, verify),
+                _ => self.make(opened, arch, verify, substitutes),
             };
         };
         let plan = self.plan(opened, arch)?;
         locking::check_plan(opened, &beside, &plan)?;
-        let (store, made) = self.realize_opened(opened, Some(plan.arch), verify)?;
-        self.keep_locked(&store, &beside.path)?;
-        locking::check_image(opened, &beside, &made)?;
-        Ok((store, made))
+        let made = self.make(opened, Some(plan.arch), verify, substitutes)?;
+        self.keep_locked(&made.store, &beside.path)?;
+        locking::check_image(opened, &beside, &made.realized)?;
+        Ok(made)
     }
 
-    /// Realizes a recipe that was read.
+    /// Realizes a recipe that was read, on this machine.
     pub(super) fn realize_opened(
         &self,
         opened: &Opened,
         arch: Option<Arch>,
         verify: bool,
     ) -> Result<(Store, Realized), Failure> {
+        let made = self.make(opened, arch, verify, None)?;
+        Ok((made.store, made.realized))
+    }
+
+    /// Finds the image in the cache, or takes it from a substitute, or realizes it, in this order.
+    fn make(
+        &self,
+        opened: &Opened,
+        arch: Option<Arch>,
+        verify: bool,
+        substitutes: Option<&SubstituteArgs>,
+    ) -> Result<Made, Failure> {
         let plan = self.plan(opened, arch)?;
         let store = self.store(&opened.base)?;
         let fetch = self.fetch_options()?;
-        let made = self
-            .workshop(&store, &fetch)
-            .realize(&plan, &opened.base, verify);
+        let workshop = self.workshop(&store, &fetch);
+        let failed = |error| Failure::realize(error, &opened.parsed.source);
+        let there = match substitutes {
+            Some(_) => workshop.existing(&plan, verify).map_err(failed)?,
+            None => None,
+        };
+        let mut taken = None;
+        if let (Some(args), None) = (substitutes, &there) {
+            taken = self.substitute(opened, &plan, &store, args)?;
+        }
+        let there = there.or_else(|| taken.as_ref().map(|taken| taken.realized.clone()));
+        let realized = match there {
+            Some(there) => Ok(there),
+            None => workshop.realize(&plan, &opened.base, verify),
+        };
         self.terminal.clear();
-        let made = made.map_err(|error| Failure::realize(error, &opened.parsed.source))?;
-        Ok((store, made))
+        let realized = realized.map_err(failed)?;
+        Ok(Made {
+            store,
+            realized,
+            taken,
+        })
     }
 
     /// Realizes a recipe that is only looked at.
     pub(super) fn realized(&self, target: &Target) -> Result<Realized, Failure> {
         let opened = self.open(target.recipe.as_deref(), Mode::Strict)?;
-        Ok(self.realize_opened(&opened, target.arch, false)?.1)
+        let only_configured = SubstituteArgs::default();
+        let made = self.make(&opened, target.arch, false, Some(&only_configured))?;
+        Ok(made.realized)
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn make(
     let archs = if archs.is_empty() { &all } else { archs };
     for arch in archs.iter().copied() {
         files = lock::files_of(&context.plan(opened, Some(arch))?);
-        images.push(realize::made(context, opened, Some(arch), LockUse::Ignore)?.1);
+        images.push(realize::made(context, opened, Some(arch), LockUse::Ignore, None)?.1);
     }
     let lock = Lock::of(
         &opened.parsed,

@@ -83,6 +83,12 @@ fn bootable(context: &Context<'_>, args: &Run) -> Result<(Store, Bootable), Fail
         ));
     }
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
-    let (store, made) = realize::made(context, &opened, args.target.arch, args.lock.lock_use())?;
+    let (store, made) = realize::made(
+        context,
+        &opened,
+        args.target.arch,
+        args.lock.lock_use(),
+        Some(&args.substitutes),
+    )?;
     Ok((store, Bootable::image(&made)))
 }

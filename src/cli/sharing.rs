@@ -15,7 +15,9 @@ use crate::lock::{Lock, files_of, normal_text};
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
 use crate::share::bundle::{Bundle, begins_bundle};
-use crate::share::{Artifact, Imported, Origin as _, Project, Selection, ShareError, Shareable};
+use crate::share::{
+    Artifact, Found, Imported, Origin as _, Project, Selection, ShareError, Shareable,
+};
 use crate::share::{copy_referrers, find, go_name, import};
 use crate::store::{Scratch, Store, StoreError};
 
@@ -43,7 +45,8 @@ pub(super) fn share(
         Some(beside) => {
             let all = recipe.archs_for(Arch::host());
             let wanted = if archs.is_empty() { &all } else { archs };
-            let made = |arch: &Arch| realize::made(context, opened, Some(*arch), LockUse::Default);
+            let made =
+                |arch: &Arch| realize::made(context, opened, Some(*arch), LockUse::Default, None);
             let images = wanted.iter().map(|arch| Ok(made(arch)?.1));
             (beside.lock, images.collect::<Result<Vec<_>, Failure>>()?)
         }
@@ -54,6 +57,12 @@ pub(super) fn share(
     };
     let store = context.store(&opened.base)?;
     let project = project(context, opened, &lock, &images)?;
+    project.check_paths().map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "what is shared is unpacked elsewhere: its files must have a place beside the recipe there, too",
+        )
+    })?;
     let mut sources = BTreeMap::new();
     if with_sources {
         let fetch = context.fetch_options()?;
@@ -153,13 +162,32 @@ pub(super) fn import_bundle(
             (Bundle::open_as(spooled.path(), name)?, store, Some(spooled))
         }
     };
-    let imported = import(
-        &bundle,
-        &find(&bundle, &bundle.name)?,
-        &context.selection(arch),
-        &store,
-    )?;
+    let found = find(&bundle, &bundle.name)?;
+    check_arch(&found, arch, &path.display().to_string())?;
+    let imported = import(&bundle, &found, &context.selection(arch), &store)?;
     Ok((store, imported))
+}
+
+/// Refuses an architecture that `name` has no image for; where a manifest stands alone, only the image itself says its own.
+pub(super) fn check_arch(found: &Found, asked: Option<Arch>, name: &str) -> Result<(), Failure> {
+    let listed: Option<Vec<&str>> = found
+        .images
+        .iter()
+        .map(|image| image.architecture.as_deref())
+        .collect();
+    let (Some(asked), Some(listed)) = (asked, listed) else {
+        return Ok(());
+    };
+    let has = |arch: &Arch| listed.contains(&go_name(*arch));
+    if has(&asked) {
+        return Ok(());
+    }
+    let known = Arch::ALL.into_iter().filter(has);
+    let known: Vec<&str> = known.map(Arch::name).collect();
+    Err(Failure::usage(
+        format!("`{name}` has no image for {asked}"),
+        format!("it has one for {}", known.join(" and one for ")),
+    ))
 }
 
 /// Returns what a path gives that can be read only once: standard input, a pipe.

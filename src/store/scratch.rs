@@ -60,10 +60,18 @@ fn live() -> MutexGuard<'static, Vec<PathBuf>> {
 pub struct Unfinished(PathBuf);
 
 impl Unfinished {
-    /// Tells of a file.
-    pub fn new(path: &Path) -> Unfinished {
-        live().push(path.to_path_buf());
-        Unfinished(path.to_path_buf())
+    /// Makes a file with `make`, so that a signal finds either none or one that it knows of.
+    ///
+    /// # Errors
+    /// What `make` gives.
+    pub fn make<T>(
+        path: &Path,
+        make: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> io::Result<(T, Unfinished)> {
+        let mut live = live();
+        let made = make(path)?;
+        live.push(path.to_path_buf());
+        Ok((made, Unfinished(path.to_path_buf())))
     }
 }
 

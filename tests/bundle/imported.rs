@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli::{Project, fails, json, run, stdout};
 use crate::parts::{export, of_two};
-use crate::support::{is_root, tool};
+use crate::support::{is_root, skip, tool};
 use crate::tiny::{Tiny, assert_clean, assert_whole, files, noise};
 
 #[test]
@@ -114,9 +114,12 @@ fn what_a_cache_has_damaged_is_made_good_by_the_next_import() {
 
 #[test]
 fn a_cache_that_cannot_be_written_still_serves_what_it_has() {
-    let (Some(setpriv), true) = (tool("setpriv"), is_root()) else {
+    let Some(setpriv) = tool("setpriv") else {
         return;
     };
+    if !is_root() {
+        return skip("needs root, to be another user");
+    }
     let (_project, bundle) = of_two();
     let project = Project::new();
     run(project.mkimg(["import"]).arg(&bundle));
@@ -148,9 +151,19 @@ fn a_cache_that_cannot_be_written_still_serves_what_it_has() {
 
 #[test]
 fn a_full_disk_is_named_and_leaves_no_image() {
-    let (Some(unshare), true) = (tool("unshare"), is_root()) else {
+    let Some(unshare) = tool("unshare") else {
         return;
     };
+    let mount = ["-m", "mount", "-t", "tmpfs", "none", "/mnt"];
+    let can = is_root()
+        && Command::new(&unshare)
+            .args(mount)
+            .status()
+            .unwrap()
+            .success();
+    if !can {
+        return skip("needs root, and the right to mount, for a disk of its own");
+    }
     let tiny = Tiny::new();
     tiny.takes(&noise(4 << 20), "file \"/thing\" from=\"thing\"");
     let bundle = export(&tiny.project, "tiny", &["--with-sources"]);
@@ -268,4 +281,23 @@ fn a_recipe_out_of_a_bundle_is_not_changed_in_the_cache() {
         );
     }
     run(&mut project.mkimg(["lock", "--check", &bundle]));
+}
+
+#[test]
+fn an_architecture_that_a_bundle_does_not_have_is_told_with_those_that_it_has() {
+    let (project, _) = of_two();
+    let one = export(&project, "two", &["--arch", "aarch64"]);
+    let other = Project::new();
+    let import = || {
+        let mut command = other.mkimg(["import", "--arch"]);
+        command.current_dir(one.parent().unwrap());
+        command
+    };
+    let said = fails(import().args(["x86_64", "two.mkimg"]), 2);
+    assert!(
+        said.contains("`two.mkimg` has no image for x86_64"),
+        "{said}"
+    );
+    assert!(said.contains("help: it has one for aarch64"), "{said}");
+    run(import().args(["aarch64", "two.mkimg"]));
 }

@@ -8,12 +8,17 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::cli::{Project, fails, json, mirror, run, stdout};
-use crate::support::{is_root, tool};
+use crate::support::{is_root, skip, tool};
 
 /// Returns a command of mkimg in a network of its own, where there is nobody; `None` where the machine has no such thing.
 fn alone(project: &Project, args: &[&str]) -> Option<Command> {
     let unshare = tool("unshare")?;
     let options = if is_root() { "-n" } else { "-rn" };
+    let probe = Command::new(&unshare).args([options, "true"]).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        skip("needs the right to a network namespace of its own");
+        return None;
+    }
     let mut command = Command::new(unshare);
     command
         .arg(options)

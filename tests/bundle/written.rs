@@ -310,3 +310,17 @@ fn what_a_bundle_says_about_its_images_goes_on_with_them() {
         assert!(one == same);
     }
 }
+
+#[test]
+fn files_that_have_no_place_on_another_machine_are_refused_before_anything_is_written() {
+    let tiny = crate::tiny::Tiny::new();
+    // From the root on, and so far up that it comes to the same.
+    let motd = tiny.write("motd", b"hello");
+    let far = format!("{}{}", "../".repeat(40), &motd.to_str().unwrap()[1..]);
+    for path in [motd.to_str().unwrap(), &far] {
+        tiny.recipe("", &format!("file \"/etc/motd\" local=\"{path}\""));
+        let said = fails(&mut tiny.project.mkimg(["export", "tiny"]), 2);
+        assert!(said.contains(path) && said.contains("help: "), "{said}");
+        assert!(!tiny.path("tiny.mkimg").exists());
+    }
+}

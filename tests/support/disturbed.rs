@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use crate::cli::{Project, run, stdout};
-use crate::support::{is_root, tool};
+use crate::support::{is_root, skip, tool};
 
 /// One way to run a program in other surroundings.
 pub struct Disturbance {
@@ -44,7 +44,9 @@ pub fn disturbances() -> Vec<Disturbance> {
         let faketime = faketime.display().to_string();
         all.push(of(words(&[&faketime, "-f", "+366d"]), "date +%Y", &[]));
     }
-    if let Some(setpriv) = tool("setpriv").filter(|_| is_root()) {
+    if !is_root() {
+        skip("needs root, to be another user");
+    } else if let Some(setpriv) = tool("setpriv") {
         let setpriv = setpriv.display().to_string();
         let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
         let wrapper = [&[setpriv.as_str()], &user[..]].concat();

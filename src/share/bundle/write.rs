@@ -34,14 +34,17 @@ pub fn write(layout: &Layout, path: &Path) -> Result<u64, ShareError> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let mut file = tempfile::Builder::new()
         .prefix(&format!(".{name}."))
-        .tempfile_in(directory)
+        .make_in(directory, |path| Unfinished::make(path, create))
         .map_err(io)?;
-    let _unfinished = Unfinished::new(file.path());
-    let size = write_to(layout, file.as_file_mut(), path)?;
+    let size = write_to(layout, &mut file.as_file_mut().0, path)?;
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
+    file.as_file().0.sync_all().map_err(io)?;
     file.persist(&target).map_err(|error| io(error.error))?;
     Ok(size)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).open(path)
 }
 
 /// Writes a layout and returns its size; `path` names the output in errors.
