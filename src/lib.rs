@@ -11,6 +11,7 @@
 pub mod arch;
 pub mod assemble;
 pub mod cli;
+pub mod diff;
 pub mod digest;
 pub mod lock;
 pub mod machine;

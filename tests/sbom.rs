@@ -120,6 +120,32 @@ for package in document["packages"]:
         parts = sorted(sums[part] for part in contains[package["SPDXID"]] if part in sums)
         code = hashlib.sha1("".join(parts).encode()).hexdigest()
         assert package["packageVerificationCode"]["packageVerificationCodeValue"] == code, package
+# What the JSON schema of SPDX 2.3 asks for, as far as mkimg goes: required keys, known keys, known words.
+def shaped(value, required, optional=""):
+    keys = set(value)
+    assert set(required.split()) <= keys <= set((required + " " + optional).split()), (sorted(keys), required)
+shaped(document, "SPDXID creationInfo dataLicense name spdxVersion documentNamespace packages files relationships",
+       "documentDescribes hasExtractedLicensingInfos")
+shaped(document["creationInfo"], "created creators", "comment")
+assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", document["creationInfo"]["created"])
+assert document["spdxVersion"] == "SPDX-2.3" and document["dataLicense"] == "CC0-1.0"
+for package in document["packages"]:
+    shaped(package, "SPDXID downloadLocation name filesAnalyzed licenseConcluded licenseDeclared copyrightText checksums",
+           "comment externalRefs homepage licenseInfoFromFiles packageVerificationCode primaryPackagePurpose sourceInfo "
+           "summary supplier versionInfo")
+    purposes = "OTHER INSTALL ARCHIVE FIRMWARE APPLICATION FRAMEWORK LIBRARY CONTAINER SOURCE DEVICE OPERATING_SYSTEM FILE"
+    assert package.get("primaryPackagePurpose", "OTHER") in purposes.split(), package
+    for reference in package.get("externalRefs", []):
+        shaped(reference, "referenceCategory referenceLocator referenceType")
+        assert reference["referenceCategory"] in ("PACKAGE-MANAGER", "OTHER", "SECURITY", "PERSISTENT-ID"), reference
+for entry in document["files"]:
+    shaped(entry, "SPDXID checksums fileName", "copyrightText licenseConcluded licenseInfoInFiles")
+kinds = {"DESCRIBES", "CONTAINS", "EXPANDED_FROM_ARCHIVE", "GENERATED_FROM"}
+for relation in document["relationships"]:
+    shaped(relation, "spdxElementId relatedSpdxElement relationshipType")
+    assert relation["relationshipType"] in kinds, relation
+for info in document.get("hasExtractedLicensingInfos", []):
+    shaped(info, "extractedText licenseId", "name")
 known = {info["licenseId"] for info in document.get("hasExtractedLicensingInfos", [])}
 for package in document["packages"]:
     for reference in re.findall(r"LicenseRef-[A-Za-z0-9.-]+", package["licenseDeclared"]):

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::machine::{Choice, MachineKind, Net};
 
@@ -28,7 +29,7 @@ Examples:
   mkimg realize images/hello.kdl       make the image, print its path
   mkimg show images/hello.kdl          what it is and what its size is made of
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 3 a hash did not match,
+Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 3 a hash or signature did not match,
 4 not reproducible or lock out of date, 5 a boot or test failed, 130 interrupted.";
 
 /// Options that every verb takes.
@@ -82,6 +83,8 @@ pub(super) enum Verb {
     Test(Test),
     /// Write what a recipe gives into the lock beside it, which realize, run and test then hold it to
     Lock(LockVerb),
+    /// Say what differs between two images, down to entry and field, and the likely cause
+    Diff(super::diff::Diff),
     /// Show what an image is, its identities, and what its size is made of
     Show(Look),
     /// List the entries of an image
@@ -96,14 +99,22 @@ pub(super) enum Verb {
     Pin(Pin),
     /// Put a local file into the cache and print the `source` line for it
     Add(Add),
-    /// Put a recipe and its images into one file
+    /// Put a recipe and its images into one file, a bundle
     Export(super::export::Export),
-    /// Verify such a file and fill the cache with it; print the image's directory
+    /// Verify a bundle and fill the cache with it; print the image's directory
     Import(super::import::Import),
     /// Send an image of all its architectures to an OCI registry; print its digest
     Push(super::push::Push),
     /// Take an image from an OCI registry into the cache; print its digest and its directory
     Pull(super::pull::Pull),
+    /// Sign a shared image where it is, in a registry or a bundle
+    Sign(super::sign::Sign),
+    /// Check a shared image: its bytes, who signed it, and whether its recipe gives it again
+    Verify(super::verify::Verify),
+    /// Make a shared image again and, where it is the same, say so beside it, signed
+    Attest(super::verify::Attest),
+    /// Remove from the cache what no root and no lock needs; print what went
+    Gc(super::gc::Gc),
     /// Write a recipe to start from: it realizes and boots as it is
     New(New),
     /// Print the completions for a shell
@@ -115,7 +126,7 @@ pub(super) enum Verb {
 /// Which recipe, and for which architecture.
 #[derive(Debug, Args)]
 pub(super) struct Target {
-    /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
+    /// The recipe: a file, the NAME of `images/NAME.kdl`, or a bundle [default: the only one in `images/`]
     #[arg(value_name = "RECIPE")]
     pub(super) recipe: Option<PathBuf>,
     /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
@@ -154,6 +165,9 @@ pub(super) struct Realize {
     /// The lock.
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    /// Where the image may come from.
+    #[command(flatten)]
+    pub(super) substitutes: SubstituteArgs,
     /// Make PATH a symlink to the image, which keeps it in the cache
     #[arg(long, value_name = "PATH")]
     pub(super) out_link: Option<PathBuf>,
@@ -203,6 +217,9 @@ pub(super) struct Run {
     /// The lock.
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    /// Where the image may come from.
+    #[command(flatten)]
+    pub(super) substitutes: SubstituteArgs,
     /// End the machine after this time, such as 90s or 2min; the exit code is then 5
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(super) timeout: Option<Duration>,
@@ -232,6 +249,9 @@ pub(super) struct Test {
     /// The lock.
     #[command(flatten)]
     pub(super) lock: LockArgs,
+    /// Where the image may come from.
+    #[command(flatten)]
+    pub(super) substitutes: SubstituteArgs,
     /// Run only the tests whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) filter: Option<String>,
@@ -381,7 +401,7 @@ pub(super) struct Man {
 }
 
 /// Returns a number of bytes: as many, or with one of the units of a recipe (K, M and G are KiB, MiB and GiB).
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let shift = match unit {

@@ -33,6 +33,8 @@ pub(super) struct Bootable {
     pub(super) cpus: u32,
     /// Bytes of the initramfs, and of the archive in it.
     pub(super) sizes: (u64, u64),
+    /// What of the cache it is made of, for `Store::lease`.
+    pub(super) needs: String,
 }
 
 /// A machine that can be started.
@@ -55,6 +57,7 @@ impl Bootable {
             memory: made.image.memory,
             cpus: made.image.cpus,
             sizes: (made.image.initramfs.size, made.image.archive_size),
+            needs: format!("{}\n{}", made.image.plan, made.image.kernel.digest),
         }
     }
 
@@ -82,6 +85,7 @@ impl Bootable {
             cpus: 1,
             // It unpacks to that at least.
             sizes: (size, size),
+            needs: digest.to_string(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::args::{Global, Target};
@@ -12,21 +13,25 @@ use super::failure::Failure;
 use super::lock;
 use super::locking::{self, LockUse};
 use super::sharing;
+use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::realize::{self, Realized, Workshop};
 use crate::recipe::{self, Mode, Parsed};
 use crate::share::bundle::is_bundle;
+use crate::share::substitutes::Taken;
 use crate::source::apt;
 use crate::source::fetch::{FetchOptions, Mirror, Proxies};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::ui::{self, Terminal};
 
 /// Everything that a verb needs to know about where it runs.
 pub(super) struct Context<'t> {
     pub(super) global: Global,
     pub(super) terminal: &'t Terminal,
+    /// The shared locks of caches that were used: until this process ends, `gc` leaves alone what it goes on with.
+    held: Mutex<Vec<Arc<File>>>,
 }
 
 /// A recipe that was read and found good.
@@ -37,14 +42,66 @@ pub(super) struct Opened {
     pub(super) base: PathBuf,
     /// The file.
     pub(super) path: PathBuf,
+    /// The bundle that it came out of.
+    pub(super) bundle: Option<Bundled>,
+}
+
+/// A bundle in a recipe's place.
+pub(super) struct Bundled {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// What it has images for.
+    pub(super) archs: Vec<Arch>,
+}
+
+impl<'t> Context<'t> {
+    /// Returns the context of a process that has used no cache yet.
+    pub(super) fn new(global: Global, terminal: &'t Terminal) -> Context<'t> {
+        Context {
+            global,
+            terminal,
+            held: Mutex::default(),
+        }
+    }
+}
+
+impl Opened {
+    /// Refuses to change what came out of a bundle: the next look at the bundle would bring it back.
+    pub(super) fn check_own(&self) -> Result<(), Failure> {
+        match sharing::cache_around(&self.base) {
+            None => Ok(()),
+            Some(_) => Err(Failure::usage(
+                format!(
+                    "`{}` came out of a bundle or a registry, and stays what it is",
+                    self.path.display()
+                ),
+                "`mkimg import BUNDLE --extract DIR` writes a recipe of your own to change",
+            )),
+        }
+    }
+}
+
+/// An image, and how it came about.
+pub(super) struct Made {
+    /// The cache that it is in.
+    pub(super) store: Store,
+    /// The image.
+    pub(super) realized: Realized,
+    /// Where it was taken from, where it was not made here.
+    pub(super) taken: Option<Taken>,
 }
 
 impl Context<'_> {
     /// Reads a recipe; prints its warnings.
     pub(super) fn open(&self, recipe: Option<&Path>, mode: Mode) -> Result<Opened, Failure> {
         let mut path = find_recipe(recipe)?;
-        if is_bundle(&path).map_err(|error| Failure::io("read", &path, error))? {
+        let mut bundle = None;
+        // What cannot be read is told when it is read as a recipe.
+        if is_bundle(&path).is_ok_and(|found| found) {
             let (_, imported) = sharing::import_bundle(self, &path, None)?;
+            let images = imported.images.iter();
+            let archs = images.map(|made| made.image.arch).collect();
+            bundle = Some(Bundled { path, archs });
             path = imported.recipe;
         }
         let bytes = read_recipe(&path)?;
@@ -60,16 +117,54 @@ impl Context<'_> {
                 parent.to_path_buf()
             }
         });
-        Ok(Opened { parsed, base, path })
+        Ok(Opened {
+            parsed,
+            base,
+            path,
+            bundle,
+        })
     }
 
     /// Opens the cache that serves a recipe's directory.
     pub(super) fn store(&self, base: &Path) -> Result<Store, Failure> {
-        let root = match self.global.cache.clone().or_else(|| set("MKIMG_CACHE")) {
-            Some(cache) => cache,
-            None => default_cache(base)?,
-        };
-        Ok(Store::open(&root)?)
+        let store = Store::open(&self.cache(base)?)?;
+        let mut held = self
+            .held
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        held.extend(store.lock());
+        Ok(store)
+    }
+
+    /// Gives up the shared locks: whoever wants a cache alone must not be in it.
+    pub(super) fn let_go(&self) {
+        let mut held = self
+            .held
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        held.clear();
+    }
+
+    /// Returns where the cache is that serves a recipe's directory.
+    pub(super) fn cache(&self, base: &Path) -> Result<PathBuf, Failure> {
+        match self.global.cache.clone().or_else(|| set("MKIMG_CACHE")) {
+            Some(cache) => Ok(cache),
+            None => default_cache(base),
+        }
+    }
+
+    /// Makes the lock of a recipe a root: `gc` keeps what it names.
+    pub(super) fn keep_locked(&self, store: &Store, lock: &Path) -> Result<(), Failure> {
+        // The lock of an imported recipe is in the cache itself, and kept as long as that.
+        let absolute = std::path::absolute(lock).unwrap_or_else(|_| lock.to_path_buf());
+        if sharing::cache_around(&absolute).is_some() {
+            return Ok(());
+        }
+        match store.add_root(lock) {
+            // Whoever may not write there may not remove anything either.
+            Err(StoreError::NotWritable { .. }) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     /// Returns the number of threads to use.
@@ -160,17 +255,19 @@ impl Context<'_> {
     }
 
     /// Realizes a recipe that was read, and holds it to the lock beside it. With `verify` an image that is there is hashed
-    /// again.
+    /// again. Without `substitutes` it is made on this machine, where it is not there.
     pub(super) fn realize_locked(
         &self,
         opened: &Opened,
         arch: Option<Arch>,
         verify: bool,
         lock: LockUse,
-    ) -> Result<(Store, Realized), Failure> {
+        substitutes: Option<&SubstituteArgs>,
+    ) -> Result<Made, Failure> {
         match lock {
-            LockUse::Ignore => return self.realize_opened(opened, arch, verify),
+            LockUse::Ignore => return self.make(opened, arch, verify, substitutes),
             LockUse::Update => {
+                opened.check_own()?;
                 let (all, _) = lock::make(self, opened, &[])?;
                 lock::write(self, &crate::lock::path_of(&opened.path), &all)?;
             }
@@ -179,38 +276,69 @@ impl Context<'_> {
         let Some(beside) = locking::beside(opened)? else {
             return match lock {
                 LockUse::Needed => Err(locking::missing(opened)),
-                _ => self.realize_opened(opened, arch, verify),
+                _ => self.make(opened, arch, verify, substitutes),
             };
         };
         let plan = self.plan(opened, arch)?;
         locking::check_plan(opened, &beside, &plan)?;
-        let (store, made) = self.realize_opened(opened, Some(plan.arch), verify)?;
-        locking::check_image(opened, &beside, &made)?;
-        Ok((store, made))
+        let made = self.make(opened, Some(plan.arch), verify, substitutes)?;
+        self.keep_locked(&made.store, &beside.path)?;
+        locking::check_image(opened, &beside, &made.realized)?;
+        Ok(made)
     }
 
-    /// Realizes a recipe that was read.
+    /// Realizes a recipe that was read, on this machine.
     pub(super) fn realize_opened(
         &self,
         opened: &Opened,
         arch: Option<Arch>,
         verify: bool,
     ) -> Result<(Store, Realized), Failure> {
+        let made = self.make(opened, arch, verify, None)?;
+        Ok((made.store, made.realized))
+    }
+
+    /// Finds the image in the cache, or takes it from a substitute, or realizes it, in this order.
+    fn make(
+        &self,
+        opened: &Opened,
+        arch: Option<Arch>,
+        verify: bool,
+        substitutes: Option<&SubstituteArgs>,
+    ) -> Result<Made, Failure> {
         let plan = self.plan(opened, arch)?;
         let store = self.store(&opened.base)?;
         let fetch = self.fetch_options()?;
-        let made = self
-            .workshop(&store, &fetch)
-            .realize(&plan, &opened.base, verify);
+        let workshop = self.workshop(&store, &fetch);
+        let failed = |error| Failure::realize(error, &opened.parsed.source);
+        let there = match substitutes {
+            Some(_) => workshop.existing(&plan, verify).map_err(failed)?,
+            None => None,
+        };
+        let mut taken = None;
+        if let (Some(args), None) = (substitutes, &there) {
+            taken = self.substitute(opened, &plan, &store, args)?;
+        }
+        let there = there.or_else(|| taken.as_ref().map(|taken| taken.realized.clone()));
+        let realized = match there {
+            Some(there) => Ok(there),
+            None => workshop.realize(&plan, &opened.base, verify),
+        };
         self.terminal.clear();
-        let made = made.map_err(|error| Failure::realize(error, &opened.parsed.source))?;
-        Ok((store, made))
+        let realized = realized.map_err(failed)?;
+        Ok(Made {
+            store,
+            realized,
+            taken,
+        })
     }
 
     /// Realizes a recipe that is only looked at.
     pub(super) fn realized(&self, target: &Target) -> Result<Realized, Failure> {
         let opened = self.open(target.recipe.as_deref(), Mode::Strict)?;
-        Ok(self.realize_opened(&opened, target.arch, false)?.1)
+        let only_configured = SubstituteArgs::default();
+        let made = self.make(&opened, target.arch, false, Some(&only_configured))?;
+        Ok(made.realized)
     }
 }
 

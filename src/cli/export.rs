@@ -1,5 +1,6 @@
-//! `mkimg export`: a recipe and its images in one file; prints the file and the digest of what is in it.
+//! `mkimg export`: a recipe and its images in one file; prints the file.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,19 +10,21 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use super::sharing;
+use super::signing::Key;
 use crate::arch::Arch;
 use crate::recipe::Mode;
-use crate::share::bundle::write;
-use crate::share::plan_tag;
+use crate::share::bundle::{write, write_to};
+use crate::share::{ShareError, plan_tag};
 use crate::ui::bytes;
 
 /// `mkimg export`
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
+    /// The recipe: a file, the NAME of `images/NAME.kdl`, or a bundle [default: the only one in `images/`]
     #[arg(value_name = "RECIPE")]
     recipe: Option<PathBuf>,
-    /// The file to write [default: NAME.mkimg]; into a directory also one file for each plan, for those who substitute
+    /// The file to write, `-` for standard output [default: NAME.mkimg]; into a directory also one file for each plan, for
+    /// those who substitute
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only this architecture; may be given several times [default: all that the recipe has]
@@ -30,17 +33,29 @@ pub(super) struct Export {
     /// Put the sources in too, so that whoever has the file can rebuild the image without a network
     #[arg(long)]
     with_sources: bool,
+    /// Sign it with this SSH key: a private key, or the public key of one that an agent has
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
+    let output = args.output.as_deref();
+    let stream = output.is_some_and(|path| ["-", "/dev/stdout"].map(Path::new).contains(&path));
+    if stream {
+        check_stream(args.json)?;
+    }
+    let key = args.sign.as_deref().map(Key::open).transpose()?;
     let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
     let mut archs = args.archs.clone();
     archs.sort_unstable();
     archs.dedup();
     let shared = sharing::share(context, &opened, &archs, args.with_sources)?;
+    if let Some(key) = &key {
+        key.attach_all(&shared)?;
+    }
     let name = format!("{}.mkimg", opened.parsed.recipe.name.value);
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&name));
     let directory = output.is_dir();
@@ -48,21 +63,26 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
         true => output.join(&name),
         false => output.clone(),
     };
-    write(&shared.artifact.layout, &file)?;
+    let size = match stream {
+        true => write_out(&shared)?,
+        false => write(&shared.artifact.layout, &file)?,
+    };
     if directory {
-        each_plan(context, &opened, &shared, &output, args.with_sources)?;
+        each_plan(context, &opened, &shared, &output, args, key.as_ref())?;
     }
     let digest = format!("sha256:{}", shared.artifact.index.digest);
-    let size = std::fs::metadata(&file).map_or(0, |found| found.len());
     let archs: Vec<&str> = shared
         .artifact
         .manifests
         .keys()
         .map(|arch| arch.name())
         .collect();
+    let shown = match stream {
+        true => "standard output".to_owned(),
+        false => file.display().to_string(),
+    };
     context.terminal.line(&format!(
-        "{} for {}: {}, {digest}",
-        file.display(),
+        "{shown} for {}: {}, {digest}",
         archs.join(" and "),
         bytes(size)
     ));
@@ -74,7 +94,44 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
             "size": size,
         }));
     }
+    if stream {
+        return Ok(());
+    }
     output::print(&format!("{}\n", file.display()))
+}
+
+/// Refuses a standard output that a bundle cannot go to.
+fn check_stream(json: bool) -> Result<(), Failure> {
+    let (problem, help) = match (json, std::io::stdout().is_terminal()) {
+        (true, _) => (
+            "`--output -` and `--json` both write to standard output",
+            "name a file with `--output`, or leave `--json` out",
+        ),
+        (_, true) => (
+            "standard output is a terminal: a bundle is not for reading",
+            "name a file with `--output`, or a pipe",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(problem, help))
+}
+
+/// Writes the bundle to standard output; returns its size.
+fn write_out(shared: &sharing::Shared) -> Result<u64, Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = write_to(
+        &shared.artifact.layout,
+        &mut out,
+        Path::new("standard output"),
+    );
+    written.map_err(|error| match error {
+        ShareError::Io {
+            what: "write",
+            source,
+            ..
+        } => output::failure(source),
+        error => error.into(),
+    })
 }
 
 /// Writes a bundle of one architecture for each plan, by the plan's name.
@@ -83,10 +140,14 @@ fn each_plan(
     opened: &super::context::Opened,
     shared: &sharing::Shared,
     directory: &Path,
-    with_sources: bool,
+    args: &Export,
+    key: Option<&Key>,
 ) -> Result<(), Failure> {
     for made in &shared.images {
-        let one = sharing::share(context, opened, &[made.image.arch], with_sources)?;
+        let one = sharing::share(context, opened, &[made.image.arch], args.with_sources)?;
+        if let Some(key) = key {
+            key.attach_all(&one)?;
+        }
         let name = format!("{}.mkimg", plan_tag(&made.image.plan));
         write(&one.artifact.layout, &directory.join(name))?;
     }

@@ -171,6 +171,28 @@ impl Failure {
         }
     }
 
+    /// Returns the exit code of a failure that is told as an error.
+    pub(super) fn code(&self) -> Option<Code> {
+        match self {
+            Failure::Recipe { code, .. } | Failure::Plain { code, .. } | Failure::Said(code) => {
+                Some(*code)
+            }
+            Failure::Signalled(_) | Failure::Silent => None,
+        }
+    }
+
+    /// Returns what happened, in one line.
+    pub(super) fn first_line(&self) -> String {
+        let text = match self {
+            Failure::Plain { error, .. } => error.to_string(),
+            Failure::Recipe { diagnostics, .. } => diagnostics
+                .first()
+                .map_or_else(String::new, |first| first.message.clone()),
+            Failure::Said(_) | Failure::Signalled(_) | Failure::Silent => String::new(),
+        };
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
     /// Says it on standard error and returns the exit code.
     pub(super) fn print(self, terminal: &Terminal) -> u8 {
         terminal.clear();
@@ -211,6 +233,10 @@ fn store_help(error: &StoreError) -> &'static str {
             "name a directory that you may write with `--cache DIR` or MKIMG_CACHE"
         }
         StoreError::Damaged { .. } => "run it again: a damaged object is removed and made again",
+        StoreError::NotACache { .. } => {
+            "it has no CACHEDIR.TAG of mkimg's: name the cache with `--cache DIR`; nothing was removed"
+        }
+        StoreError::InUse { .. } => "without `--no-wait` it is waited for; nothing was removed",
         StoreError::Io { .. } => {
             "check what is at that path and the disk below it, or name another cache with `--cache DIR`"
         }
@@ -226,7 +252,9 @@ impl From<ShareError> for Failure {
         };
         let help = match error {
             ShareError::Store(error) => return Failure::from(error),
+            ShareError::Io { what, path, source } => return Failure::io(what, &path, source),
             ShareError::Registry(ref error) => error.help(),
+            ShareError::Exists { .. } => Some("move it away, or name another place".to_owned()),
             _ => None,
         };
         Failure::Plain {
@@ -240,9 +268,11 @@ impl From<ShareError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let code = match error {
-            StoreError::NoSpace { .. } | StoreError::NotWritable { .. } => Code::Wrong,
+            StoreError::NoSpace { .. }
+            | StoreError::NotWritable { .. }
+            | StoreError::NotACache { .. } => Code::Wrong,
             StoreError::Damaged { .. } => Code::Mismatch,
-            StoreError::Io { .. } => Code::Failed,
+            StoreError::Io { .. } | StoreError::InUse { .. } => Code::Failed,
         };
         Failure::Plain {
             help: Some(store_help(&error).to_owned()),

@@ -10,12 +10,13 @@ use super::failure::Failure;
 use super::output;
 use super::sharing::{foremost, import_bundle};
 use crate::arch::Arch;
+use crate::share::Others;
 use crate::ui::bytes;
 
 /// `mkimg import`
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// The bundle
+    /// The bundle, `-` for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Only this architecture [default: all that the bundle has]
@@ -32,7 +33,7 @@ pub(super) struct Import {
 pub(super) fn run(context: &Context<'_>, args: &Import) -> Result<(), Failure> {
     let (_, imported) = import_bundle(context, &args.file, args.arch)?;
     let recipe = match &args.extract {
-        Some(directory) => imported.project.unpack(directory)?,
+        Some(directory) => imported.project.unpack(directory, Others::Keep)?,
         None => imported.recipe.clone(),
     };
     for made in &imported.images {

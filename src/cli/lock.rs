@@ -18,10 +18,14 @@ use crate::recipe::Mode;
 
 pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure> {
     let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
+    if !args.check {
+        opened.check_own()?;
+    }
     let path = lock::path_of(&opened.path);
     let (lock, _) = make(context, &opened, &[])?;
     if !args.check {
         write(context, &path, &lock)?;
+        context.keep_locked(&context.store(&opened.base)?, &path)?;
         return output::print(&format!("{}\n", path.display()));
     }
     let Some(beside) = locking::beside(&opened)? else {
@@ -60,7 +64,7 @@ pub(super) fn make(
     let archs = if archs.is_empty() { &all } else { archs };
     for arch in archs.iter().copied() {
         files = lock::files_of(&context.plan(opened, Some(arch))?);
-        images.push(realize::made(context, opened, Some(arch), LockUse::Ignore)?.1);
+        images.push(realize::made(context, opened, Some(arch), LockUse::Ignore, None)?.1);
     }
     let lock = Lock::of(
         &opened.parsed,

@@ -7,8 +7,10 @@ mod boot;
 mod budget;
 mod cat;
 mod context;
+mod diff;
 mod export;
 mod failure;
+mod gc;
 mod import;
 mod interrupt;
 mod lock;
@@ -17,6 +19,7 @@ mod ls;
 mod new;
 mod output;
 mod pin;
+mod place;
 mod pull;
 mod push;
 mod realize;
@@ -27,8 +30,12 @@ mod serve;
 mod sharing;
 mod shell;
 mod show;
+mod sign;
+mod signing;
+mod substitutes;
 mod test;
 mod test_report;
+mod verify;
 mod why;
 
 use std::env;
@@ -62,12 +69,13 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         env::set_current_dir(directory)
             .map_err(|error| Failure::io("change to", directory, error))?;
     }
-    let context = Context { global, terminal };
+    let context = Context::new(global, terminal);
     match verb {
         Verb::Realize(args) => realize::run(&context, &args),
         Verb::Run(args) => run::run(&context, &args),
         Verb::Test(args) => test::run(&context, &args),
         Verb::Lock(args) => lock::run(&context, &args),
+        Verb::Diff(args) => diff::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),
         Verb::Ls(args) => ls::run(&context, &args),
         Verb::Cat(args) => cat::run(&context, &args),
@@ -79,6 +87,10 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Import(args) => import::run(&context, &args),
         Verb::Push(args) => push::run(&context, &args),
         Verb::Pull(args) => pull::run(&context, &args),
+        Verb::Sign(args) => sign::run(&context, &args),
+        Verb::Verify(args) => verify::run(&context, &args),
+        Verb::Attest(args) => verify::attest(&context, &args),
+        Verb::Gc(args) => gc::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),
         Verb::Completions(args) => shell::completions(&args),
         Verb::Man(args) => shell::man(&args),

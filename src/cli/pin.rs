@@ -18,6 +18,7 @@ use crate::ui::bytes;
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     let opened = context.open(args.recipe.as_deref(), Mode::Pin)?;
+    opened.check_own()?;
     let recipe = &opened.parsed.recipe;
     if let Some(unknown) = args
         .sources

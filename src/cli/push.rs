@@ -6,11 +6,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::{Context, Opened};
-use super::failure::Failure;
+use super::failure::{Code, Failure};
 use super::output;
 use super::registry::{Reach, repository};
 use super::sbom;
 use super::sharing::{self, Shared};
+use super::signing::Key;
+use crate::digest::Digest;
+use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
 use crate::recipe::Mode;
 use crate::share::{Document, IN_TOTO, Reference, SPDX, attach, copy};
@@ -19,7 +22,7 @@ use crate::ui::bytes;
 /// `mkimg push`
 #[derive(Debug, Args)]
 pub(super) struct Push {
-    /// The recipe: a file, or the NAME of `images/NAME.kdl`
+    /// The recipe: a file, the NAME of `images/NAME.kdl`, or a bundle
     #[arg(value_name = "RECIPE")]
     what: PathBuf,
     /// Where to: REGISTRY/REPOSITORY:TAG
@@ -28,6 +31,9 @@ pub(super) struct Push {
     /// Send the sources too, so that whoever has the image can rebuild it from the registry alone
     #[arg(long)]
     with_sources: bool,
+    /// Sign it with this SSH key: a private key, or the public key of one that an agent has
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
     /// How to reach the registry.
     #[command(flatten)]
     reach: Reach,
@@ -44,11 +50,21 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
             "write REGISTRY/REPOSITORY:TAG; the digest follows from the image, and is printed",
         ));
     }
+    if is_reserved(reference.tag_or_default()) {
+        return Err(Failure::usage(
+            format!("`{reference}` is a tag that mkimg itself writes: it has a meaning of its own"),
+            "name another tag: those of plans and of referrers follow from what is pushed",
+        ));
+    }
+    let key = args.sign.as_deref().map(Key::open).transpose()?;
     let registry = repository(context, reference, &args.reach)?;
     let opened = context.open(Some(&args.what), Mode::Strict)?;
     let shared = sharing::share(context, &opened, &[], args.with_sources)?;
     for made in &shared.images {
-        documents(context, &opened, &shared, made)?;
+        attach_documents(context, &opened, &shared, made)?;
+    }
+    if let Some(key) = &key {
+        key.attach_all(&shared)?;
     }
     let (store, artifact) = (&shared.store, &shared.artifact);
     let tag = reference.tag_or_default();
@@ -77,8 +93,9 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     output::print(&format!("{by_digest}\n"))
 }
 
-/// Attaches what is in an image, and how it came about.
-fn documents(
+/// Attaches what is in an image, and how it came about. Where the sources cannot be had, as for a bundle without them, the image
+/// goes without.
+fn attach_documents(
     context: &Context<'_>,
     opened: &Opened,
     shared: &Shared,
@@ -87,7 +104,18 @@ fn documents(
     let Some(subject) = shared.artifact.manifests.get(&made.image.arch) else {
         return Ok(());
     };
-    let (contents, provenance) = sbom::documents(context, opened, &shared.store, made)?;
+    let (contents, provenance) = match sbom::documents(context, opened, &shared.store, made) {
+        Ok(documents) => documents,
+        Err(failure) if matches!(failure.code(), Some(Code::Failed | Code::Wrong)) => {
+            context.terminal.event(Event::Warning(format!(
+                "the {} image goes without an SBOM and provenance, which its sources are needed for: {}",
+                made.image.arch,
+                failure.first_line()
+            )));
+            return Ok(());
+        }
+        Err(failure) => return Err(failure),
+    };
     let name = format!("{}-{}", made.image.name, made.image.arch);
     for (media_type, kind, document) in [(SPDX, "spdx", contents), (IN_TOTO, "slsa", provenance)] {
         let text = format!("{document:#}\n");
@@ -99,6 +127,13 @@ fn documents(
         attach(&shared.artifact.layout, subject, document, &shared.store)?;
     }
     Ok(())
+}
+
+/// Says whether a tag is that of a plan, or of what is said about a manifest.
+fn is_reserved(tag: &str) -> bool {
+    let digests = ["plan-", "sha256-"].map(|prefix| tag.strip_prefix(prefix));
+    let mut digests = digests.into_iter().flatten();
+    digests.any(|hex| hex.parse::<Digest>().is_ok())
 }
 
 fn blobs(count: usize) -> String {

@@ -10,14 +10,16 @@ use serde_json::json;
 
 use super::args::Realize;
 use super::budget;
-use super::context::{Context, Opened};
+use super::context::{Context, Made, Opened};
 use super::failure::Failure;
 use super::locking::LockUse;
 use super::output;
+use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
 use crate::recipe::Mode;
+use crate::share::substitutes::Taken;
 use crate::store::{Store, StoreError};
 use crate::ui::{bytes, seconds};
 
@@ -25,7 +27,12 @@ pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> 
     let start = Instant::now();
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
     let lock = args.lock.lock_use();
-    let (store, made) = context.realize_locked(&opened, args.target.arch, args.verify, lock)?;
+    let substitutes = Some(&args.substitutes);
+    let Made {
+        store,
+        realized: made,
+        taken,
+    } = context.realize_locked(&opened, args.target.arch, args.verify, lock, substitutes)?;
     budget::hold(&opened, &store, &made)?;
     if let Some(link) = &args.out_link {
         out_link(link, &made.path)?;
@@ -37,12 +44,19 @@ pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> 
             other => other?,
         }
     }
-    summary(context, &made, args.verify, start.elapsed());
+    summary(context, &made, taken.as_ref(), args.verify, start.elapsed());
     let path = made.path.display().to_string();
     if args.json {
         let mut value = made.image.json();
         value["path"] = json!(path);
         value["up_to_date"] = json!(made.up_to_date);
+        value["from"] = json!(taken.map(|taken| {
+            json!({
+                "digest": format!("sha256:{}", taken.digest),
+                "place": taken.place,
+                "signers": taken.signers,
+            })
+        }));
         return output::print_json(&value);
     }
     output::print(&format!("{path}\n"))
@@ -54,24 +68,36 @@ pub(super) fn made(
     opened: &Opened,
     arch: Option<Arch>,
     lock: LockUse,
+    substitutes: Option<&SubstituteArgs>,
 ) -> Result<(Store, Realized), Failure> {
     let start = Instant::now();
-    let (store, made) = context.realize_locked(opened, arch, false, lock)?;
+    let Made {
+        store,
+        realized: made,
+        taken,
+    } = context.realize_locked(opened, arch, false, lock, substitutes)?;
     budget::hold(opened, &store, &made)?;
     if !made.up_to_date {
-        summary(context, &made, false, start.elapsed());
+        summary(context, &made, taken.as_ref(), false, start.elapsed());
     }
     Ok((store, made))
 }
 
 /// Tells what was done and the three identities, shortened.
-fn summary(context: &Context<'_>, made: &Realized, verified: bool, took: Duration) {
+fn summary(
+    context: &Context<'_>,
+    made: &Realized,
+    taken: Option<&Taken>,
+    verified: bool,
+    took: Duration,
+) {
     let image = &made.image;
     let (kernel, initramfs) = (bytes(image.kernel.size), bytes(image.initramfs.size));
     let what = match (made.up_to_date, verified) {
         (false, _) => format!(
-            "{kernel} kernel + {initramfs} initramfs in {}",
-            seconds(took)
+            "{kernel} kernel + {initramfs} initramfs in {}{}",
+            seconds(took),
+            taken.map_or(String::new(), whence)
         ),
         (true, false) => "up to date: the image of this plan is in the cache".to_owned(),
         (true, true) => {
@@ -88,6 +114,15 @@ fn summary(context: &Context<'_>, made: &Realized, verified: bool, took: Duratio
         image.initramfs.digest.short(),
         image.kernel.digest.short()
     ));
+}
+
+/// Says where an image was taken from, and who answers for it.
+fn whence(taken: &Taken) -> String {
+    format!(
+        ", from `{}`, signed by {}",
+        taken.place,
+        taken.signers.join(" and ")
+    )
 }
 
 /// Makes `link` a symlink to `target`, at once; what is no symlink is not replaced.

@@ -15,7 +15,7 @@ use crate::share::registry::{Registry, RegistryOptions};
 use crate::share::{MAX_PINS, Pins, Reference};
 
 /// How to reach a registry.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Reach {
     /// Speak plain http with a registry on another machine: everybody on the way can read along
     #[arg(long)]
@@ -31,17 +31,25 @@ pub(super) fn repository<'c>(
     reference: &Reference,
     reach: &Reach,
 ) -> Result<Registry<'c>, Failure> {
+    Ok(Registry::new(
+        reference,
+        options(context, reach)?,
+        context.terminal,
+    )?)
+}
+
+/// Returns how registries are talked to.
+pub(super) fn options(context: &Context<'_>, reach: &Reach) -> Result<RegistryOptions, Failure> {
     let mut fetch = context.fetch_options()?;
     if let Some(timeout) = reach.timeout {
         fetch.idle_timeout = timeout;
         fetch.connect_timeout = fetch.connect_timeout.min(timeout);
     }
-    let options = RegistryOptions {
+    Ok(RegistryOptions {
         fetch,
         credentials: credential_files(),
         plain_http: reach.plain_http,
-    };
-    Ok(Registry::new(reference, options, context.terminal)?)
+    })
 }
 
 /// Returns the files that may have credentials: what a variable names first, then Podman's and Docker's own.

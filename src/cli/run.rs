@@ -33,6 +33,8 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
         ));
         return super::output::print(&format!("{}\n", ready.invocation));
     }
+    // It may be up for days: gc is not to wait for it, and leaves alone what it may still open.
+    store.lease(&format!("{}\n{}\n", bootable.needs, ready.invocation));
     // From here on the machine hears the signals: it has a terminal to put right.
     interrupt::hand_over();
     machine::restore_on_panic();
@@ -81,6 +83,12 @@ fn bootable(context: &Context<'_>, args: &Run) -> Result<(Store, Bootable), Fail
         ));
     }
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
-    let (store, made) = realize::made(context, &opened, args.target.arch, args.lock.lock_use())?;
+    let (store, made) = realize::made(
+        context,
+        &opened,
+        args.target.arch,
+        args.lock.lock_use(),
+        Some(&args.substitutes),
+    )?;
     Ok((store, Bootable::image(&made)))
 }

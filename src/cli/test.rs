@@ -24,7 +24,13 @@ use crate::ui::seconds;
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
     let tests = chosen(&opened, args)?;
-    let (store, made) = realize::made(context, &opened, args.target.arch, args.lock.lock_use())?;
+    let (store, made) = realize::made(
+        context,
+        &opened,
+        args.target.arch,
+        args.lock.lock_use(),
+        Some(&args.substitutes),
+    )?;
     let scripts = scripts(&opened, &tests)?;
     let bootable = Bootable::image(&made);
     let mut cases = Vec::new();

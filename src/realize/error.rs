@@ -72,9 +72,11 @@ impl StoreError {
     /// another cache.
     pub fn outcome(&self) -> Outcome {
         match self {
-            StoreError::NoSpace { .. } | StoreError::NotWritable { .. } => Outcome::Wrong,
+            StoreError::NoSpace { .. }
+            | StoreError::NotWritable { .. }
+            | StoreError::NotACache { .. } => Outcome::Wrong,
             StoreError::Damaged { .. } => Outcome::Mismatch,
-            StoreError::Io { .. } => Outcome::Failed,
+            StoreError::Io { .. } | StoreError::InUse { .. } => Outcome::Failed,
         }
     }
 }

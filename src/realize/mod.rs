@@ -199,7 +199,11 @@ impl Workshop<'_> {
         work()
     }
 
-    fn existing(&self, plan: &Plan, verify: bool) -> Result<Option<Realized>, RealizeError> {
+    /// Returns the image of a plan where the cache has it; a damaged one is named and removed.
+    ///
+    /// # Errors
+    /// [`RealizeError`] where it cannot be removed.
+    pub fn existing(&self, plan: &Plan, verify: bool) -> Result<Option<Realized>, RealizeError> {
         let path = self.store.image_path(&plan.id(), &plan.name);
         let text = match fs::read(path.join(image::FILE)) {
             Ok(text) => text,
@@ -237,6 +241,7 @@ impl Workshop<'_> {
                 stage: Stage::Verify,
             });
         }
+        self.store.used(&path);
         Ok(Some(Realized {
             path,
             image,

@@ -1,7 +1,6 @@
 //! Realized images and their recipe to manifests and blobs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::json;
 
@@ -13,7 +12,7 @@ use super::{Destination, ShareError};
 use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::plan::FORMAT;
-use crate::realize::Realized;
+use crate::realize::{Image, Realized};
 use crate::store::{Blob, Store};
 
 /// The media type of an image's config: the image specification's own, since `skopeo inspect` refuses every other.
@@ -21,7 +20,7 @@ pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The annotation with the plan id.
 pub(super) const PLAN: &str = "dev.mkimg.plan";
 /// The annotation with the format version.
-const FORMAT_KEY: &str = "dev.mkimg.format";
+pub(super) const FORMAT_KEY: &str = "dev.mkimg.format";
 
 /// What is to be shared.
 #[derive(Debug, Clone)]
@@ -110,21 +109,11 @@ fn add(
             .map_err(ShareError::from)
     };
     let mut layers = vec![
-        put(layout, &Role::Kernel, &image.kernel.name, &kernel)?,
-        put(layout, &Role::Initramfs, &image.initramfs.name, &initramfs)?,
-        put(layout, &Role::Image, "image.json", &text(&image.text())?)?,
-        put(
-            layout,
-            &Role::Recipe,
-            &format!("{}.kdl", project.name),
-            &text(&project.recipe)?,
-        )?,
-        put(
-            layout,
-            &Role::Lock,
-            &format!("{}.lock", project.name),
-            &text(&project.lock)?,
-        )?,
+        put(layout, Role::Kernel, image, &kernel)?,
+        put(layout, Role::Initramfs, image, &initramfs)?,
+        put(layout, Role::Image, image, &text(&image.text())?)?,
+        put(layout, Role::Recipe, image, &text(&project.recipe)?)?,
+        put(layout, Role::Lock, image, &text(&project.lock)?)?,
     ];
     for (path, file) in &project.files {
         let blob = Blob {
@@ -132,24 +121,13 @@ fn add(
             size: file.size,
             path: file.path.clone(),
         };
-        let role = Role::File(path.clone());
-        layers.push(put(layout, &role, file_name(path), &blob)?);
+        layers.push(put(layout, Role::File(path.clone()), image, &blob)?);
     }
     for (name, blob) in shareable.sources.get(&image.arch).into_iter().flatten() {
-        let title = format!("{name}.source");
-        layers.push(put(layout, &Role::Source(name.clone()), &title, blob)?);
+        layers.push(put(layout, Role::Source(name.clone()), image, blob)?);
     }
-    let named = |digest: &Digest| format!("sha256:{digest}");
-    let labels = json!({
-        "dev.mkimg.initramfs": named(&image.initramfs.digest),
-        "dev.mkimg.kernel": named(&image.kernel.digest),
-        "dev.mkimg.plan": image.plan.to_string(),
-        "dev.mkimg.sources": named(&image.sources),
-        "dev.mkimg.tree": named(&image.tree),
-        TITLE: image.name,
-    });
     let config = json!({
-        "config": { "Labels": labels },
+        "config": { "Labels": labels(image) },
         "architecture": go_name(image.arch),
         "cmdline": image.cmdline,
         "cpus": image.cpus,
@@ -190,8 +168,24 @@ fn add(
     Ok(entry)
 }
 
-fn put(layout: &Layout, role: &Role, title: &str, blob: &Blob) -> Result<Descriptor, ShareError> {
-    let descriptor = role.descriptor(title, blob.digest, blob.size);
+/// Returns what other tools show of an image.
+pub(super) fn labels(image: &Image) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("dev.mkimg.initramfs", named(&image.initramfs.digest)),
+        ("dev.mkimg.kernel", named(&image.kernel.digest)),
+        (PLAN, image.plan.to_string()),
+        ("dev.mkimg.sources", named(&image.sources)),
+        ("dev.mkimg.tree", named(&image.tree)),
+        (TITLE, image.name.clone()),
+    ])
+}
+
+fn named(digest: &Digest) -> String {
+    format!("sha256:{digest}")
+}
+
+fn put(layout: &Layout, role: Role, image: &Image, blob: &Blob) -> Result<Descriptor, ShareError> {
+    let descriptor = role.descriptor(&role.title(image), blob.digest, blob.size);
     layout.put_blob(&descriptor, blob)?;
     Ok(descriptor)
 }
@@ -199,10 +193,4 @@ fn put(layout: &Layout, role: &Role, title: &str, blob: &Blob) -> Result<Descrip
 /// Returns the tag of the image that realizes a plan.
 pub fn plan_tag(plan: &Digest) -> String {
     format!("plan-{plan}")
-}
-
-/// Returns the last part of a path, which other tools may take for a file name.
-fn file_name(path: &str) -> &str {
-    let name = Path::new(path).file_name().and_then(|name| name.to_str());
-    name.unwrap_or("file")
 }

@@ -64,6 +64,26 @@ pub fn copy(
     Ok(copy.copied)
 }
 
+/// Copies what is said about a manifest, which is in both places; returns how much that is.
+///
+/// # Errors
+/// As [`copy`].
+pub fn copy_referrers(
+    from: &dyn Origin,
+    to: &dyn Destination,
+    store: &Store,
+    subject: &Digest,
+) -> Result<usize, ShareError> {
+    let mut copy = Copy {
+        from,
+        to,
+        store,
+        seen: BTreeSet::new(),
+        copied: Copied::default(),
+    };
+    copy.referrers(subject)
+}
+
 impl Copy<'_> {
     fn image(&mut self, descriptor: &Descriptor) -> Result<(), ShareError> {
         let (manifest, bytes) = self.blobs_of(descriptor)?;
@@ -73,12 +93,18 @@ impl Copy<'_> {
             .and_then(|text| text.parse::<Digest>().ok())
             .map(|plan| format!("plan-{plan}"));
         self.to.put_manifest(descriptor, &bytes, plan.as_deref())?;
-        for referrer in self.from.referrers(&descriptor.digest)? {
-            let (_, bytes) = self.blobs_of(&referrer)?;
-            self.to
-                .put_referrer(&descriptor.digest, &referrer, &bytes)?;
-        }
+        self.referrers(&descriptor.digest)?;
         Ok(())
+    }
+
+    /// Copies what is said about a manifest; returns how much that is.
+    fn referrers(&mut self, subject: &Digest) -> Result<usize, ShareError> {
+        let referrers = self.from.referrers(subject)?;
+        for referrer in &referrers {
+            let (_, bytes) = self.blobs_of(referrer)?;
+            self.to.put_referrer(subject, referrer, &bytes)?;
+        }
+        Ok(referrers.len())
     }
 
     /// Copies the blobs of a manifest, each once.

@@ -1,15 +1,19 @@
 //! Shared images into the cache.
 
+use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::artifact::go_name;
-use super::shared::{Found, Shared};
-use super::{Origin, Project, ShareError};
+use super::oci::{INDEX, Index, TITLE};
+use super::shared::Shared;
+use super::text::fit;
+use super::{Found, Origin, Others, Project, ShareError};
 use crate::arch::Arch;
+use crate::digest;
 use crate::lock::{self, Lock, Locked};
 use crate::plan::Plan;
-use crate::realize::{IMAGE_FILE, Realized};
+use crate::realize::{IMAGE_FILE, Image, Realized};
 use crate::store::{Blob, Store, StoreError};
 
 /// The bucket with the recipes that came along with images.
@@ -41,18 +45,40 @@ pub struct Imported {
     pub project: Project,
 }
 
-/// Verifies what was found under a tag or a digest, and fills the cache with it. Nothing gets a name in the cache before all of
-/// it was found to be right.
+/// A shared image of one architecture, found to be right.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What was read of it.
+    pub shared: Shared,
+    /// The plan that the recipe inside gives.
+    pub plan: Plan,
+    /// The kernel.
+    pub kernel: Blob,
+    /// The initramfs.
+    pub initramfs: Blob,
+}
+
+/// What was found under a tag or a digest, and to be right.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// The images.
+    pub parts: Vec<Part>,
+    /// The recipe inside.
+    pub project: Project,
+}
+
+/// Verifies what was found under a tag or a digest: every byte against its digest, and all that is said against all else. Blobs
+/// come into the cache; no image does.
 ///
 /// # Errors
 /// [`ShareError`], which names the object that is not what it should be.
-pub fn import(
+pub fn examine(
     origin: &dyn Origin,
     found: &Found,
     selection: &Selection,
     store: &Store,
-) -> Result<Imported, ShareError> {
-    let mut ready = Vec::new();
+) -> Result<Examined, ShareError> {
+    let mut parts = Vec::new();
     let mut whole: Option<Project> = None;
     for descriptor in &found.images {
         let listed = descriptor.architecture.as_deref();
@@ -67,10 +93,10 @@ pub fn import(
             continue;
         }
         let object = format!("the manifest `sha256:{}`", descriptor.digest);
-        let Some((project, plan)) = shared.project(origin, store)? else {
+        let Some((mut project, plan)) = shared.project(origin, store)? else {
             return Err(ShareError::invalid(object, "it has no recipe"));
         };
-        check_lock(&shared, &project)?;
+        project.digest = check_lock(&shared, &project)?;
         match &whole {
             Some(other) if other.identity() != project.identity() => {
                 let problem = "its recipe is another one than that of the other architecture";
@@ -79,11 +105,16 @@ pub fn import(
             Some(_) => {}
             None => whole = Some(project),
         }
-        let files = shared.files(origin, store)?;
+        let (kernel, initramfs) = shared.files(origin, store)?;
         if selection.sources {
             shared.sources(origin, &plan, store)?;
         }
-        ready.push((shared, plan, files));
+        parts.push(Part {
+            shared,
+            plan,
+            kernel,
+            initramfs,
+        });
     }
     let Some(project) = whole else {
         let arch = selection.arch.map_or("any architecture", Arch::name);
@@ -92,16 +123,34 @@ pub fn import(
             place: format!("`{}`", origin.name()),
         });
     };
+    check_title(origin, found, &project)?;
+    Ok(Examined { parts, project })
+}
+
+/// Verifies what was found under a tag or a digest, and fills the cache with it. Nothing gets a name in the cache before all of
+/// it was found to be right.
+///
+/// # Errors
+/// [`ShareError`], which names the object that is not what it should be.
+pub fn import(
+    origin: &dyn Origin,
+    found: &Found,
+    selection: &Selection,
+    store: &Store,
+) -> Result<Imported, ShareError> {
+    let Examined { parts, project } = examine(origin, found, selection, store)?;
     let root = store
         .root()
         .join(RECIPES)
         .join(project.identity().to_string());
-    let recipe = project.unpack(&root)?;
+    // The directory's name is of what is in it: other bytes there are damage.
+    let recipe = project.unpack(&root, Others::Replace)?;
+    store.used(&root);
     let mut images = Vec::new();
     let mut shareds = Vec::new();
-    for (shared, _, (kernel, initramfs)) in ready {
-        images.push(publish(&shared, &kernel, &initramfs, store)?);
-        shareds.push(shared);
+    for part in parts {
+        images.push(publish(&part.shared, &part.kernel, &part.initramfs, store)?);
+        shareds.push(part.shared);
     }
     Ok(Imported {
         root: found.root.clone(),
@@ -112,7 +161,7 @@ pub fn import(
     })
 }
 
-/// Gives an image whose files are in the cache its name there.
+/// Gives an image whose files are in the cache its name there. One that is there already and is damaged is replaced.
 ///
 /// # Errors
 /// [`ShareError::Mismatch`] where the cache has another image of the same plan.
@@ -123,6 +172,13 @@ pub fn publish(
     store: &Store,
 ) -> Result<Realized, ShareError> {
     let image = &shared.image;
+    let path = store.image_path(&image.plan, &image.name);
+    if path.exists() {
+        if !is_damaged(&path) {
+            return there(image, path);
+        }
+        store.remove_image(&image.plan, &image.name)?;
+    }
     let mut new = store.new_image(&image.plan, &image.name)?;
     new.link(kernel, &image.kernel.name)?;
     new.link(initramfs, &image.initramfs.name)?;
@@ -130,27 +186,42 @@ pub fn publish(
     new.file(IMAGE_FILE)?
         .write_all(image.text().as_bytes())
         .map_err(|error| StoreError::io("write", &at, error))?;
-    let path = new.publish()?;
+    // Another process may have been faster, with whatever it has.
+    there(image, new.publish()?)
+}
+
+/// Returns the image that is in the cache, if it is this one.
+fn there(image: &Image, path: PathBuf) -> Result<Realized, ShareError> {
     let json = path.join(IMAGE_FILE);
     let there = std::fs::read(&json).map_err(|error| StoreError::io("read", &json, error))?;
-    if there != image.text().as_bytes() {
-        return Err(ShareError::Mismatch {
-            object: format!("the image of the plan {}", image.plan),
-            expected: format!(
-                "sha256:{}, as the cache has it in `{}`",
-                crate::digest::Digest::of(&there),
-                path.display()
-            ),
-            found: format!(
-                "sha256:{}",
-                crate::digest::Digest::of(image.text().as_bytes())
-            ),
+    if there == image.text().as_bytes() {
+        return Ok(Realized {
+            path,
+            image: image.clone(),
+            up_to_date: false,
         });
     }
-    Ok(Realized {
-        path,
-        image: image.clone(),
-        up_to_date: false,
+    Err(ShareError::Mismatch {
+        object: format!("the image of the plan {}", image.plan),
+        expected: format!(
+            "sha256:{}, as the cache has it in `{}`",
+            digest::Digest::of(&there),
+            path.display()
+        ),
+        found: format!("sha256:{}", digest::Digest::of(image.text().as_bytes())),
+    })
+}
+
+/// Says whether the files of an image in the cache are not what its `image.json` says.
+fn is_damaged(path: &Path) -> bool {
+    let text = std::fs::read(path.join(IMAGE_FILE)).unwrap_or_default();
+    let Ok(image) = Image::parse(&text) else {
+        return true;
+    };
+    [&image.kernel, &image.initramfs].into_iter().any(|file| {
+        let opened = File::open(path.join(&file.name));
+        let found = opened.and_then(|mut file| digest::of_reader(&mut file));
+        found.map_or(true, |found| found != (file.digest, file.size))
     })
 }
 
@@ -175,8 +246,25 @@ pub fn substitute(
     publish(shared, &kernel, &initramfs, store)
 }
 
-/// Compares the lock that came along with the recipe and the image.
-fn check_lock(shared: &Shared, project: &Project) -> Result<(), ShareError> {
+/// Compares the name that the index gives to the image.
+fn check_title(origin: &dyn Origin, found: &Found, project: &Project) -> Result<(), ShareError> {
+    if found.root.media_type != INDEX {
+        return Ok(());
+    }
+    let object = format!("the index `sha256:{}`", found.root.digest);
+    let index = Index::parse(&origin.manifest(&found.root)?, &object)?;
+    match index.annotations.get(TITLE) {
+        Some(title) if *title != project.name => Err(ShareError::Mismatch {
+            object: format!("the annotation `{TITLE}` of {object}"),
+            expected: project.name.clone(),
+            found: fit(title),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Compares the lock that came along with the recipe and the image; returns the recipe digest.
+fn check_lock(shared: &Shared, project: &Project) -> Result<digest::Digest, ShareError> {
     let object = "the lock inside";
     let parsed = project.parsed()?;
     let recipe = lock::recipe_digest(&parsed.source, &project.files);
@@ -200,7 +288,7 @@ fn check_lock(shared: &Shared, project: &Project) -> Result<(), ShareError> {
     };
     let now = Locked::of(image);
     if *locked == now {
-        return Ok(());
+        return Ok(recipe);
     }
     let changes = locked.image_changes(&now);
     let problem = changes.first().map(|change| change.what.clone());

@@ -1,8 +1,12 @@
 //! The layers of an image manifest: what each is for, by its media type and annotations.
 
+use std::path::Path;
+
 use super::ShareError;
 use super::oci::{Descriptor, TITLE};
+use super::text::fit;
 use crate::digest::Digest;
+use crate::realize::{IMAGE_FILE, Image};
 
 /// The annotation with what a layer is for.
 pub(super) const ROLE: &str = "dev.mkimg.role";
@@ -79,11 +83,27 @@ impl Role {
             let problem = format!(
                 "a layer of the type `{}` says that it is the {}",
                 layer.media_type,
-                word.escape_debug()
+                fit(&word)
             );
             return Err(ShareError::invalid(object, problem));
         }
         Ok(Some(role))
+    }
+
+    /// Returns the title of a layer with this role, a plain file name: `image` is what the layers make up.
+    pub(super) fn title(&self, image: &Image) -> String {
+        match self {
+            Role::Kernel => image.kernel.name.clone(),
+            Role::Initramfs => image.initramfs.name.clone(),
+            Role::Image => IMAGE_FILE.to_owned(),
+            Role::Recipe => format!("{}.kdl", image.name),
+            Role::Lock => format!("{}.lock", image.name),
+            Role::File(path) => {
+                let name = Path::new(path).file_name().and_then(|name| name.to_str());
+                name.unwrap_or("file").to_owned()
+            }
+            Role::Source(name) => format!("{name}.source"),
+        }
     }
 
     /// Returns the word for it.
@@ -104,7 +124,7 @@ fn needed(layer: &Descriptor, key: &str, object: &str) -> Result<String, ShareEr
     layer.annotations.get(key).cloned().ok_or_else(|| {
         let problem = format!(
             "a layer of the type `{}` has no annotation `{key}`",
-            layer.media_type.escape_debug()
+            fit(&layer.media_type)
         );
         ShareError::invalid(object, problem)
     })

@@ -3,6 +3,9 @@
 //! The machine-readable form (DEP 5, copyright-format 1.0) names licences in `License:` fields of paragraphs with `Files:`; the
 //! older form names files below `/usr/share/common-licenses`. Short names that SPDX has are translated (SPDX 2.3, annex D);
 //! any other becomes a `LicenseRef-Debian-NAME` with the text that the file has for it.
+//!
+//! The operands of `AND` and `OR` are sorted, each once, by their own text: without the parentheses, which only the company of
+//! others makes necessary. So an expression depends on what is named, and not on where in the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -239,7 +242,14 @@ mod tests {
                 format!(
                     "{FORMAT}Files: *\nLicense: GPL-2+ or MIT\n\nFiles: x\nLicense: BSD-3-clause\n text\n"
                 ),
-                Some("(GPL-2.0-or-later OR MIT) AND BSD-3-Clause"),
+                Some("BSD-3-Clause AND (GPL-2.0-or-later OR MIT)"),
+            ),
+            // In another order, and once more: the same.
+            (
+                format!(
+                    "{FORMAT}Files: x\nLicense: BSD-3-clause\n text\n\nFiles: *\nLicense: MIT or GPL-2+\n\nFiles: y\nLicense: Expat or GPL-2+\n"
+                ),
+                Some("BSD-3-Clause AND (GPL-2.0-or-later OR MIT)"),
             ),
             (
                 format!(

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::ShareError;
+use super::text::fit;
 use crate::digest::Digest;
 
 /// The media type of an image manifest.
@@ -284,6 +285,7 @@ fn document(bytes: &[u8], media_type: &str, object: &str) -> Result<Value, Share
         Value::Null => Ok(value),
         Value::String(found) if found == media_type => Ok(value),
         other => {
+            let other = fit(&other.to_string());
             let problem = format!("its media type is {other}, expected `{media_type}`");
             Err(ShareError::invalid(object, problem))
         }

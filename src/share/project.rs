@@ -6,12 +6,22 @@ use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::ShareError;
+use super::text::fit;
 use crate::digest::{Digest, Hasher};
 use crate::plan::LocalFile;
 use crate::recipe::{self, Mode, Parsed};
 
 /// The most directories above the recipe's own that a file of it may be in.
 const MAX_UP: usize = 16;
+
+/// What becomes of files with other bytes that are where a project is unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// They stay: they may be somebody's.
+    Keep,
+    /// They are replaced: the place says what must be there.
+    Replace,
+}
 
 /// A recipe with what belongs to it.
 #[derive(Debug, Clone)]
@@ -64,11 +74,11 @@ impl Project {
     }
 
     /// Writes recipe, lock and files below `root`, and returns the recipe's path. The recipe goes as deep as its files' `..`
-    /// need it. A file that is there with the same bytes stays; other bytes are not replaced.
+    /// need it. A file that is there with the same bytes stays.
     ///
     /// # Errors
-    /// [`ShareError`] where something else is there, or cannot be written.
-    pub fn unpack(&self, root: &Path) -> Result<PathBuf, ShareError> {
+    /// [`ShareError`] where it cannot be written, or something else is there that is not to be replaced.
+    pub fn unpack(&self, root: &Path, others: Others) -> Result<PathBuf, ShareError> {
         let mut depth = 0;
         for path in self.files.keys() {
             depth = depth.max(ups(path)?);
@@ -95,21 +105,22 @@ impl Project {
                 None if path == recipe => self.recipe.clone().into_bytes(),
                 None => self.lock.clone().into_bytes(),
             };
-            write(&path, &bytes)?;
+            write(&path, &bytes, others)?;
         }
         Ok(recipe)
     }
 }
 
 /// Writes a file unless it is there with the same bytes.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ShareError> {
+fn write(path: &Path, bytes: &[u8], others: Others) -> Result<(), ShareError> {
     match fs::read(path) {
         Ok(found) if found == bytes => return Ok(()),
-        Ok(_) => {
+        Ok(_) if others == Others::Keep => {
             return Err(ShareError::Exists {
                 path: path.to_path_buf(),
             });
         }
+        Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(ShareError::io("read", path, error)),
     }
@@ -120,6 +131,12 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ShareError> {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     fs::set_permissions(file.path(), mode).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
+    if others == Others::Replace {
+        return match file.persist(path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(io(error.error)),
+        };
+    }
     match file.persist_noclobber(path) {
         Ok(_) => Ok(()),
         // Another process was faster with the same bytes.
@@ -134,7 +151,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ShareError> {
 /// [`ShareError::Invalid`] for a path that only one machine knows, or that leads in and out of directories.
 fn ups(path: &str) -> Result<usize, ShareError> {
     let wrong = |problem: &str| {
-        let object = format!("the file `{}` of the recipe", path.escape_debug());
+        let object = format!("the file `{}` of the recipe", fit(path));
         Err(ShareError::invalid(object, problem))
     };
     let mut up = 0;

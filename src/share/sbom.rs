@@ -71,7 +71,7 @@ pub fn spdx(contents: Contents<'_>) -> Result<Value, StoreError> {
         "licenseInfoFromFiles": ["NOASSERTION"],
         "name": image.name,
         "packageVerificationCode": { "packageVerificationCodeValue": verification([&kernel]) },
-        "primaryPackagePurpose": "OPERATING-SYSTEM",
+        "primaryPackagePurpose": "OPERATING_SYSTEM",
         "versionInfo": image.plan.short(),
     }));
 

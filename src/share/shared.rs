@@ -1,4 +1,4 @@
-//! Shared images, read back: from a tag or a digest to what can be believed of each architecture's image.
+//! A shared image, read back: from its manifest to what can be believed of it.
 //!
 //! Nothing here trusts a text because it came along with another: `image.json`, config, annotations and platform must all say
 //! the same, and the recipe inside must give the plan that the image says it realizes.
@@ -10,14 +10,14 @@ use std::io::{BufReader, Read};
 use flate2::bufread::GzDecoder;
 use serde_json::{Value, json};
 
-use super::artifact::{CONFIG, PLAN, go_name};
+use super::artifact::{CONFIG, FORMAT_KEY, PLAN, go_name, labels};
 use super::layer::Role;
-use super::oci::{Descriptor, IMAGE, INDEX, Index, MANIFEST, Manifest, TITLE};
+use super::oci::{DESCRIPTION, Descriptor, IMAGE, Manifest, TITLE};
 use super::project::Project;
+use super::text::fit;
 use super::{Origin, ShareError};
-use crate::arch::Arch;
 use crate::digest;
-use crate::plan::{LocalFile, Plan, local_files};
+use crate::plan::{FORMAT, LocalFile, Plan, local_files};
 use crate::realize::{Image, KERNEL};
 use crate::store::{Blob, Store, StoreError};
 
@@ -25,15 +25,6 @@ use crate::store::{Blob, Store, StoreError};
 const MAX_TEXT: u64 = 1 << 20;
 /// The most layers that an image can have.
 const MAX_LAYERS: usize = 4096;
-
-/// What a tag or a digest names.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// The index, or the one manifest.
-    pub root: Descriptor,
-    /// The manifest of each architecture, sorted by architecture where the index says them.
-    pub images: Vec<Descriptor>,
-}
 
 /// The image of one architecture.
 #[derive(Debug, Clone)]
@@ -44,66 +35,12 @@ pub struct Shared {
     pub image: Image,
     /// The layers by their roles.
     layers: BTreeMap<Role, Descriptor>,
+    /// What the manifest says that the recipe says about itself.
+    description: Option<String>,
     /// The config's text, whose recipe digest is compared once the recipe is there.
     config: Value,
     /// What it is called in errors.
     object: String,
-}
-
-/// Returns what a tag, or `sha256:HEX`, names.
-///
-/// # Errors
-/// [`ShareError`], also where it is no image of mkimg.
-pub fn find(origin: &dyn Origin, wanted: &str) -> Result<Found, ShareError> {
-    let root = origin.resolve(wanted)?.ok_or_else(|| ShareError::Missing {
-        object: format!("`{wanted}`"),
-        place: format!("`{}`", origin.name()),
-    })?;
-    list(origin, root)
-}
-
-/// Returns the images of what a descriptor stands for: an index, or one manifest.
-///
-/// # Errors
-/// [`ShareError`], also where it is no image of mkimg.
-pub fn list(origin: &dyn Origin, root: Descriptor) -> Result<Found, ShareError> {
-    let object = format!("`sha256:{}` of `{}`", root.digest, origin.name());
-    if root.media_type == MANIFEST {
-        let images = vec![root.clone()];
-        return Ok(Found { root, images });
-    }
-    if root.media_type != INDEX {
-        let problem = format!("it is a `{}`, not an image", root.media_type.escape_debug());
-        return Err(ShareError::invalid(object, problem));
-    }
-    let index = Index::parse(&origin.manifest(&root)?, &object)?;
-    let mut images: BTreeMap<Arch, Descriptor> = BTreeMap::new();
-    for entry in index.manifests {
-        let named = entry.architecture.as_deref();
-        let known = Arch::ALL
-            .into_iter()
-            .find(|arch| Some(go_name(*arch)) == named);
-        // Another architecture is one that a later mkimg knows.
-        let Some(arch) = known else { continue };
-        if entry.media_type != MANIFEST {
-            let problem = format!("its entry for {arch} is no image manifest");
-            return Err(ShareError::invalid(object, problem));
-        }
-        if images.insert(arch, entry).is_some() {
-            return Err(ShareError::invalid(
-                object,
-                format!("it has two images for {arch}"),
-            ));
-        }
-    }
-    if images.is_empty() {
-        let problem = "it has no image for an architecture that mkimg knows";
-        return Err(ShareError::invalid(object, problem));
-    }
-    Ok(Found {
-        root,
-        images: images.into_values().collect(),
-    })
 }
 
 impl Shared {
@@ -146,6 +83,7 @@ impl Shared {
             descriptor: descriptor.clone(),
             image,
             layers,
+            description: manifest.annotations.get(DESCRIPTION).cloned(),
             config,
             object,
         };
@@ -169,11 +107,7 @@ impl Shared {
             .filter(|found| *found != arch)
         {
             let object = format!("the platform of {}", self.object);
-            return Err(differs(
-                &object,
-                arch.to_owned(),
-                found.escape_debug().to_string(),
-            ));
+            return Err(differs(&object, arch.to_owned(), fit(found)));
         }
         if image.kernel.name != KERNEL
             || !matches!(
@@ -207,8 +141,11 @@ impl Shared {
                     format!("sha256:{} in {} bytes", layer.digest, layer.size),
                 ));
             }
-            if layer.annotations.get(TITLE) != Some(&file.name) {
-                let problem = format!("the layer `{}` has another title", file.name);
+        }
+        // Other tools write a layer to disk by its title.
+        for (role, layer) in &self.layers {
+            if layer.annotations.get(TITLE) != Some(&role.title(image)) {
+                let problem = format!("its {} layer has another title", role.word());
                 return Err(ShareError::invalid(&*self.object, problem));
             }
         }
@@ -217,10 +154,12 @@ impl Shared {
             ("architecture", json!(arch)),
             ("cmdline", json!(image.cmdline)),
             ("cpus", json!(image.cpus)),
+            ("format", json!(FORMAT)),
             ("initramfs", named(&image.initramfs.digest)),
             ("kernel", named(&image.kernel.digest)),
             ("memory", json!(image.memory)),
             ("name", json!(image.name)),
+            ("os", json!("linux")),
             ("plan", named(&image.plan)),
             ("sources", named(&image.sources)),
             ("tree", named(&image.tree)),
@@ -230,15 +169,29 @@ impl Shared {
                 return Err(differs(
                     &object,
                     format!("{expected}, as `image.json` says"),
-                    self.config[key].to_string(),
+                    fit(&self.config[key].to_string()),
                 ));
             }
         }
-        let plan = manifest.annotations.get(PLAN);
-        if plan != Some(&image.plan.to_string()) {
-            let found = plan.map_or("none".to_owned(), |plan| plan.escape_debug().to_string());
-            let object = format!("the annotation `dev.mkimg.plan` of {}", self.object);
-            return Err(differs(&object, image.plan.to_string(), found));
+        // What other tools show is to be as true as what is read here.
+        for (key, expected) in labels(image) {
+            let found = &self.config["config"]["Labels"][key];
+            if found != expected.as_str() {
+                let object = format!("the label `{key}` of the config");
+                return Err(differs(&object, expected, fit(&found.to_string())));
+            }
+        }
+        for (key, expected) in [
+            (FORMAT_KEY, FORMAT.to_string()),
+            (PLAN, image.plan.to_string()),
+            (TITLE, image.name.clone()),
+        ] {
+            let found = manifest.annotations.get(key);
+            if found != Some(&expected) {
+                let found = found.map_or("none".to_owned(), |text| fit(text));
+                let object = format!("the annotation `{key}` of {}", self.object);
+                return Err(differs(&object, expected, found));
+            }
         }
         Ok(())
     }
@@ -355,6 +308,12 @@ impl Shared {
         project.check_paths()?;
         let parsed = project.parsed()?;
         project.description.clone_from(&parsed.recipe.description);
+        if project.description != self.description {
+            return Err(ShareError::invalid(
+                format!("the annotation `{DESCRIPTION}` of {}", self.object),
+                "the recipe inside says something else",
+            ));
+        }
         let named: Vec<&str> = local_files(&parsed.recipe)
             .into_iter()
             .map(|(path, _)| path)
@@ -364,7 +323,7 @@ impl Shared {
             .keys()
             .find(|path| !named.contains(&path.as_str()))
         {
-            let object = format!("the file `{}`", other.escape_debug());
+            let object = format!("the file `{}`", fit(other));
             return Err(ShareError::invalid(
                 object,
                 "the recipe inside names no such file",
@@ -401,7 +360,7 @@ impl Shared {
         Err(ShareError::Mismatch {
             object: "`recipe` of the config".to_owned(),
             expected,
-            found: self.config["recipe"].to_string(),
+            found: fit(&self.config["recipe"].to_string()),
         })
     }
 
@@ -417,7 +376,7 @@ impl Shared {
     ) -> Result<(), ShareError> {
         for (role, layer) in &self.layers {
             let Role::Source(name) = role else { continue };
-            let object = || format!("the source `{}`", name.escape_debug());
+            let object = || format!("the source `{}`", fit(name));
             let Some(source) = plan.sources.get(name) else {
                 return Err(ShareError::invalid(
                     object(),

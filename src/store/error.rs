@@ -51,6 +51,18 @@ pub enum StoreError {
         /// What its bytes hash to.
         actual: Digest,
     },
+    /// What was named as the cache is something else.
+    #[error("`{path}` is no cache of mkimg")]
+    NotACache {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Others use the cache, and were not to be waited for.
+    #[error("the cache `{path}` is in use")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
 }
 
 impl StoreError {

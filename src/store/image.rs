@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::scratch::{make_scratch_dir, publishing};
-use super::{Blob, Store, StoreError, make_dir, remove, set_mode};
+use super::{Blob, Store, StoreError, make_dir, remove, set_mode, used};
 use crate::digest::Digest;
 
 const BUCKET: &str = "images-v1";
@@ -107,7 +107,7 @@ impl NewImage {
         drop(publishing);
         match renamed {
             Ok(()) => sync_dir(self.target.parent()),
-            Err(error) if taken(&error) => {}
+            Err(error) if taken(&error) => used(&self.target),
             Err(error) => {
                 return Err(StoreError::io(
                     "rename a finished image to",

@@ -8,18 +8,24 @@
 //! tools-v1/DIGEST/             a program of ours, unpacked, with its `manifest` (`tools` says how)
 //! tools-v1/DIGEST.lock         held while that is made; tools-v1/DIGEST.note: the version of a program of this machine
 //! partial/SHA256.part          a download under way, or interrupted
-//! tmp/N  tmp/N.lock            a running process's own files; swept when nobody holds the lock
+//! tmp/N  tmp/N.lock            a running process's own files; swept when nobody holds the lock. tmp/N/needs: what it needs
+//!                              though it let go of `lock`
 //! notes-v1/NAME                small texts: what was found out once (`note`)
-//! roots/                       what `gc` must keep
+//! recipes-v1/DIGEST/           recipes that came with an image (`share` writes them)
+//! roots/                       symlinks to out-links and locks of users': what `gc` must keep
+//! gate                         passed on the way to `lock` (`door`)
 //! ```
 //!
 //! Invariants: an object appears under its name by the rename of a finished, fsynced file, so it is there whole or not at
-//! all; nothing that is there is ever written again; whoever uses the cache holds a shared lock on `lock`. Killing any
-//! process at any moment leaves a working cache and at most some garbage.
+//! all; nothing that is there is ever written again; whoever uses the cache holds a shared lock on `lock`, and only `gc`,
+//! which holds it alone, removes what is not damaged. Killing any process at any moment leaves a working cache and at most some
+//! garbage.
 
 mod behind;
 mod blob;
+mod door;
 mod error;
+pub mod gc;
 mod image;
 mod members;
 mod note;
@@ -31,14 +37,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 pub use behind::SyncBehind;
 pub use blob::{Blob, BlobReader, BlobWriter};
 pub use error::StoreError;
 pub use image::NewImage;
 pub use partial::Partial;
-pub use scratch::{Scratch, abandon_scratch};
+pub use scratch::{Scratch, Unfinished, abandon_scratch};
 pub use tool::{NewTool, ToolLock};
 
 use crate::digest::Digest;
@@ -53,7 +59,7 @@ const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
 pub struct Store {
     root: PathBuf,
     /// `None` where the lock file cannot be made: then nothing can be removed from the cache either.
-    _lock: Option<File>,
+    lock: Option<Arc<File>>,
     scratch: Mutex<Option<ScratchDir>>,
 }
 
@@ -64,19 +70,17 @@ impl Store {
     /// [`StoreError`] where the directory can neither be found nor made. A cache that can only be read opens.
     pub fn open(root: &Path) -> Result<Store, StoreError> {
         let path = root.join("lock");
-        let lock = match OpenOptions::new().read(true).open(&path) {
-            Ok(lock) => Some(lock),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(root, &path)?,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && root.is_dir() => None,
-            Err(error) => return Err(StoreError::io("open", &path, error).unusable()),
+        let open = || match OpenOptions::new().read(true).open(&path) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(root, &path),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && root.is_dir() => {
+                Ok(None)
+            }
+            Err(error) => Err(StoreError::io("open", &path, error).unusable()),
         };
-        if let Some(lock) = &lock {
-            lock.lock_shared()
-                .map_err(|error| StoreError::io("lock", &path, error))?;
-        }
         Ok(Store {
             root: root.to_path_buf(),
-            _lock: lock,
+            lock: door::enter(root, open)?,
             scratch: Mutex::new(None),
         })
     }
@@ -105,6 +109,30 @@ impl Store {
         }
     }
 
+    /// Returns the shared lock, for whoever goes on with what is in the cache when the store is dropped.
+    pub fn lock(&self) -> Option<Arc<File>> {
+        self.lock.clone()
+    }
+
+    /// Lets go of the cache for the rest of this process, but for what `needs` names: `gc`, which otherwise would wait, leaves
+    /// those objects alone until the store is dropped. Where that cannot be written down the cache stays locked.
+    pub fn lease(&self, needs: &str) {
+        let Some(lock) = &self.lock else {
+            return;
+        };
+        if self.with_scratch(|scratch| scratch.lease(needs)).is_ok() {
+            door::leave(&self.root);
+            // A failure leaves it locked, which is safe.
+            let _ = lock.unlock();
+        }
+    }
+
+    /// Notes that an image, a tool or an imported recipe is used, so that `gc` knows which were not for long. Best effort: the
+    /// cache may be another user's.
+    pub fn used(&self, path: &Path) {
+        used(path);
+    }
+
     /// Returns the cache's directory.
     pub fn root(&self) -> &Path {
         &self.root
@@ -126,6 +154,16 @@ impl Store {
         Scratch::create(path)
     }
 
+    /// Returns a new directory of this process, which is gone with it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the cache cannot be written.
+    pub fn scratch_directory(&self) -> Result<PathBuf, StoreError> {
+        let path = self.scratch_path()?;
+        scratch::make_scratch_dir(&path)?;
+        Ok(path)
+    }
+
     /// Removes an object that turned out to be damaged, wherever in the cache it is.
     ///
     /// # Errors
@@ -141,7 +179,7 @@ impl Store {
         remove(path)
     }
 
-    /// Remembers a path of the user's that leads to an image, so that `gc` keeps it.
+    /// Remembers a path of the user's, an out-link or the lock of a recipe, so that `gc` keeps what it names.
     ///
     /// # Errors
     /// [`StoreError`] where it cannot be written.
@@ -162,6 +200,13 @@ impl Store {
 
     /// Returns a path for a new file or directory of this process; nothing is there yet.
     fn scratch_path(&self) -> Result<PathBuf, StoreError> {
+        self.with_scratch(|scratch| Ok(scratch.next()))
+    }
+
+    fn with_scratch<T>(
+        &self,
+        work: impl FnOnce(&mut ScratchDir) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         // The lock is only poisoned by a panic in the lines below, which leave the value usable.
         let mut slot = self
             .scratch
@@ -171,7 +216,7 @@ impl Store {
             *slot = Some(ScratchDir::create(&self.root)?);
         }
         match slot.as_mut() {
-            Some(dir) => Ok(dir.next()),
+            Some(scratch) => work(scratch),
             // Filled two lines above.
             None => Err(StoreError::io(
                 "use",
@@ -213,6 +258,17 @@ fn make_dir(path: &Path) -> Result<(), StoreError> {
 fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .map_err(|error| StoreError::io("set the mode of", path, error))
+}
+
+/// Gives a directory the time of its last use.
+fn used(path: &Path) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps {
+        last_access: time(UTIME_OMIT),
+        last_modification: time(UTIME_NOW),
+    };
+    let _ = utimensat(CWD, path, &times, AtFlags::empty());
 }
 
 /// Says whether an error means that this user cannot write there, as opposed to a broken disk.

@@ -8,14 +8,17 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::{StoreError, make_dir, remove, set_mode};
 
-/// The scratch directories of this process, for [`abandon_scratch`]. Locked while one is made or removed, lock file included:
+/// The scratch directories and unfinished files of this process, for [`abandon_scratch`]. Locked while one is made or removed, lock file included:
 /// a signal finds either all of it, listed here, or nothing.
 static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// The name of the text in a scratch directory that says what its process needs, though it let go of the cache.
+pub(super) const LEASE: &str = "needs";
 
 /// Held while an object gets its name.
 static PUBLISHING: Mutex<()> = Mutex::new(());
 
-/// Removes the scratch directories of this process, which is about to end without dropping anything. What cannot be removed
+/// Removes the scratch directories and the unfinished files of this process, which is about to end without dropping anything. What cannot be removed
 /// is swept by the next process. From here on nothing gets a name any more, and no scratch directory is made or removed:
 /// whoever tries waits for the end.
 pub fn abandon_scratch() {
@@ -25,6 +28,10 @@ pub fn abandon_scratch() {
     let abandoned = std::mem::take(&mut *live);
     std::mem::forget(live);
     for path in abandoned {
+        if path.is_file() {
+            let _ = fs::remove_file(&path);
+            continue;
+        }
         // Another thread may be making files in there at this moment: then once more, or the next process has to.
         for _ in 0..8 {
             let _ = fs::remove_dir_all(&path);
@@ -46,6 +53,32 @@ pub(super) fn publishing() -> MutexGuard<'static, ()> {
 
 fn live() -> MutexGuard<'static, Vec<PathBuf>> {
     LIVE.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+/// A file outside of the cache that has not got its name yet: a signal removes it, until this is dropped.
+#[derive(Debug)]
+pub struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// Makes a file with `make`, so that a signal finds either none or one that it knows of.
+    ///
+    /// # Errors
+    /// What `make` gives.
+    pub fn make<T>(
+        path: &Path,
+        make: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> io::Result<(T, Unfinished)> {
+        let mut live = live();
+        let made = make(path)?;
+        live.push(path.to_path_buf());
+        Ok((made, Unfinished(path.to_path_buf())))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        live().retain(|path| *path != self.0);
+    }
 }
 
 /// A process's own directory below `tmp/`. Removed when dropped; swept by a later process when this one was killed.
@@ -110,6 +143,26 @@ impl ScratchDir {
             &tmp,
             io::Error::other("every number is taken"),
         ))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes down what the process needs when it lets go of the cache. Appears whole.
+    pub(super) fn lease(&mut self, text: &str) -> Result<(), StoreError> {
+        let path = self.path.join(LEASE);
+        let beside = self.next();
+        let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
+        written.map_err(|error| StoreError::io("write", &path, error))
+    }
+
+    /// Removes everything in it.
+    pub(super) fn empty(self) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            remove(&entry.path())?;
+        }
+        Ok(())
     }
 
     /// Returns the path of the next file or directory.

@@ -24,11 +24,17 @@ pub use error::ToolsError;
 pub use recipe::VERSION as PINNED_VERSION;
 
 use crate::arch::Arch;
+use crate::digest::Digest;
 use crate::progress::{Event, Progress};
 use crate::source::fetch::FetchOptions;
 use crate::store::Store;
 use error::OLDEST;
 use system::Said;
+
+/// Returns the digest that names the pinned QEMU for a guest in the cache.
+pub fn pinned_digest(guest: Arch) -> Digest {
+    recipe::digest(guest)
+}
 
 /// What tools are found and made with.
 #[derive(Clone, Copy)]

@@ -60,6 +60,7 @@ impl Toolbox<'_> {
         let digest = digest(guest);
         let path = self.store.tool_path(&digest);
         if matches!(look(&path), Found::Good) {
+            self.store.used(&path);
             return Ok(emulator(&path, guest));
         }
         let mut waiting = || {

@@ -1,8 +1,11 @@
 //! Debian's `docker-registry`, on a port of its own choice on the loopback interface, and `skopeo` beside it.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +16,8 @@ pub struct Debian {
     dir: tempfile::TempDir,
     address: String,
     child: Child,
+    /// The requests of [`Debian::settle`] so far.
+    marks: AtomicUsize,
 }
 
 impl Debian {
@@ -63,6 +68,7 @@ impl Debian {
             dir,
             address: String::new(),
             child,
+            marks: AtomicUsize::new(0),
         };
         let start = Instant::now();
         registry.address = loop {
@@ -93,8 +99,10 @@ impl Debian {
         self.data().join(format!("blobs/sha256/{fan}/{hex}/data"))
     }
 
-    /// The requests of a method that changed something, from the registry's own log: `METHOD PATH`.
+    /// The requests of a method, from the registry's own log: `METHOD PATH`. It writes a line after it has answered, so that a
+    /// request of our own comes after all others, and is waited for.
     pub fn requests(&self, method: &str) -> Vec<String> {
+        self.settle();
         let text = fs::read_to_string(self.dir.path().join("access")).unwrap();
         let of_line = |line: &str| {
             let request = line.split('"').nth(1)?;
@@ -110,6 +118,29 @@ impl Drop for Debian {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Debian {
+    fn settle(&self) {
+        let mark = format!("OPTIONS /{}", self.marks.fetch_add(1, Ordering::Relaxed));
+        let start = Instant::now();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = format!("{mark} HTTP/1.0\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let mut quiet = 0;
+        let mut length = 0;
+        // Other handlers may be on their way to the log: it has to rest for a while.
+        while quiet < 5 {
+            let text = fs::read_to_string(self.dir.path().join("access")).unwrap();
+            let rests = text.len() == length && text.contains(&format!("\"{mark} "));
+            quiet = if rests { quiet + 1 } else { 0 };
+            length = text.len();
+            assert!(start.elapsed() < Duration::from_secs(30), "{text}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

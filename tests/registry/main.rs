@@ -13,6 +13,9 @@ mod blobs;
 #[path = "../support/cli.rs"]
 mod cli;
 mod debian;
+#[path = "../support/disturbed.rs"]
+mod disturbed;
+mod documents;
 mod images;
 mod known;
 mod patience;

@@ -95,7 +95,7 @@ fn what_does_not_pass_ends_with_words_and_a_code() {
         (manifest(Reply::mute()), 1, "no answer for 0.5 s"),
         (manifest(Reply::ok(b"<html>\x1b[31m")), 3, "it is no JSON"),
         (manifest(Reply::ok(b"[]")), 3, "`schemaVersion` is not 2"),
-        (manifest(Reply::ok(br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#)), 3, "it lists no image of mkimg"),
+        (manifest(Reply::ok(br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#)), 3, "it has no image for an architecture that mkimg knows"),
         (manifest(Reply::ok(&huge)), 3, "too long"),
         (manifest(Reply::ok(b"{}").header("Docker-Content-Digest", &digest)), 3, "found sha256:44136fa3"),
         (manifest(Reply::to("/v2/team/thing/manifests/1")), 1, "redirect loop"),

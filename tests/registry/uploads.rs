@@ -54,6 +54,32 @@ fn an_upload_that_breaks_is_begun_anew() {
 }
 
 #[test]
+fn a_manifest_whose_blobs_are_not_found_in_passing_is_sent_again() {
+    let said = br#"{"errors":[{"code":"DIGEST_INVALID"},{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#;
+    let bytes = manifest(b"x").bytes();
+    for (failing, code) in [(2, None), (9, Some(1))] {
+        let fake = Fake::default();
+        let server = fake.serve_but(move |request| {
+            let refused = request.method == "PUT" && request.before < failing;
+            refused.then(|| Reply::new("400 Bad Request", said))
+        });
+        let bed = Bed::new();
+        let sent = bed
+            .registry(&server)
+            .put_manifest(&of_manifest(&bytes), &bytes, Some("1"));
+        match code {
+            None => sent.unwrap(),
+            Some(code) => assert_told(&sent.unwrap_err(), code, &["blob unknown"]),
+        }
+        assert!(bed.seen.text().contains("blob unknown"));
+        assert_eq!(
+            fake.manifests.lock().unwrap().contains_key("1"),
+            code.is_none()
+        );
+    }
+}
+
+#[test]
 fn an_upload_goes_where_the_registry_says_and_credentials_stay() {
     let file = noise(1000);
     let elsewhere = Server::start_on("127.0.0.2", |_| Reply::new("201 Created", b""));

@@ -3,44 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::Value;
 
 use crate::cli::{Project, fails, json, run, stdout};
 use crate::debian::{Debian, skopeo};
-use crate::support::{is_root, tool};
-use crate::tiny::{AARCH64, X86_64, arm64_kernel, elf, kernel};
+use crate::disturbed::disturbances;
+pub use crate::tiny::two;
+use crate::tiny::{arm64_kernel, kernel};
 use mkimg::digest::Digest;
-
-/// A project with a recipe for two architectures, and a mark that tells its image from those of others.
-pub fn two(mark: &str) -> Project {
-    let project = Project::new();
-    let locations = |name: &str, x86: &[u8], arm: &[u8]| {
-        let lines: String = [("x86_64", x86), ("aarch64", arm)]
-            .map(|(arch, bytes)| {
-                let file = format!("{name}.{arch}");
-                fs::write(project.path(&format!("images/{file}")), bytes).unwrap();
-                format!(
-                    "    local \"{file}\" arch=\"{arch}\" sha256=\"{}\"\n",
-                    Digest::of(bytes)
-                )
-            })
-            .concat();
-        format!("source \"{name}\" {{\n{lines}}}\n")
-    };
-    let kernels = locations("kernel", &kernel(), &arm64_kernel());
-    let shells = locations("sh", &elf(X86_64, None), &elf(AARCH64, None));
-    project.recipe(
-        "two",
-        &format!(
-            "image \"two\" description=\"for two\"\n{kernels}{shells}kernel from=\"kernel\"\ninitramfs {{\n    \
-             file \"/init\" mode=0o755 text=\"#!/bin/sh\\n\"\n    file \"/mark\" text=\"{mark}\"\n    \
-             file \"/bin/sh\" from=\"sh\" mode=0o755\n}}\n"
-        ),
-    );
-    project
-}
 
 /// `REGISTRY/team/two:TAG`
 pub fn at(debian: &Debian, tag: &str) -> String {
@@ -148,68 +119,22 @@ fn a_second_push_sends_nothing() {
 // pitfalls 3, 49, 61
 #[test]
 fn the_digest_is_the_same_from_every_user_umask_time_zone_and_thread_count() {
-    let (Some(debian), Some(setpriv), Some(faketime)) =
-        (Debian::start(), tool("setpriv"), tool("faketime"))
-    else {
+    let Some(debian) = Debian::start() else {
         return;
     };
     let reference = push(&two("a"), &at(&debian, "1"));
-    let faketime = faketime.display().to_string();
-    let mut wrappers: Vec<(Vec<&str>, &str, &[&str])> = vec![
-        (
-            vec!["sh", "-c", "umask 077; exec \"$@\"", "sh"],
-            "umask",
-            &["--jobs", "1"],
-        ),
-        (
-            vec![
-                "env",
-                "TZ=Pacific/Kiritimati",
-                "LC_ALL=tr_TR.UTF-8",
-                "USER=mallory",
-            ],
-            "date +%z",
-            &["--jobs", "7"],
-        ),
-        (vec![&faketime, "-f", "+366d"], "date +%Y", &[]),
-    ];
-    let setpriv = setpriv.display().to_string();
-    if is_root() {
-        wrappers.push((
-            vec![&setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"],
-            "id -u",
-            &[],
-        ));
-    }
-    for (wrapper, probe, more) in wrappers {
+    for disturbance in disturbances() {
         let project = two("a");
-        if wrapper[0] == setpriv {
-            run(Command::new("chown")
-                .args(["-R", "65534:65534"])
-                .arg(project.path("")));
-        }
-        let through = |inner: &[&str]| {
-            let mut command = Command::new(wrapper[0]);
-            command.args(&wrapper[1..]).args(inner);
-            project.prepare(&mut command);
-            command
-        };
-        let plain = {
-            let mut command = Command::new("sh");
-            project.prepare(command.args(["-c", probe]));
-            stdout(&run(&mut command))
-        };
-        let disturbed = stdout(&run(&mut through(&["sh", "-c", probe])));
-        assert_ne!(plain, disturbed, "{probe}");
+        let probe = disturbance.reach(&project);
         // A repository of its own: nothing there says what to find.
         let to = format!(
             "{}/fresh/{}:1",
             debian.address(),
             probe.split(' ').next().unwrap()
         );
-        let mut args = vec![env!("CARGO_BIN_EXE_mkimg"), "push", "images/two.kdl", &to];
-        args.extend(more);
-        let found = stdout(&run(&mut through(&args)));
+        let found = stdout(&run(
+            &mut disturbance.mkimg(&project, &["push", "images/two.kdl", &to])
+        ));
         assert_eq!(
             digest_of(found.trim_end()),
             digest_of(&reference),
@@ -362,7 +287,8 @@ fn credentials_are_taken_from_dockers_and_podmans_files_and_helpers() {
     ] {
         write("home/.docker/config.json", &text);
         let path = format!("{}:/usr/bin:/bin", project.path("bin").display());
-        run(pushing().env("PATH", path));
+        run(pushing().env("PATH", &path));
+        run(project.mkimg(["pull", &to]).env("PATH", &path));
     }
 }
 
@@ -377,6 +303,11 @@ fn a_push_needs_a_tag_and_a_pull_needs_something_to_be_there() {
     let pinned = format!("{}@sha256:{}", at(&debian, "1"), Digest::of(b""));
     let said = fails(&mut project.mkimg(["push", "two", &pinned]), 2);
     assert!(said.contains("what is pushed gets a tag"), "{said}");
+    for kind in ["plan", "sha256"] {
+        let reserved = at(&debian, &format!("{kind}-{}", Digest::of(b"")));
+        let said = fails(&mut project.mkimg(["push", "two", &reserved]), 2);
+        assert!(said.contains("a tag that mkimg itself writes"), "{said}");
+    }
     let said = fails(&mut project.mkimg(["pull", &at(&debian, "1")]), 1);
     assert!(
         said.contains(&format!(

@@ -50,6 +50,7 @@ enum End {
     Reset,
     Hang,
     Mute,
+    Trickle,
 }
 
 impl Reply {
@@ -135,6 +136,13 @@ impl Reply {
             end: End::Mute,
             ..Reply::ok(b"")
         }
+    }
+
+    /// Sends the body a byte at a time, ten in a second.
+    #[allow(dead_code)]
+    pub fn trickle(mut self) -> Reply {
+        self.end = End::Trickle;
+        self
     }
 
     /// Keeps the connection open and silent after the body.
@@ -298,7 +306,15 @@ fn serve(
     if reply.end != End::Mute {
         stream.write_all(head.as_bytes())?;
         stream.write_all(b"\r\n")?;
-        if request.method != "HEAD" {
+        if reply.end == End::Trickle {
+            for byte in reply.body.chunks(1) {
+                if stop.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                stream.write_all(byte)?;
+                thread::sleep(Duration::from_millis(100));
+            }
+        } else if request.method != "HEAD" {
             stream.write_all(&reply.body)?;
         }
         stream.flush()?;

@@ -61,6 +61,35 @@ impl Tiny {
     }
 }
 
+/// A project with a recipe for two architectures, and a mark that tells its image from those of others.
+pub fn two(mark: &str) -> Project {
+    let project = Project::new();
+    let locations = |name: &str, x86: &[u8], arm: &[u8]| {
+        let lines: String = [("x86_64", x86), ("aarch64", arm)]
+            .map(|(arch, bytes)| {
+                let file = format!("{name}.{arch}");
+                fs::write(project.path(&format!("images/{file}")), bytes).unwrap();
+                format!(
+                    "    local \"{file}\" arch=\"{arch}\" sha256=\"{}\"\n",
+                    Digest::of(bytes)
+                )
+            })
+            .concat();
+        format!("source \"{name}\" {{\n{lines}}}\n")
+    };
+    let kernels = locations("kernel", &kernel(), &arm64_kernel());
+    let shells = locations("sh", &elf(X86_64, None), &elf(AARCH64, None));
+    project.recipe(
+        "two",
+        &format!(
+            "image \"two\" description=\"for two\"\n{kernels}{shells}kernel from=\"kernel\"\ninitramfs {{\n    \
+             file \"/init\" mode=0o755 text=\"#!/bin/sh\\n\"\n    file \"/mark\" text=\"{mark}\"\n    \
+             file \"/bin/sh\" from=\"sh\" mode=0o755\n}}\n"
+        ),
+    );
+    project
+}
+
 /// Returns the text of a recipe that needs nothing but `kernel` and `sh` beside it, and what is given.
 pub fn recipe(sources: &str, entries: &str) -> String {
     let kernel = local("kernel", &kernel()).replace(" sha256", " arch=\"x86_64\" sha256");

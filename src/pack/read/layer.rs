@@ -64,6 +64,24 @@ impl<R: BufRead> Layer<R> {
         }
     }
 
+    /// Returns what the bytes are compressed with.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Layer::Raw(_) | Layer::Gone(_) => "none",
+            Layer::Gzip(_) => "gzip",
+            Layer::Xz(_) => "xz",
+            Layer::Zstd(_) => "zstd",
+        }
+    }
+
+    /// Returns how many bytes of the input are taken, where no decompressor is on top of it.
+    pub(super) fn taken(&self) -> u64 {
+        match self {
+            Layer::Raw(input) => input.offset,
+            _ => 0,
+        }
+    }
+
     pub(super) fn fill(&mut self) -> io::Result<&[u8]> {
         loop {
             match self.top().fill_buf() {

@@ -73,6 +73,23 @@ impl Record {
     }
 }
 
+/// One archive of the input, and the form it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// What it is compressed with: `none`, `gzip`, `xz` or `zstd`.
+    pub compression: &'static str,
+    /// Where it begins, in unpacked bytes from the beginning of the input.
+    pub offset: u64,
+    /// Where the compressed data that it is in begins, in bytes of the input; of a plain one, where it begins itself.
+    pub raw: u64,
+    /// The entry that ends it, once it was read.
+    pub trailer: Option<Record>,
+    /// Zeros behind it, those that align the compressed data's end or the input's included.
+    pub zeros: u64,
+    /// A header has lower-case hexadecimal digits.
+    pub lower_case: bool,
+}
+
 /// Reads the entries of all archives of an input, in order.
 pub struct Reader<R: BufRead> {
     layer: Layer<R>,
@@ -88,6 +105,9 @@ pub struct Reader<R: BufRead> {
     any: bool,
     /// Bytes of the current body that are still to come.
     left: u32,
+    /// Where the current compressed data begins in the input.
+    raw: u64,
+    segments: Vec<Segment>,
 }
 
 impl<R: BufRead> std::fmt::Debug for Reader<R> {
@@ -109,7 +129,14 @@ impl<R: BufRead> Reader<R> {
             after_plain: false,
             any: false,
             left: 0,
+            raw: 0,
+            segments: Vec::new(),
         }
+    }
+
+    /// Returns the archives so far, in their order.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     /// Returns the next entry, passing what was not read of the last one's body; `None` behind the last archive.
@@ -133,6 +160,9 @@ impl<R: BufRead> Reader<R> {
                 return Ok(Some(record));
             }
             self.inside = false;
+            if let Some(segment) = self.segments.last_mut() {
+                segment.trailer = Some(record);
+            }
         }
     }
 
@@ -173,6 +203,9 @@ impl<R: BufRead> Reader<R> {
             let found = bytes[zeros..].iter().take(6).copied().collect();
             let nothing = bytes.is_empty();
             self.pass(zeros);
+            if let Some(segment) = self.segments.last_mut() {
+                segment.zeros += zeros as u64;
+            }
             let offset = self.offset;
             let plain = matches!(self.layer, Layer::Raw(_));
             match next {
@@ -187,6 +220,14 @@ impl<R: BufRead> Reader<R> {
                 None => return Err(ReadError::Empty),
                 Some(b'0') if self.aligned.is_multiple_of(4) => {
                     (self.inside, self.any, self.after_plain) = (true, true, plain);
+                    self.segments.push(Segment {
+                        compression: self.layer.name(),
+                        offset,
+                        raw: if plain { self.layer.taken() } else { self.raw },
+                        trailer: None,
+                        zeros: 0,
+                        lower_case: false,
+                    });
                     return Ok(true);
                 }
                 Some(b'0') => return Err(ReadError::Misaligned { offset }),
@@ -194,6 +235,7 @@ impl<R: BufRead> Reader<R> {
                     return Err(ReadError::Misaligned { offset });
                 }
                 Some(_) => {
+                    self.raw = self.layer.taken();
                     if !self.layer.open().map_err(failed)? {
                         return Err(ReadError::Unknown { offset, found });
                     }
@@ -293,6 +335,11 @@ impl<R: BufRead> Reader<R> {
             let offset = self.offset;
             let mut found = [0u8; 8];
             self.exact(&mut found, "a header")?;
+            if found.iter().any(u8::is_ascii_lowercase)
+                && let Some(segment) = self.segments.last_mut()
+            {
+                segment.lower_case = true;
+            }
             *value = hexadecimal(found).ok_or(ReadError::Digits {
                 offset,
                 field,

@@ -10,5 +10,5 @@ mod read;
 mod write;
 
 pub use layout::Layout;
-pub use read::{Bundle, is_bundle};
+pub use read::{Bundle, begins_bundle, is_bundle};
 pub use write::{write, write_to};

@@ -4,15 +4,16 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::super::oci::{
     Descriptor, INDEX, Index, MANIFEST, MAX_MANIFEST, Manifest, REF_NAME, TITLE,
 };
+use super::super::text::fit;
 use super::super::{Origin, ShareError};
-use super::header::{self, BLOCK, Header};
+use super::header::{self, BLOCK, Header, MAX_SIZE};
 use super::layout::{Body, Inner, Layout};
 use super::write::LAYOUT;
 use crate::digest::{self, Digest};
@@ -25,25 +26,34 @@ const MAX_MEMBERS: usize = 1 << 16;
 /// A bundle, read and found whole.
 #[derive(Debug)]
 pub struct Bundle {
-    path: PathBuf,
+    shown: String,
     /// The tag of its image.
     pub name: String,
     /// What is in it; more can be added before it is written anew.
     pub layout: Layout,
 }
 
-/// Says whether a file begins as a bundle does: as a tar of what an OCI image layout holds.
+/// Says whether a file begins as a bundle does: as a tar of what an OCI image layout holds. A pipe is none, and nothing is taken
+/// out of it: what comes through it can be read once.
 ///
 /// # Errors
 /// Whatever reading gives.
 pub fn is_bundle(path: &Path) -> io::Result<bool> {
+    if !path.metadata()?.is_file() {
+        return Ok(false);
+    }
     let mut head = Vec::new();
     File::open(path)?
         .take(BLOCK as u64)
         .read_to_end(&mut head)?;
+    Ok(begins_bundle(&head))
+}
+
+/// Says whether these bytes, 512 where there are that many, are how a bundle begins.
+pub fn begins_bundle(head: &[u8]) -> bool {
     let names: [&[u8]; 4] = [b"blobs/", b"index.json", b"oci-layout", b"./"];
     let ustar = head.get(257..262) == Some(b"ustar");
-    Ok(ustar && names.iter().any(|name| head.starts_with(name)))
+    ustar && names.iter().any(|name| head.starts_with(name))
 }
 
 /// A member of the tar.
@@ -58,7 +68,16 @@ impl Bundle {
     /// # Errors
     /// [`ShareError`], which names the member that is not what it should be.
     pub fn open(path: &Path) -> Result<Bundle, ShareError> {
-        let shown = format!("the bundle `{}`", path.display());
+        Bundle::open_as(path, &path.display().to_string())
+    }
+
+    /// Reads a bundle that people know by another name than its file's, and checks all of it.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`].
+    pub fn open_as(path: &Path, name: &str) -> Result<Bundle, ShareError> {
+        let place = name.to_owned();
+        let shown = format!("the bundle `{name}`");
         let unread = |error| ShareError::io("read", path, error);
         let file = File::open(path).map_err(unread)?;
         let length = file.metadata().map_err(unread)?.len();
@@ -134,7 +153,7 @@ impl Bundle {
             return Err(ShareError::invalid(object, "it is not as mkimg writes it"));
         }
         Ok(Bundle {
-            path: path.to_path_buf(),
+            shown: place,
             name,
             layout: Layout::of(inner),
         })
@@ -179,7 +198,7 @@ fn check_needed(inner: &Inner, shown: &str) -> Result<(), ShareError> {
 
 impl Origin for Bundle {
     fn name(&self) -> String {
-        self.path.display().to_string()
+        self.shown.clone()
     }
 
     fn resolve(&self, tag: &str) -> Result<Option<Descriptor>, ShareError> {
@@ -233,14 +252,24 @@ fn scan(file: &mut BufReader<File>, length: u64, shown: &str) -> Result<Vec<Memb
         if block == [0; BLOCK] {
             break;
         }
-        let header = header::parse(&block)
-            .map_err(|problem| broken(format!("the header at byte {at} is damaged: {problem}")))?;
+        let header = header::parse(&block).map_err(|problem| {
+            broken(match at {
+                0 => format!("it is no bundle, or its first header is damaged: {problem}"),
+                _ => format!("the header at byte {at} is damaged: {problem}"),
+            })
+        })?;
         let offset = at + BLOCK as u64;
         let name = header.name.escape_debug().to_string();
         let whole = header
             .size
             .checked_next_multiple_of(BLOCK as u64)
             .filter(|size| *size <= length - offset);
+        if header.size > MAX_SIZE {
+            return Err(broken(format!(
+                "`{name}` declares {} bytes: a bundle holds at most {MAX_SIZE} in one file",
+                header.size
+            )));
+        }
         let Some(whole) = whole else {
             return Err(broken(format!(
                 "it is truncated, or lies: `{name}` declares {} bytes, {} are left",
@@ -390,6 +419,11 @@ fn tags(index: &Index, inner: &mut Inner, object: &str) -> Result<String, ShareE
         let problem = format!("it names {count} images, a bundle holds exactly one");
         return Err(ShareError::invalid(object, problem));
     };
+    if ![INDEX, MANIFEST].contains(&descriptor.media_type.as_str()) {
+        let kind = fit(&descriptor.media_type);
+        let problem = format!("it names a `{kind}`, not an image");
+        return Err(ShareError::invalid(object, problem));
+    }
     let at = format!("the manifest `sha256:{}`", descriptor.digest);
     let Some(Body::Bytes(bytes)) = inner.blobs.get(&descriptor.digest) else {
         return Err(ShareError::invalid(at, "it is not in the bundle"));
@@ -415,10 +449,7 @@ fn tags(index: &Index, inner: &mut Inner, object: &str) -> Result<String, ShareE
     };
     let title = title.ok_or_else(|| ShareError::invalid(&*at, "it has no title"))?;
     if tag.as_ref().is_some_and(|tag| *tag != title) {
-        let problem = format!(
-            "its tag is not `{}`, the image's name",
-            title.escape_debug()
-        );
+        let problem = format!("its tag is not `{}`, the image's name", fit(&title));
         return Err(ShareError::invalid(object, problem));
     }
     if descriptor.artifact_type.is_some() && descriptor.artifact_type != kind {
@@ -432,7 +463,7 @@ fn tags(index: &Index, inner: &mut Inner, object: &str) -> Result<String, ShareE
         if !subject.is_some_and(|subject| manifests.contains(&subject)) {
             let problem = format!(
                 "it has `{}`, which is about nothing in the bundle",
-                tag.escape_debug()
+                fit(tag)
             );
             return Err(ShareError::invalid(object, problem));
         }

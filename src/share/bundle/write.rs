@@ -9,36 +9,78 @@ use super::super::ShareError;
 use super::header::{BLOCK, MAX_SIZE, header};
 use super::layout::{Body, Layout};
 use crate::digest::{Digest, Hasher};
+use crate::store::Unfinished;
 
 /// The text of `oci-layout`.
 pub(super) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// Writes a layout to `path`, which appears when it is whole, and replaces what was there.
+/// Writes a layout to `path`, where it appears when it is whole, and replaces the file that was there; returns its size. A
+/// symlink leads to the file to replace; a pipe or a device stays one, and is written into.
 ///
 /// # Errors
 /// [`ShareError`] where it cannot be written, or a blob is not what its digest says.
-pub fn write(layout: &Layout, path: &Path) -> Result<(), ShareError> {
+pub fn write(layout: &Layout, path: &Path) -> Result<u64, ShareError> {
     let io = |error| ShareError::io("write", path, error);
-    let directory = match path.parent() {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
+        let mut out = File::options().write(true).open(&target).map_err(io)?;
+        return write_to(layout, &mut out, path);
+    }
+    let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(io)?;
-    let mut out = BufWriter::with_capacity(256 * 1024, file.as_file_mut());
-    write_to(layout, &mut out, path)?;
-    out.flush().map_err(io)?;
-    drop(out);
+    fs::metadata(directory).map_err(io)?;
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let mut file = tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .make_in(directory, |path| Unfinished::make(path, create))
+        .map_err(io)?;
+    let size = write_to(layout, &mut file.as_file_mut().0, path)?;
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|error| io(error.error))?;
-    Ok(())
+    file.as_file().0.sync_all().map_err(io)?;
+    file.persist(&target).map_err(|error| io(error.error))?;
+    Ok(size)
 }
 
-/// Writes a layout; `path` names the output in errors.
+fn create(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).open(path)
+}
+
+/// Writes a layout and returns its size; `path` names the output in errors.
 ///
 /// # Errors
 /// As [`write`].
-pub fn write_to(layout: &Layout, out: &mut dyn Write, path: &Path) -> Result<(), ShareError> {
+pub fn write_to(layout: &Layout, out: &mut dyn Write, path: &Path) -> Result<u64, ShareError> {
+    let io = |error| ShareError::io("write", path, error);
+    let mut out = Counted {
+        out: BufWriter::with_capacity(256 * 1024, out),
+        count: 0,
+    };
+    entries(layout, &mut out, path)?;
+    out.flush().map_err(io)?;
+    Ok(out.count)
+}
+
+/// Counts what goes through.
+struct Counted<W> {
+    out: W,
+    count: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.count += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn entries(layout: &Layout, out: &mut dyn Write, path: &Path) -> Result<(), ShareError> {
     let io = |error| ShareError::io("write", path, error);
     let inner = layout.inner().clone();
     // `blobs/..` sorts before `index.json`, and that before `oci-layout`.

@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use super::challenge::{self, Challenge};
 use super::credentials::{self, Credentials, Secret};
-use super::exchange::{Outgoing, Question, Reply, fit};
+use super::exchange::{Outgoing, Question, Reply};
 use super::{Registry, RegistryError};
 use crate::share::ShareError;
+use crate::share::text::fit;
 use crate::source::fetch::Authorization;
 use crate::source::fetch::redirect::is_loopback;
 

@@ -13,14 +13,13 @@ use serde_json::Value;
 use super::{Registry, RegistryError};
 use crate::progress::Event;
 use crate::share::ShareError;
+use crate::share::text::fit;
 use crate::source::fetch::redirect::target;
 use crate::source::fetch::{Answer, Authorization, Reason, Request};
 use crate::store::{Blob, BlobReader};
 
 /// The most bytes that are read of what a registry says to a refusal.
 const MAX_SAID: u64 = 64 << 10;
-/// The most characters of it that are shown.
-const MAX_SHOWN: usize = 300;
 /// How often a registry may be silent.
 const SILENCES: u32 = 2;
 /// Bytes in a second that sending is taken to reach at least: slower is silence.
@@ -100,6 +99,13 @@ impl Reply {
         self.answer.refusal().to_string()
     }
 
+    /// Says whether one of the errors that the server names has this code of the distribution specification.
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        let value: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let mut errors = value["errors"].as_array().into_iter().flatten();
+        errors.any(|error| error["code"] == code)
+    }
+
     /// Returns what the server says, in the form that the distribution specification gives to errors or the one that token
     /// servers use; bounded, and fit for a terminal.
     pub(super) fn said(&self) -> Option<String> {
@@ -123,28 +129,6 @@ impl Reply {
             .filter(|said| !said.is_empty())?;
         Some(fit(&said))
     }
-}
-
-/// Returns a text of a server as it may be shown: escaped and bounded.
-pub(super) fn fit(text: &str) -> String {
-    let escaped: String = text
-        .chars()
-        .take(MAX_SHOWN)
-        .flat_map(|c| match c {
-            '"' | '\'' | '\\' => vec![c],
-            c if c.is_control() || is_invisible(c) => c.escape_unicode().collect(),
-            c => vec![c],
-        })
-        .collect();
-    if text.chars().nth(MAX_SHOWN).is_some() {
-        return escaped + " ..";
-    }
-    escaped
-}
-
-/// Says whether a character turns the order of others around, or shows nothing.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 impl Registry<'_> {
@@ -247,6 +231,19 @@ impl Registry<'_> {
         Ok(read(answer, question))
     }
 
+    /// Waits before the next try of what a registry refused in passing.
+    pub(super) fn pause(&self, what: &str, reply: &Reply, failures: u32) {
+        let reason = reply.answer.refusal();
+        let pause = self.options.fetch.pause_after(failures, &reason);
+        self.progress.event(Event::DownloadRetried {
+            name: what.to_owned(),
+            url: self.reference.name(),
+            reason: reply.said().unwrap_or_else(|| reason.to_string()),
+            pause,
+        });
+        thread::sleep(pause);
+    }
+
     pub(super) fn unreachable(
         &self,
         what: &str,
@@ -316,17 +313,5 @@ fn read(mut answer: Answer, question: &Question<'_>) -> Result<Reply, Reason> {
                 false => Ok(Reply { answer, body }),
             };
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fit;
-
-    #[test]
-    fn what_a_server_says_is_bounded_and_moves_no_cursor() {
-        assert_eq!(fit("it's \"here\""), "it's \"here\"");
-        assert_eq!(fit("a\u{1b}[2J\n\u{202e}b"), "a\\u{1b}[2J\\u{a}\\u{202e}b");
-        assert_eq!(fit(&"x".repeat(5000)).len(), 303);
     }
 }

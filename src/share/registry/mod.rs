@@ -24,6 +24,7 @@ use serde_json::Value;
 pub use error::RegistryError;
 
 use super::oci::{Descriptor, INDEX, MANIFEST, MAX_MANIFEST, TITLE};
+use super::text::fit;
 use super::{Destination, Origin, Reference, ShareError};
 use crate::digest::Digest;
 use crate::progress::{Event, Progress};
@@ -200,15 +201,26 @@ impl<'a> Registry<'a> {
         to: &str,
     ) -> Result<Put, ShareError> {
         let what = format!("send {}", object(to));
-        let reply = self.exchange(&Question {
-            what: &what,
-            method: Method::PUT,
-            url: &self.url(&["manifests", to]),
-            headers: &[(header::CONTENT_TYPE, descriptor.media_type.clone())],
-            body: Outgoing::Bytes(bytes),
-            limit: MAX_MANIFEST,
-            tries: self.options.fetch.tries,
-        })?;
+        let tries = self.options.fetch.tries;
+        let mut failures = 0;
+        let reply = loop {
+            let reply = self.exchange(&Question {
+                what: &what,
+                method: Method::PUT,
+                url: &self.url(&["manifests", to]),
+                headers: &[(header::CONTENT_TYPE, descriptor.media_type.clone())],
+                body: Outgoing::Bytes(bytes),
+                limit: MAX_MANIFEST,
+                tries,
+            })?;
+            failures += 1;
+            // All that the manifest names was there a moment ago. While another client sends the same, Debian's registry does
+            // not find it for some milliseconds.
+            if failures >= tries || !reply.has_code("MANIFEST_BLOB_UNKNOWN") {
+                break reply;
+            }
+            self.pause(&what, &reply, failures);
+        };
         if !matches!(reply.status(), 200..=204) {
             return Err(self.odd(&what, &reply));
         }
@@ -394,7 +406,7 @@ fn announced(reply: &Reply) -> Option<String> {
     // What is no digest is shown as little as it is believed.
     Some(
         hex.parse::<Digest>()
-            .map_or_else(|_| exchange::fit(hex), |digest| digest.to_string()),
+            .map_or_else(|_| fit(hex), |digest| digest.to_string()),
     )
 }
 

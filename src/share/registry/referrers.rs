@@ -4,8 +4,8 @@
 use reqwest::Method;
 use reqwest::header;
 
-use super::Registry;
 use super::exchange::{Outgoing, Question};
+use super::{Registry, RegistryError};
 use crate::digest::Digest;
 use crate::share::oci::{Descriptor, INDEX, Index, MAX_MANIFEST};
 use crate::share::{Origin as _, ShareError};
@@ -74,10 +74,18 @@ impl Registry<'_> {
         if self.send_manifest(descriptor, bytes, &digest)?.indexed {
             return Ok(());
         }
-        for _ in 0..ROUNDS {
+        for round in 0.. {
             let mut listed = self.tagged_referrers(subject)?;
             if listed.iter().any(is_it) {
-                return Ok(());
+                break;
+            }
+            if round == ROUNDS {
+                return Err(ShareError::from(RegistryError::Answer {
+                    what: format!("list `{digest}` under the tag `{}`", tag(subject)),
+                    place: self.name(),
+                    problem: "others keep writing that tag: try again".to_owned(),
+                    said: None,
+                }));
             }
             listed.push(descriptor.clone());
             sort(&mut listed);

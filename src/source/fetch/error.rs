@@ -101,6 +101,12 @@ pub enum Reason {
         /// How long it was waited.
         after: Duration,
     },
+    /// It took longer than it may.
+    #[error("too slow: not done after {} s", .after.as_secs())]
+    Slow {
+        /// How long it could take.
+        after: Duration,
+    },
     /// The server did not prove who it is.
     #[error("no trusted connection: {}", innermost(.0))]
     Untrusted(#[source] reqwest::Error),
@@ -281,6 +287,7 @@ impl Reason {
             Reason::Network(_)
             | Reason::Broke(_)
             | Reason::Silent { .. }
+            | Reason::Slow { .. }
             | Reason::Untrusted(_)
             | Reason::NoCertificates(_)
             | Reason::Client(_)
@@ -328,6 +335,7 @@ impl Reason {
             | Reason::Network(_)
             | Reason::Broke(_)
             | Reason::Silent { .. }
+            | Reason::Slow { .. }
             | Reason::Client(_) => {
                 "check the network and the proxy variables and try again; a file that was fetched by other means \
                  can be given with `mkimg add FILE`"

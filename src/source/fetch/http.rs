@@ -12,6 +12,7 @@ use reqwest::blocking::{Body, Client, ClientBuilder, Response};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, NoProxy, Proxy, Url};
 
+use super::deadline::Deadline;
 use super::error::{Reason, chain};
 use super::options::FetchOptions;
 use super::redirect;
@@ -29,6 +30,7 @@ pub(crate) struct Http {
 pub(crate) struct Answer {
     response: Response,
     idle: Duration,
+    deadline: Option<Deadline>,
 }
 
 /// Who asks, for one server alone: a redirect to another scheme, host or port goes without it.
@@ -100,6 +102,7 @@ impl Http {
         let mut asked = vec![request.url.clone()];
         let mut url = request.url.clone();
         loop {
+            options.deadline.as_ref().map_or(Ok(()), Deadline::check)?;
             contact(&url);
             let client = self.client(&url, options)?;
             let mut one = client
@@ -123,6 +126,7 @@ impl Http {
                 return Ok(Answer {
                     response,
                     idle: options.idle_timeout,
+                    deadline: options.deadline.clone(),
                 });
             }
             let target = location(&response);
@@ -314,6 +318,7 @@ impl Answer {
         total: Option<u64>,
     ) -> Result<usize, Reason> {
         loop {
+            self.deadline.as_ref().map_or(Ok(()), Deadline::check)?;
             let error = match self.response.read(buffer) {
                 Ok(count) => return Ok(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -7,6 +7,7 @@
 //!
 //! Nothing in a fetch can reach the bytes of an image but the digest that the recipe declares.
 
+mod deadline;
 mod download;
 mod error;
 mod http;
@@ -24,6 +25,7 @@ use std::thread;
 
 pub(crate) use http::{Answer, Authorization, Http, Request};
 
+pub use deadline::Deadline;
 pub use error::{Attempt, Failure, FetchError, Kind, Mismatch, Reason};
 pub use options::{FetchOptions, Mirror, NotAMirror, Proxies, SNAPSHOT_ROOT};
 pub use redirect::{REDIRECTS, RedirectError};

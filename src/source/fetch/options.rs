@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::deadline::Deadline;
 use super::error::Reason;
 
 /// The archive of everything that Debian ever published (`snapshot.debian.org`); `ARCHIVE/TIMESTAMP/PATH` follows.
@@ -41,6 +42,8 @@ pub struct FetchOptions {
     pub connect_timeout: Duration,
     /// How long a connection may be silent. No limit on the whole: a slow download is a download.
     pub idle_timeout: Duration,
+    /// When to stop waiting for anything, whatever comes in: for what can be done without.
+    pub deadline: Option<Deadline>,
     /// The `User-Agent` that servers see.
     pub user_agent: String,
 }
@@ -61,6 +64,7 @@ impl Default for FetchOptions {
             longest_pause: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
+            deadline: None,
             user_agent: concat!("mkimg/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

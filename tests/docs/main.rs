@@ -1,8 +1,21 @@
-//! Every `kdl` block of the documentation is parsed.
+//! Every `kdl` block of the documentation is parsed, and the workflows for CI are run (`ci`).
 //!
 //! The word after `kdl` says how: nothing, a whole recipe; `fragment`, see [`whole`]; `must-fail`, a recipe that is refused;
 //! `sketch`, a recipe in which `...` stands for hashes and sizes.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    dead_code,
+    unreachable_pub
+)]
+
+mod ci;
+
+#[path = "../support/cli.rs"]
+mod cli;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,135 @@
+//! `mkimg diff`: what differs between two images, down to entry and field, and the likely cause.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::context::Context;
+use super::failure::{Code, Failure};
+use super::output;
+use crate::arch::Arch;
+use crate::diff::{self, DiffError, Side};
+use crate::realize::IMAGE_FILE;
+use crate::recipe::Mode;
+
+/// `mkimg diff`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Diff {
+    /// A recipe (a file, or the NAME of `images/NAME.kdl`), an image's directory, a bundle, or an archive (.cpio, .cpio.gz and
+    /// others, whoever made it)
+    #[arg(value_name = "A")]
+    a: PathBuf,
+    /// What to compare it with
+    #[arg(value_name = "B")]
+    b: PathBuf,
+    /// The architecture of recipes and bundles, x86_64 or aarch64 [default: the host's where they have it]
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
+    /// Print one line for each kind of difference
+    #[arg(long, conflicts_with = "json")]
+    stat: bool,
+    /// Print JSON, with every entry
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mkimg diff images/minimal.kdl /boot/initrd.img   another packer's image against mine
+  mkimg diff old.cpio.gz new.cpio.zst -v           every entry, not a few of each kind
+
+Exit codes: 0 nothing differs, 4 something does.";
+
+pub(super) fn run(context: &Context<'_>, args: &Diff) -> Result<(), Failure> {
+    let a = side(context, &args.a, args.arch)?;
+    let b = side(context, &args.b, args.arch)?;
+    let difference = diff::compare(&a, &b)?;
+    if args.json {
+        output::print_json(&difference.json())?;
+    } else {
+        let lines = match args.stat {
+            true => difference.counts(),
+            false => difference.lines(context.global.verbose > 0),
+        };
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        output::print(&text)?;
+    }
+    match difference.is_same() {
+        true => Ok(()),
+        false => Err(Failure::Said(Code::Different)),
+    }
+}
+
+/// Returns what a path on the command line means.
+fn side(context: &Context<'_>, path: &Path, arch: Option<Arch>) -> Result<Side, Failure> {
+    if path.is_dir() {
+        if !path.join(IMAGE_FILE).is_file() {
+            return Err(Failure::usage(
+                format!("`{}` is no image: it has no {IMAGE_FILE}", path.display()),
+                "name a recipe, an image's directory (`mkimg realize` prints it), a bundle or an archive",
+            ));
+        }
+        return Ok(Side::open(path)?);
+    }
+    let found = fs::metadata(path).ok();
+    if found.is_some_and(|found| !found.is_file()) {
+        return Err(Failure::usage(
+            format!("`{}` is no regular file", path.display()),
+            "what is compared is read twice: put it into a file",
+        ));
+    }
+    if path.is_file() && is_archive(path)? {
+        return Ok(Side::open(path)?);
+    }
+    let opened = context.open(Some(path), Mode::Strict)?;
+    let plan = context.plan(&opened, arch)?;
+    let (_, made) = context.realize_opened(&opened, arch, false)?;
+    let side = Side::open(&made.path)?;
+    Ok(side
+        .named(path.display().to_string())
+        .with_plan(plan.to_string()))
+}
+
+/// Says whether a file begins as archives do, or is at least called one.
+fn is_archive(path: &Path) -> Result<bool, Failure> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(8).read_to_end(&mut head))
+        .map_err(|error| Failure::io("read", path, error))?;
+    let magics: [&[u8]; 8] = [
+        b"0707",
+        b"\x1f\x8b",
+        b"\xfd7zXZ",
+        b"\x28\xb5\x2f\xfd",
+        b"\x02\x21\x4c\x18",
+        b"BZh",
+        b"\x5d\0\0",
+        b"\0\0\0\0",
+    ];
+    if magics.iter().any(|magic| head.starts_with(magic)) {
+        return Ok(true);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(name.contains(".cpio") || name.starts_with("initr"))
+}
+
+impl From<DiffError> for Failure {
+    fn from(error: DiffError) -> Failure {
+        match error {
+            DiffError::Io { path, source } => Failure::io("read", &path, source),
+            error => Failure::Plain {
+                help: Some(match &error {
+                    DiffError::Image { .. } => "make it again with `mkimg realize`".to_owned(),
+                    DiffError::Changed { .. } => "run it again once nobody writes to it".to_owned(),
+                    _ => "name an intact newc archive, plain or compressed with gzip, xz or zstd"
+                        .to_owned(),
+                }),
+                error: Box::new(error),
+                code: Code::Failed,
+            },
+        }
+    }
+}

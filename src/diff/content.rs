@@ -1,0 +1,201 @@
+//! What differs in contents: read again, these alone, and no more of them than is needed to say it.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::thread;
+
+use object::{Object as _, ObjectSection as _};
+use similar::TextDiff;
+
+use super::error::DiffError;
+use super::form::differ;
+use super::scan::{self, CHUNK, Mark, Scan};
+use super::side::Side;
+use super::text::{Detail, shown};
+
+/// A content up to this size is read as a whole, which telling the section of an ELF file takes.
+const WHOLE: u32 = 4 << 20;
+/// Bytes of contents of one side that are held at once.
+const BUDGET: u64 = 24 << 20;
+/// A text up to this size is compared line by line.
+const TEXT: usize = 256 * 1024;
+/// As many texts are compared line by line, and as many lines of each kept.
+const TEXTS: usize = 32;
+const LINES: usize = 200;
+
+/// What is wanted of a content.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    All,
+    /// The block of this number.
+    Block(usize),
+}
+
+/// Returns for each pair of entries what differs in their contents.
+pub(super) fn explain(
+    (a, one): (&Side, &Scan),
+    (b, other): (&Side, &Scan),
+    pairs: &[[usize; 2]],
+) -> Result<Vec<Detail>, DiffError> {
+    let mut wanted = [BTreeMap::new(), BTreeMap::new()];
+    let mut budget = [BUDGET; 2];
+    for [left, right] in pairs {
+        let entries = [&one.entries[*left], &other.entries[*right]];
+        let sizes = entries.map(|entry| entry.record.size);
+        let fits =
+            (0..2).all(|side| sizes[side] <= WHOLE && u64::from(sizes[side]) <= budget[side]);
+        let first = first_block(&entries[0].marks, &entries[1].marks);
+        for (side, index) in [left, right].into_iter().enumerate() {
+            let want = match fits {
+                true => Wanted::All,
+                false => Wanted::Block(first),
+            };
+            if fits {
+                budget[side] -= u64::from(sizes[side]);
+            }
+            // A hard link's data may be asked for twice; all of it answers every question.
+            let asked = wanted[side].entry(*index).or_insert(want);
+            if fits {
+                *asked = Wanted::All;
+            }
+        }
+    }
+    let (left, right) = thread::scope(|scope| {
+        let right = scope.spawn(|| read(b, &wanted[1]));
+        let left = read(a, &wanted[0]);
+        let right = right
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (left, right)
+    });
+    let (left, right) = (left?, right?);
+    let mut texts = 0;
+    let mut details = Vec::new();
+    for [at, against] in pairs {
+        let first = first_block(&one.entries[*at].marks, &other.entries[*against].marks);
+        let of = |contents: &BTreeMap<usize, Vec<u8>>, index: usize, side: &Side| {
+            let found = contents.get(&index).cloned();
+            found.ok_or_else(|| DiffError::Changed {
+                path: side.archive().to_path_buf(),
+            })
+        };
+        let contents = [of(&left, *at, a)?, of(&right, *against, b)?];
+        let whole = [(0, *at), (1, *against)]
+            .map(|(side, index)| matches!(wanted[side].get(&index), Some(Wanted::All)));
+        details.push(detail(&contents, whole, first, &mut texts));
+    }
+    Ok(details)
+}
+
+/// Returns the first block that differs.
+fn first_block(a: &[Mark], b: &[Mark]) -> usize {
+    let common = a.iter().zip(b).position(|(one, other)| one != other);
+    // Where the one is the beginning of the other, the last block of the shorter one may yet be shorter itself, and differ.
+    common.unwrap_or(a.len().min(b.len()))
+}
+
+/// Reads what is wanted of the contents of an archive.
+fn read(
+    side: &Side,
+    wanted: &BTreeMap<usize, Wanted>,
+) -> Result<BTreeMap<usize, Vec<u8>>, DiffError> {
+    let mut archive = scan::open(side)?;
+    let mut contents = BTreeMap::new();
+    let mut index = 0;
+    while contents.len() < wanted.len() {
+        let record = archive.next_record();
+        if record
+            .map_err(|error| scan::damaged(side, error))?
+            .is_none()
+        {
+            break;
+        }
+        if let Some(want) = wanted.get(&index) {
+            let mut body = archive.body();
+            let mut bytes = Vec::new();
+            let (skip, limit) = match want {
+                Wanted::All => (0, u64::from(WHOLE)),
+                Wanted::Block(block) => ((block * CHUNK) as u64, CHUNK as u64),
+            };
+            std::io::copy(&mut body.by_ref().take(skip), &mut std::io::sink())
+                .and_then(|_| body.take(limit).read_to_end(&mut bytes))
+                .map_err(|error| scan::within(side, error))?;
+            contents.insert(index, bytes);
+        }
+        index += 1;
+    }
+    Ok(contents)
+}
+
+/// Says what differs between two contents, or between one block of each.
+fn detail(contents: &[Vec<u8>; 2], whole: [bool; 2], block: usize, texts: &mut usize) -> Detail {
+    let start = block * CHUNK;
+    let blocks = [0, 1].map(|side| match whole[side] {
+        true => {
+            let end = contents[side].len().min(start + CHUNK);
+            contents[side].get(start..end).unwrap_or_default()
+        }
+        false => contents[side].as_slice(),
+    });
+    let offset = differ(blocks[0], blocks[1]).unwrap_or(0);
+    let mut detail = Detail {
+        offset: Some((start + offset) as u64),
+        ..Detail::default()
+    };
+    if whole != [true, true] {
+        return detail;
+    }
+    detail.section = section(&contents[0], start + offset);
+    if let ([Some(old), Some(new)], true) =
+        ([text(&contents[0]), text(&contents[1])], *texts < TEXTS)
+    {
+        *texts += 1;
+        detail.lines = unified(old, new);
+    }
+    detail
+}
+
+/// Returns a content as text, where it is one.
+fn text(content: &[u8]) -> Option<&str> {
+    if content.len() > TEXT || content.contains(&0) {
+        return None;
+    }
+    std::str::from_utf8(content).ok()
+}
+
+/// Returns the section of an ELF file that a byte of it is in.
+fn section(content: &[u8], offset: usize) -> Option<String> {
+    if !content.starts_with(b"\x7fELF") {
+        return None;
+    }
+    let offset = offset as u64;
+    let within = |start: u64, size: u64| offset >= start && offset - start < size;
+    let Ok(file) = object::File::parse(content) else {
+        return None;
+    };
+    if offset < 64 {
+        return Some("the ELF header".to_owned());
+    }
+    let found = file.sections().find(|section| {
+        let range = section.file_range();
+        range.is_some_and(|(start, size)| within(start, size))
+    });
+    match found {
+        Some(section) => Some(shown(section.name_bytes().unwrap_or_default())),
+        None => Some("no section".to_owned()),
+    }
+}
+
+/// Returns the lines that differ, each with one around it, as a unified diff has them.
+pub(super) fn unified(old: &str, new: &str) -> Vec<String> {
+    let diff = TextDiff::from_lines(old, new);
+    let mut unified = diff.unified_diff();
+    let text = unified.context_radius(1).to_string();
+    let mut lines: Vec<String> = text.lines().map(|line| shown(line.as_bytes())).collect();
+    if lines.len() > LINES {
+        let left = lines.len() - LINES;
+        lines.truncate(LINES);
+        lines.push(format!(".. and {left} lines more"));
+    }
+    lines
+}

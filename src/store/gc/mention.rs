@@ -1,0 +1,53 @@
+//! Which digests a text names.
+//!
+//! Locks, `image.json`, listings of members and links to images all name objects by 64 hexadecimal digits. Whatever a text
+//! names is taken for something that it needs: a lock that has merge markers, or is of another version, still keeps what both
+//! its sides are about.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::digest::Digest;
+
+/// The most bytes of a text that are read: a lock or an image has some thousand.
+const LIMIT: u64 = 64 << 20;
+
+/// Returns each run of exactly 64 lower-case hexadecimal digits.
+pub fn mentions(text: &[u8]) -> BTreeSet<Digest> {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.split(|byte| !is_digit(byte))
+        .filter(|run| run.len() == 64)
+        .filter_map(|run| std::str::from_utf8(run).ok()?.parse().ok())
+        .collect()
+}
+
+/// Returns what a regular file names; nothing where there is none.
+pub(super) fn of_file(path: &Path) -> BTreeSet<Digest> {
+    // Looked at before it is opened: a pipe would wait, a symlink may lead anywhere.
+    let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    let mut text = Vec::new();
+    if is_file && let Ok(file) = File::open(path) {
+        // What could be read counts.
+        let _ = file.take(LIMIT).read_to_end(&mut text);
+    }
+    mentions(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_names_each_run_of_64_digits_and_no_other() {
+        let (one, other) = (Digest::of(b"1"), Digest::of(b"2"));
+        let text = format!(
+            "plan \"{one}\"\n<<<<<<< HEAD\n/cache/images-v1/{other}-minimal f{one} {}",
+            other.short()
+        );
+        assert_eq!(mentions(text.as_bytes()), BTreeSet::from([one, other]));
+        let upper = one.to_string().to_uppercase();
+        assert_eq!(mentions(upper.as_bytes()), BTreeSet::new());
+    }
+}
