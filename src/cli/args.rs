@@ -112,6 +112,12 @@ pub(super) enum Verb {
     Push(super::push::Push),
     /// Take an image from an OCI registry into the cache; print its digest and its directory
     Pull(super::pull::Pull),
+    /// Sign a shared image where it is, in a registry or a bundle
+    Sign(super::sign::Sign),
+    /// Check a shared image: its bytes, who signed it, and whether its recipe gives it again
+    Verify(super::verify::Verify),
+    /// Make a shared image again and, where it is the same, say so beside it, signed
+    Attest(super::verify::Attest),
     /// Remove from the cache what no root and no lock needs; print what went
     Gc(super::gc::Gc),
     /// Write a recipe to start from: it realizes and boots as it is
@@ -291,6 +297,24 @@ pub(super) struct List {
     /// Print one JSON array
     #[arg(long)]
     pub(super) json: bool,
+    /// What to print: long (as `ls -ln` does), or gnu-cpio (a script that rebuilds the archive from its unpacked tree with GNU
+    /// cpio)
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "long",
+        conflicts_with = "json"
+    )]
+    pub(super) format: ListFormat,
+}
+
+/// What `mkimg ls` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ListFormat {
+    /// A line for each entry.
+    Long,
+    /// A shell script for GNU cpio.
+    GnuCpio,
 }
 
 /// `mkimg cat`
