@@ -107,6 +107,12 @@ pub(super) enum Verb {
     Push(super::push::Push),
     /// Take an image from an OCI registry into the cache; print its digest and its directory
     Pull(super::pull::Pull),
+    /// Sign a shared image where it is, in a registry or a bundle
+    Sign(super::sign::Sign),
+    /// Check a shared image: its bytes, who signed it, and whether its recipe gives it again
+    Verify(super::verify::Verify),
+    /// Make a shared image again and, where it is the same, say so beside it, signed
+    Attest(super::verify::Attest),
     /// Remove from the cache what no root and no lock needs; print what went
     Gc(super::gc::Gc),
     /// Write a recipe to start from: it realizes and boots as it is

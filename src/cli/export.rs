@@ -10,6 +10,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use super::sharing;
+use super::signing::Key;
 use crate::arch::Arch;
 use crate::recipe::Mode;
 use crate::share::bundle::{write, write_to};
@@ -32,6 +33,9 @@ pub(super) struct Export {
     /// Put the sources in too, so that whoever has the file can rebuild the image without a network
     #[arg(long)]
     with_sources: bool,
+    /// Sign it with this SSH key: a private key, or the public key of one that an agent has
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -43,11 +47,15 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
     if stream {
         check_stream(args.json)?;
     }
+    let key = args.sign.as_deref().map(Key::open).transpose()?;
     let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
     let mut archs = args.archs.clone();
     archs.sort_unstable();
     archs.dedup();
     let shared = sharing::share(context, &opened, &archs, args.with_sources)?;
+    if let Some(key) = &key {
+        key.attach_all(&shared)?;
+    }
     let name = format!("{}.mkimg", opened.parsed.recipe.name.value);
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&name));
     let directory = output.is_dir();
@@ -60,7 +68,7 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
         false => write(&shared.artifact.layout, &file)?,
     };
     if directory {
-        each_plan(context, &opened, &shared, &output, args.with_sources)?;
+        each_plan(context, &opened, &shared, &output, args, key.as_ref())?;
     }
     let digest = format!("sha256:{}", shared.artifact.index.digest);
     let archs: Vec<&str> = shared
@@ -132,10 +140,14 @@ fn each_plan(
     opened: &super::context::Opened,
     shared: &sharing::Shared,
     directory: &Path,
-    with_sources: bool,
+    args: &Export,
+    key: Option<&Key>,
 ) -> Result<(), Failure> {
     for made in &shared.images {
-        let one = sharing::share(context, opened, &[made.image.arch], with_sources)?;
+        let one = sharing::share(context, opened, &[made.image.arch], args.with_sources)?;
+        if let Some(key) = key {
+            key.attach_all(&one)?;
+        }
         let name = format!("{}.mkimg", plan_tag(&made.image.plan));
         write(&one.artifact.layout, &directory.join(name))?;
     }

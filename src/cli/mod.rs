@@ -19,6 +19,7 @@ mod ls;
 mod new;
 mod output;
 mod pin;
+mod place;
 mod pull;
 mod push;
 mod realize;
@@ -29,9 +30,12 @@ mod serve;
 mod sharing;
 mod shell;
 mod show;
+mod sign;
+mod signing;
 mod substitutes;
 mod test;
 mod test_report;
+mod verify;
 mod why;
 
 use std::env;
@@ -83,6 +87,9 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Import(args) => import::run(&context, &args),
         Verb::Push(args) => push::run(&context, &args),
         Verb::Pull(args) => pull::run(&context, &args),
+        Verb::Sign(args) => sign::run(&context, &args),
+        Verb::Verify(args) => verify::run(&context, &args),
+        Verb::Attest(args) => verify::attest(&context, &args),
         Verb::Gc(args) => gc::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),
         Verb::Completions(args) => shell::completions(&args),

@@ -6,13 +6,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::Context;
-use super::failure::{Code, Failure};
+use super::failure::Failure;
 use super::output;
+use super::place::named;
 use super::registry::{PinFile, Reach, repository};
 use super::sharing;
 use crate::arch::Arch;
-use crate::share::oci::Descriptor;
-use crate::share::{Found, Origin, Reference, ShareError, go_name, import, list};
+use crate::share::{Found, Reference, go_name, import, list};
 use crate::ui::bytes;
 
 /// `mkimg pull`
@@ -88,32 +88,6 @@ pub(super) fn run(context: &Context<'_>, args: &Pull) -> Result<(), Failure> {
         return output::print_json(&value);
     }
     output::print(&format!("{by_digest}\n{path}\n"))
-}
-
-/// Returns what the digest or the tag of a reference names.
-fn named(registry: &dyn Origin, reference: &Reference) -> Result<Descriptor, Failure> {
-    let (wanted, object) = match reference.digest {
-        Some(digest) => (
-            format!("sha256:{digest}"),
-            format!("an image with the digest sha256:{digest}"),
-        ),
-        None => {
-            let tag = reference.tag_or_default();
-            (tag.to_owned(), format!("the tag `{tag}`"))
-        }
-    };
-    let missing = || Failure::Plain {
-        error: Box::new(ShareError::Missing {
-            object,
-            place: format!("`{}`", registry.name()),
-        }),
-        help: Some(
-            "check the repository and the tag; a registry may also say so to whom it does not know"
-                .to_owned(),
-        ),
-        code: Code::Failed,
-    };
-    registry.resolve(&wanted)?.ok_or_else(missing)
 }
 
 /// Returns the architecture to take: the one that was asked for, else the host's where it is there, else the first.

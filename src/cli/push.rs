@@ -11,6 +11,7 @@ use super::output;
 use super::registry::{Reach, repository};
 use super::sbom;
 use super::sharing::{self, Shared};
+use super::signing::Key;
 use crate::digest::Digest;
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
@@ -30,6 +31,9 @@ pub(super) struct Push {
     /// Send the sources too, so that whoever has the image can rebuild it from the registry alone
     #[arg(long)]
     with_sources: bool,
+    /// Sign it with this SSH key: a private key, or the public key of one that an agent has
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
     /// How to reach the registry.
     #[command(flatten)]
     reach: Reach,
@@ -52,11 +56,15 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
             "name another tag: those of plans and of referrers follow from what is pushed",
         ));
     }
+    let key = args.sign.as_deref().map(Key::open).transpose()?;
     let registry = repository(context, reference, &args.reach)?;
     let opened = context.open(Some(&args.what), Mode::Strict)?;
     let shared = sharing::share(context, &opened, &[], args.with_sources)?;
     for made in &shared.images {
         attach_documents(context, &opened, &shared, made)?;
+    }
+    if let Some(key) = &key {
+        key.attach_all(&shared)?;
     }
     let (store, artifact) = (&shared.store, &shared.artifact);
     let tag = reference.tag_or_default();

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use clap::Args;
 
@@ -12,13 +11,14 @@ use super::failure::Failure;
 use super::locking;
 use super::registry::{Reach, options};
 use super::sharing::cache_around;
+use super::signing::{now, trusted};
 use crate::lock::Lock;
 use crate::plan::Plan;
 use crate::progress::{Event, Progress as _};
 use crate::recipe::MAX_BYTES;
 use crate::share::Place;
 use crate::share::config::{Config, Owner};
-use crate::share::sign::{AllowedSigners, MAX_ALLOWED};
+use crate::share::sign::AllowedSigners;
 use crate::share::substitutes::{Search, Taken};
 use crate::store::Store;
 
@@ -195,38 +195,4 @@ fn signers(files: &[PathBuf]) -> Result<AllowedSigners, Failure> {
         all.extend(trusted(file)?);
     }
     Ok(all)
-}
-
-/// Reads a file of keys.
-fn trusted(path: &Path) -> Result<AllowedSigners, Failure> {
-    let unusable = |problem: String| {
-        Failure::usage(
-            format!(
-                "`{}` is no file of allowed signers: {problem}",
-                path.display()
-            ),
-            "each line is `PRINCIPALS [OPTIONS] TYPE KEY`, as ssh-keygen(1) has it under ALLOWED SIGNERS",
-        )
-    };
-    let io = |error| Failure::io("read the trusted keys in", path, error);
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(io)?;
-    file.take(MAX_ALLOWED + 1)
-        .read_to_end(&mut bytes)
-        .map_err(io)?;
-    if bytes.len() as u64 > MAX_ALLOWED {
-        return Err(unusable(format!("it has more than {MAX_ALLOWED} bytes")));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8".to_owned()))?;
-    AllowedSigners::parse(&text).map_err(|error| unusable(error.to_string()))
-}
-
-/// Returns the seconds since 1970: keys may be trusted for a while.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "`cli` is where the clock is read, and here it decides no bytes"
-)]
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

@@ -45,18 +45,40 @@ pub struct Imported {
     pub project: Project,
 }
 
-/// Verifies what was found under a tag or a digest, and fills the cache with it. Nothing gets a name in the cache before all of
-/// it was found to be right.
+/// A shared image of one architecture, found to be right.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What was read of it.
+    pub shared: Shared,
+    /// The plan that the recipe inside gives.
+    pub plan: Plan,
+    /// The kernel.
+    pub kernel: Blob,
+    /// The initramfs.
+    pub initramfs: Blob,
+}
+
+/// What was found under a tag or a digest, and to be right.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// The images.
+    pub parts: Vec<Part>,
+    /// The recipe inside.
+    pub project: Project,
+}
+
+/// Verifies what was found under a tag or a digest: every byte against its digest, and all that is said against all else. Blobs
+/// come into the cache; no image does.
 ///
 /// # Errors
 /// [`ShareError`], which names the object that is not what it should be.
-pub fn import(
+pub fn examine(
     origin: &dyn Origin,
     found: &Found,
     selection: &Selection,
     store: &Store,
-) -> Result<Imported, ShareError> {
-    let mut ready = Vec::new();
+) -> Result<Examined, ShareError> {
+    let mut parts = Vec::new();
     let mut whole: Option<Project> = None;
     for descriptor in &found.images {
         let listed = descriptor.architecture.as_deref();
@@ -71,10 +93,10 @@ pub fn import(
             continue;
         }
         let object = format!("the manifest `sha256:{}`", descriptor.digest);
-        let Some((project, plan)) = shared.project(origin, store)? else {
+        let Some((mut project, plan)) = shared.project(origin, store)? else {
             return Err(ShareError::invalid(object, "it has no recipe"));
         };
-        check_lock(&shared, &project)?;
+        project.digest = check_lock(&shared, &project)?;
         match &whole {
             Some(other) if other.identity() != project.identity() => {
                 let problem = "its recipe is another one than that of the other architecture";
@@ -83,11 +105,16 @@ pub fn import(
             Some(_) => {}
             None => whole = Some(project),
         }
-        let files = shared.files(origin, store)?;
+        let (kernel, initramfs) = shared.files(origin, store)?;
         if selection.sources {
             shared.sources(origin, &plan, store)?;
         }
-        ready.push((shared, plan, files));
+        parts.push(Part {
+            shared,
+            plan,
+            kernel,
+            initramfs,
+        });
     }
     let Some(project) = whole else {
         let arch = selection.arch.map_or("any architecture", Arch::name);
@@ -97,6 +124,21 @@ pub fn import(
         });
     };
     check_title(origin, found, &project)?;
+    Ok(Examined { parts, project })
+}
+
+/// Verifies what was found under a tag or a digest, and fills the cache with it. Nothing gets a name in the cache before all of
+/// it was found to be right.
+///
+/// # Errors
+/// [`ShareError`], which names the object that is not what it should be.
+pub fn import(
+    origin: &dyn Origin,
+    found: &Found,
+    selection: &Selection,
+    store: &Store,
+) -> Result<Imported, ShareError> {
+    let Examined { parts, project } = examine(origin, found, selection, store)?;
     let root = store
         .root()
         .join(RECIPES)
@@ -106,9 +148,9 @@ pub fn import(
     store.used(&root);
     let mut images = Vec::new();
     let mut shareds = Vec::new();
-    for (shared, _, (kernel, initramfs)) in ready {
-        images.push(publish(&shared, &kernel, &initramfs, store)?);
-        shareds.push(shared);
+    for part in parts {
+        images.push(publish(&part.shared, &part.kernel, &part.initramfs, store)?);
+        shareds.push(part.shared);
     }
     Ok(Imported {
         root: found.root.clone(),
@@ -221,8 +263,8 @@ fn check_title(origin: &dyn Origin, found: &Found, project: &Project) -> Result<
     }
 }
 
-/// Compares the lock that came along with the recipe and the image.
-fn check_lock(shared: &Shared, project: &Project) -> Result<(), ShareError> {
+/// Compares the lock that came along with the recipe and the image; returns the recipe digest.
+fn check_lock(shared: &Shared, project: &Project) -> Result<digest::Digest, ShareError> {
     let object = "the lock inside";
     let parsed = project.parsed()?;
     let recipe = lock::recipe_digest(&parsed.source, &project.files);
@@ -246,7 +288,7 @@ fn check_lock(shared: &Shared, project: &Project) -> Result<(), ShareError> {
     };
     let now = Locked::of(image);
     if *locked == now {
-        return Ok(());
+        return Ok(recipe);
     }
     let changes = locked.image_changes(&now);
     let problem = changes.first().map(|change| change.what.clone());

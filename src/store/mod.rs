@@ -154,6 +154,16 @@ impl Store {
         Scratch::create(path)
     }
 
+    /// Returns a new directory of this process, which is gone with it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the cache cannot be written.
+    pub fn scratch_directory(&self) -> Result<PathBuf, StoreError> {
+        let path = self.scratch_path()?;
+        scratch::make_scratch_dir(&path)?;
+        Ok(path)
+    }
+
     /// Removes an object that turned out to be damaged, wherever in the cache it is.
     ///
     /// # Errors

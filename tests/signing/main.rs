@@ -7,6 +7,18 @@
     unreachable_pub
 )]
 
+mod attacks;
+mod bed;
+#[path = "../support/cli.rs"]
+mod cli;
+#[path = "../registry/debian.rs"]
+#[allow(dead_code)]
+mod debian;
+mod forged;
 mod keys;
+mod rebuilt;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tiny.rs"]
+mod tiny;
+mod verbs;

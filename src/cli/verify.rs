@@ -1,0 +1,360 @@
+//! `mkimg verify` and `mkimg attest`: whether a shared image is what it says, who vouches for it, and whether its recipe gives it
+//! again.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::failure::{Code, Failure};
+use super::output;
+use super::place::Place;
+use super::registry::Reach;
+use super::sharing;
+use super::signing::{self, Key};
+use crate::arch::Arch;
+use crate::diff::{Side, compare};
+use crate::share::sign::{AllowedSigners, Claim, Vouched, vouched};
+use crate::share::{Examined, Part, Rebuilt, ShareError, examine, rebuild};
+use crate::store::Store;
+
+/// `mkimg verify`
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// What: a bundle, or REGISTRY/REPOSITORY with :TAG or @sha256:HEX
+    #[arg(value_name = "REF|FILE")]
+    what: String,
+    /// Want the signature of a key in FILE, which is as OpenSSH's allowed_signers
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// Want N different trusted keys to have said that they rebuilt the image and got the same; their signatures do not count
+    #[arg(long, value_name = "N", requires = "trust", value_parser = clap::value_parser!(u32).range(1..))]
+    need: Option<u32>,
+    /// Make the image again from the recipe inside and its sources, and compare
+    #[arg(long)]
+    rebuild: bool,
+    /// Only this architecture [default: all that there are]
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
+    /// How to reach the registry.
+    #[command(flatten)]
+    reach: Reach,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `mkimg attest`
+#[derive(Debug, Args)]
+pub(super) struct Attest {
+    /// What: a bundle, or REGISTRY/REPOSITORY with :TAG or @sha256:HEX
+    #[arg(value_name = "REF|FILE")]
+    what: String,
+    /// The SSH key to sign with: a private key, or the public key of one that an agent has
+    #[arg(long, value_name = "KEY")]
+    key: PathBuf,
+    /// Only this architecture [default: all that there are]
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
+    /// How to reach the registry.
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// One line of the answer.
+struct Row {
+    arch: String,
+    check: &'static str,
+    /// Why it does not hold, with the exit code of that.
+    failed: Option<Code>,
+    text: String,
+    /// What differs, where the image came out otherwise.
+    explanation: Vec<String>,
+}
+
+impl Row {
+    fn new(arch: impl ToString, check: &'static str, failed: Option<Code>, text: String) -> Row {
+        Row {
+            arch: arch.to_string(),
+            check,
+            failed,
+            text,
+            explanation: Vec::new(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "arch": self.arch,
+            "check": self.check,
+            "explanation": self.explanation,
+            "holds": self.failed.is_none(),
+            "text": self.text,
+        })
+    }
+}
+
+pub(super) fn run(context: &Context<'_>, args: &Verify) -> Result<(), Failure> {
+    let trust = args.trust.as_deref().map(signing::trusted).transpose()?;
+    let place = Place::open(context, &args.what, &args.reach)?;
+    let found = place.found()?;
+    let exact = place.exact(&found);
+    let store = context.store(sharing::base())?;
+    let examined = examine(
+        place.origin(),
+        &found,
+        &context.selection(args.arch),
+        &store,
+    );
+    context.terminal.clear();
+    let mut rows = Vec::new();
+    let failure = match examined {
+        Ok(examined) => {
+            rows = check(context, args, &place, &examined, trust.as_ref(), &store)?;
+            context.terminal.clear();
+            verdict(&exact, &rows)
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            // What could not be looked at has no answer.
+            match failure.code() {
+                Some(code @ Code::Mismatch) => {
+                    rows.push(Row::new("all", "bytes", Some(code), failure.first_line()));
+                    Some(failure)
+                }
+                _ => return Err(failure),
+            }
+        }
+    };
+    match args.json {
+        true => output::print_json(&json!({
+            "checks": rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "digest": format!("sha256:{}", found.root.digest),
+            "holds": failure.is_none(),
+            "image": exact,
+        }))?,
+        false => output::print(&table(&exact, &rows))?,
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// Looks at all that was asked for, also where something before it does not hold.
+fn check(
+    context: &Context<'_>,
+    args: &Verify,
+    place: &Place<'_>,
+    examined: &Examined,
+    trust: Option<&AllowedSigners>,
+    store: &Store,
+) -> Result<Vec<Row>, Failure> {
+    let mut rows = Vec::new();
+    for part in &examined.parts {
+        let image = &part.shared.image;
+        let arch = image.arch;
+        rows.push(Row::new(
+            arch,
+            "bytes",
+            None,
+            format!("`{}`, every byte is what its digest says", image.name),
+        ));
+        if let Some(trust) = trust {
+            let row = signatures(place, part, trust, store, Claim::Signature, 1)?;
+            rows.push(row);
+        }
+        if let (Some(trust), Some(need)) = (trust, args.need) {
+            let row = signatures(place, part, trust, store, Claim::Reproduction, need)?;
+            rows.push(row);
+        }
+        if args.rebuild {
+            let rebuilt = again(context, place, part, examined, store)?;
+            rows.push(compared(context, part, &rebuilt)?);
+        }
+    }
+    Ok(rows)
+}
+
+fn signatures(
+    place: &Place<'_>,
+    part: &Part,
+    trust: &AllowedSigners,
+    store: &Store,
+    claim: Claim,
+    need: u32,
+) -> Result<Row, Failure> {
+    let shared = &part.shared;
+    let vouched = vouched(
+        place.origin(),
+        &shared.descriptor,
+        &shared.image,
+        claim,
+        trust,
+        signing::now(),
+        store,
+    )?;
+    let (check, done, nobody) = match claim {
+        Claim::Signature => ("signature", "signed by", "signed by no trusted key"),
+        Claim::Reproduction => (
+            "reproduced",
+            "reproduced by",
+            "reproduced by no trusted key",
+        ),
+    };
+    let count = vouched.by.len();
+    let who = names(&vouched);
+    let (failed, text) = match count >= need as usize {
+        true => (None, format!("{done} {who}")),
+        false => {
+            let object = format!(
+                "the manifest `sha256:{}` of `{}`",
+                shared.descriptor.digest, shared.image.name
+            );
+            let ignored = match (vouched.ignored.is_empty(), claim) {
+                (false, _) => vouched.why_not(),
+                (true, Claim::Signature) => "nobody has signed it".to_owned(),
+                (true, Claim::Reproduction) if count == 0 => {
+                    "nobody has said that they rebuilt it".to_owned()
+                }
+                (true, Claim::Reproduction) => "nobody else has".to_owned(),
+            };
+            let text = match count {
+                0 => format!("{object} is {nobody}: {ignored}"),
+                _ => format!(
+                    "{object} is {done} {count} trusted key of {need} that were asked for ({who}): {ignored}"
+                ),
+            };
+            (Some(Code::Mismatch), text)
+        }
+    };
+    Ok(Row::new(shared.image.arch, check, failed, text))
+}
+
+/// Returns whose keys they are, each with its fingerprint.
+fn names(vouched: &Vouched) -> String {
+    let each = vouched.by.iter();
+    let each: Vec<String> = each
+        .map(|by| format!("{} ({})", by.principals, by.key.fingerprint()))
+        .collect();
+    each.join(", ")
+}
+
+/// Makes an image again.
+fn again(
+    context: &Context<'_>,
+    place: &Place<'_>,
+    part: &Part,
+    examined: &Examined,
+    store: &Store,
+) -> Result<Rebuilt, Failure> {
+    let fetch = context.fetch_options()?;
+    let workshop = context.workshop(store, &fetch);
+    let rebuilt = rebuild(place.origin(), part, &examined.project, &workshop);
+    context.terminal.clear();
+    rebuilt.map_err(|error| match error {
+        ShareError::Realize(error) => match examined.project.parsed() {
+            Ok(parsed) => Failure::realize(error, &parsed.source),
+            Err(other) => other.into(),
+        },
+        error => error.into(),
+    })
+}
+
+fn compared(context: &Context<'_>, part: &Part, rebuilt: &Rebuilt) -> Result<Row, Failure> {
+    let image = &part.shared.image;
+    if rebuilt.is_same(part) {
+        let text = "made again from the recipe inside and its sources: the same bytes".to_owned();
+        return Ok(Row::new(image.arch, "rebuild", None, text));
+    }
+    let a = Side::open(&rebuilt.shared)?.named("the shared image");
+    let b = Side::open(&rebuilt.made.path)?.named("the image made again");
+    let difference = compare(&a, &b)?;
+    let text = format!(
+        "the initramfs `sha256:{}` of `{}`: its recipe and sources give another image",
+        image.initramfs.digest, image.name
+    );
+    let mut row = Row::new(image.arch, "rebuild", Some(Code::Different), text);
+    row.explanation = difference.lines(context.global.verbose > 0);
+    Ok(row)
+}
+
+/// Returns the failure that the answer is, if it is one: what does not match counts more than what differs.
+fn verdict(exact: &str, rows: &[Row]) -> Option<Failure> {
+    let failed = |code: Code| rows.iter().find(|row| row.failed == Some(code));
+    let worst = failed(Code::Mismatch).or_else(|| failed(Code::Different))?;
+    let code = worst.failed?;
+    let help = match (code, worst.check) {
+        (Code::Different, _) => {
+            "do not use it: somebody changed it by hand, or it was made by another mkimg; above is what differs"
+        }
+        (_, "reproduced") => {
+            "rebuild it yourself with `--rebuild`, or let others say what they got with `mkimg attest`"
+        }
+        _ => {
+            "do not use it, unless you know who made it: then add the key to the file of `--trust`"
+        }
+    };
+    Some(Failure::guest(
+        &format!("{exact}: {}: {}", worst.arch, worst.text),
+        Some(help.to_owned()),
+        code,
+    ))
+}
+
+fn table(exact: &str, rows: &[Row]) -> String {
+    let mut text = format!("{exact}\n");
+    for row in rows {
+        let holds = match row.failed {
+            None => "ok",
+            Some(_) => "FAILED",
+        };
+        text.push_str(&format!(
+            "{:<8} {:<11} {holds:<7} {}\n",
+            row.arch, row.check, row.text
+        ));
+    }
+    for row in rows {
+        for line in &row.explanation {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Makes an image again and, where it is the same, says so beside it.
+pub(super) fn attest(context: &Context<'_>, args: &Attest) -> Result<(), Failure> {
+    let key = Key::open(&args.key)?;
+    let place = Place::open(context, &args.what, &args.reach)?;
+    let found = place.found()?;
+    let exact = place.exact(&found);
+    let store = context.store(sharing::base())?;
+    let examined = examine(
+        place.origin(),
+        &found,
+        &context.selection(args.arch),
+        &store,
+    );
+    context.terminal.clear();
+    let examined = examined?;
+    let mut rows = Vec::new();
+    for part in &examined.parts {
+        let rebuilt = again(context, &place, part, &examined, &store)?;
+        rows.push(compared(context, part, &rebuilt)?);
+    }
+    if let Some(failure) = verdict(&exact, &rows) {
+        output::print(&table(&exact, &rows))?;
+        return Err(failure);
+    }
+    place.attach(&key, Claim::Reproduction, &found, &examined, &store)?;
+    for part in &examined.parts {
+        let image = &part.shared.image;
+        context.terminal.line(&format!(
+            "{} {}: rebuilt plan {} and got image {} (initramfs), as it is there; said so in {exact}",
+            image.name,
+            image.arch,
+            image.plan.short(),
+            image.initramfs.digest.short(),
+        ));
+    }
+    output::print(&format!("{exact}\n"))
+}
