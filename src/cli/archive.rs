@@ -83,7 +83,8 @@ impl Listed {
         }
     }
 
-    fn is_device(&self) -> bool {
+    /// Says whether this is a device node.
+    pub(super) fn is_device(&self) -> bool {
         matches!(self.kind().0, 'c' | 'b')
     }
 

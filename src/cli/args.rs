@@ -292,6 +292,24 @@ pub(super) struct List {
     /// Print one JSON array
     #[arg(long)]
     pub(super) json: bool,
+    /// What to print: long (as `ls -ln` does), or gnu-cpio (a script that rebuilds the archive from its unpacked tree with GNU
+    /// cpio)
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "long",
+        conflicts_with = "json"
+    )]
+    pub(super) format: ListFormat,
+}
+
+/// What `mkimg ls` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ListFormat {
+    /// A line for each entry.
+    Long,
+    /// A shell script for GNU cpio.
+    GnuCpio,
 }
 
 /// `mkimg cat`

@@ -11,6 +11,7 @@ mod diff;
 mod export;
 mod failure;
 mod gc;
+mod gnu_cpio;
 mod import;
 mod interrupt;
 mod lock;

@@ -71,6 +71,8 @@ struct Row {
     text: String,
     /// What differs, where the image came out otherwise.
     explanation: Vec<String>,
+    /// Who said so, and what does not count.
+    vouched: Option<Vouched>,
 }
 
 impl Row {
@@ -81,62 +83,90 @@ impl Row {
             failed,
             text,
             explanation: Vec::new(),
+            vouched: None,
         }
     }
 
     fn json(&self) -> Value {
-        json!({
+        let mut value = json!({
             "arch": self.arch,
             "check": self.check,
-            "explanation": self.explanation,
             "holds": self.failed.is_none(),
             "text": self.text,
-        })
+        });
+        if self.check == "rebuild" {
+            value["explanation"] = json!(self.explanation);
+        }
+        if let Some(vouched) = &self.vouched {
+            let by = vouched.by.iter();
+            let by =
+                by.map(|by| json!({ "key": by.key.fingerprint(), "principals": by.principals }));
+            let ignored = vouched.ignored.iter();
+            let ignored = ignored.map(|one| json!({ "manifest": one.object, "why": one.why }));
+            value["by"] = by.collect();
+            value["ignored"] = ignored.collect();
+        }
+        value
     }
 }
 
 pub(super) fn run(context: &Context<'_>, args: &Verify) -> Result<(), Failure> {
     let trust = args.trust.as_deref().map(signing::trusted).transpose()?;
-    let place = Place::open(context, &args.what, &args.reach)?;
-    let found = place.found()?;
-    let exact = place.exact(&found);
-    let store = context.store(sharing::base())?;
-    let examined = examine(
-        place.origin(),
-        &found,
-        &context.selection(args.arch),
-        &store,
-    );
-    context.terminal.clear();
-    let mut rows = Vec::new();
-    let failure = match examined {
-        Ok(examined) => {
-            rows = check(context, args, &place, &examined, trust.as_ref(), &store)?;
-            context.terminal.clear();
-            verdict(&exact, &rows)
-        }
-        Err(error) => {
-            let failure = Failure::from(error);
-            // What could not be looked at has no answer.
-            match failure.code() {
-                Some(code @ Code::Mismatch) => {
-                    rows.push(Row::new("all", "bytes", Some(code), failure.first_line()));
-                    Some(failure)
-                }
-                _ => return Err(failure),
+    let mut answer = Answer {
+        image: args.what.clone(),
+        digest: None,
+        rows: Vec::new(),
+    };
+    let failure = match look(context, args, trust.as_ref(), &mut answer) {
+        Ok(()) => verdict(&answer.image, &answer.rows),
+        Err(failure) => match failure.code() {
+            Some(code @ Code::Mismatch) => {
+                let row = Row::new("all", "bytes", Some(code), failure.first_line());
+                answer.rows.push(row);
+                Some(failure)
             }
-        }
+            // What could not be looked at has no answer.
+            _ => return Err(failure),
+        },
     };
     match args.json {
         true => output::print_json(&json!({
-            "checks": rows.iter().map(Row::json).collect::<Vec<_>>(),
-            "digest": format!("sha256:{}", found.root.digest),
+            "checks": answer.rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "digest": answer.digest,
             "holds": failure.is_none(),
-            "image": exact,
+            "image": answer.image,
         }))?,
-        false => output::print(&table(&exact, &rows))?,
+        false => output::print(&table(&answer.image, &answer.rows))?,
     }
     failure.map_or(Ok(()), Err)
+}
+
+/// What is found out, as far as it goes.
+struct Answer {
+    /// What was looked at, by its digest once that is known.
+    image: String,
+    digest: Option<String>,
+    rows: Vec<Row>,
+}
+
+/// Looks at an image; an error is one of the place or of the bytes.
+fn look(
+    context: &Context<'_>,
+    args: &Verify,
+    trust: Option<&AllowedSigners>,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
+    let place = Place::open(context, &args.what, &args.reach)?;
+    let found = place.found()?;
+    answer.image = place.exact(&found);
+    answer.digest = Some(format!("sha256:{}", found.root.digest));
+    let store = context.store(sharing::base())?;
+    let selection = context.selection(args.arch);
+    let examined = examine(place.origin(), &found, &selection, &store);
+    context.terminal.clear();
+    answer.rows = check(context, args, &place, &examined?, trust, &store)?;
+    context.terminal.clear();
+    Ok(())
 }
 
 /// Looks at all that was asked for, also where something before it does not hold.
@@ -226,7 +256,9 @@ fn signatures(
             (Some(Code::Mismatch), text)
         }
     };
-    Ok(Row::new(shared.image.arch, check, failed, text))
+    let mut row = Row::new(shared.image.arch, check, failed, text);
+    row.vouched = Some(vouched);
+    Ok(row)
 }
 
 /// Returns whose keys they are, each with its fingerprint.

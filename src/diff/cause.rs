@@ -62,10 +62,10 @@ type Cause = (&'static str, Field, fn(&Group, &Facts) -> Option<String>);
 /// All causes; of one field the more particular come first.
 #[rustfmt::skip]
 const CAUSES: [Cause; 32] = [
-    ("sources", Field::Source, |_, _| said("the recipes pin other bytes: the differences below follow from it")),
+    ("sources", Field::Source, |_, _| said("the recipes pin other bytes; what follows may come of that")),
     ("umask", Field::Mode, umask),
     ("write-protected", Field::Mode, |group, _| every(group, |[old, new]| old & !0o222 == new || new & !0o222 == old,
-        "write bits were taken away, as a store such as Nix's does")),
+        "no write bits: a store such as Nix's takes them away")),
     ("owner", Field::Owner, owner),
     ("recipe-epoch", Field::Mtime, epoch),
     ("host-mtime", Field::Mtime, host_times),
@@ -82,31 +82,39 @@ const CAUSES: [Cause; 32] = [
     ("root-entry", Field::Added, |group, _| root(group)),
     ("root-entry", Field::Removed, |group, _| root(group)),
     ("name-prefix", Field::Name, |group, _| any_name(group, "./",
-        "`find .` prints names with `./` before them: `find . -mindepth 1 -printf '%P\\0'` does not")),
+        "`find .` puts `./` before names; `find . -printf '%P\\n'` does not")),
     ("order", Field::Order, order),
     ("inode-shift", Field::Inode, |_, facts| all_of([facts.counted[0].is_some(), facts.counted[1].is_some(),
-        facts.counted[0] == facts.counted[1]], "inode numbers are counted, so each entry that came, went or moved shifts those behind it")),
+        facts.counted[0] == facts.counted[1]], "they are counted: what came, went or moved shifts those behind it")),
     ("inode-start", Field::Inode, |_, facts| all_of([facts.counted[0].is_some(), facts.counted[1].is_some()],
         "both count inode numbers, but from another one: another packer")),
     ("host-inode", Field::Inode, |_, facts| {
         let side = side_of(facts.counted.map(|counted| counted.is_none()))?;
-        said(format!("{side} has the inode numbers of the disk: packed without --reproducible (--renumber-inodes)"))
+        said(unreproducible(side))
     }),
     ("directory-nlink", Field::Nlink, directory_links),
     ("hard-links", Field::Nlink, |group, _| every(group, |[old, new]| old == 1 || new == 1,
-        "hard links of the disk: mkimg stores each name as a file of its own")),
-    ("hard-links", Field::Links, |_, _| said("hard links of the disk: mkimg stores each name as a file of its own")),
-    ("host-device", Field::Host, |_, _| said("the number of the disk it was packed from: packed without --reproducible (--ignore-devno)")),
-    ("hex-digits", Field::Digits, |_, _| said("another packer: bsdcpio writes lower-case digits, GNU cpio and the kernel's own tool upper-case ones")),
-    ("padding", Field::Padding, |_, _| said("GNU cpio and mkimg pad the archive to 512 bytes, others to 4 or to other blocks (cpio -C)")),
-    ("gzip-time", Field::Time, |_, facts| said(format!("gzip without -n stores when, of a file, it was changed{}", only(facts)))),
+        "hard links of its disk; mkimg makes each name a file of its own")),
+    ("hard-links", Field::Links, |_, _| said("hard links of its disk; mkimg makes each name a file of its own")),
+    ("host-device", Field::Host, |group, _| {
+        let has = |side: usize| group.changes.iter().any(|change| [&change.old, &change.new][side] != "0:0");
+        said(unreproducible(side_of([has(0), has(1)])?))
+    }),
+    ("hex-digits", Field::Digits, |_, _| said("another packer: bsdcpio writes lower case, GNU cpio upper case")),
+    ("padding", Field::Padding, |_, _| said("GNU cpio and mkimg pad to 512 bytes, others otherwise (cpio -C)")),
+    ("gzip-time", Field::Time, |_, facts| said(format!("gzip without -n stores a file's time{}", only(facts)))),
     ("gzip-name", Field::FileName, |_, facts| said(format!("gzip without -n stores the file's name{}", only(facts)))),
     ("gzip-system", Field::System, |_, _| said("another program: gzip writes 3 (Unix), mkimg 255 (unknown)")),
     ("gzip-effort", Field::Effort, |_, _| said("another level or program: 2 is the slowest, 4 the fastest level")),
     ("compressor", Field::Stream, |_, facts| all_of([facts.same_tree, facts.same_form, true],
-        "the same archive from another compressor, level, version or division in blocks")),
+        "the same archive from another compressor, level or cut in blocks")),
     ("format", Field::Format, |_, facts| said(format!("compressed otherwise{}", only(facts)))),
 ];
+
+/// Returns the names of all causes.
+pub fn causes() -> impl Iterator<Item = &'static str> {
+    CAUSES.iter().map(|(name, ..)| *name)
+}
 
 /// Returns the likely cause of a group: its name, and what it says.
 pub(super) fn likely(group: &Group, facts: &Facts) -> Option<(&'static str, String)> {
@@ -123,6 +131,11 @@ fn all_of(conditions: impl IntoIterator<Item = bool>, text: &str) -> Option<Stri
         .into_iter()
         .all(|holds| holds)
         .then(|| text.to_owned())
+}
+
+/// Inode and device numbers have one cause, which is then told once.
+fn unreproducible(side: &str) -> String {
+    format!("{side} has numbers of its disk: packed without --reproducible")
 }
 
 /// Says that nothing else differs, where nothing does.
@@ -180,7 +193,7 @@ fn owner(group: &Group, _: &Facts) -> Option<String> {
             .all(|change| of(change, 1 - side) == "0:0");
         if let (Some(owner), 1, true) = (owners.first(), owners.len(), others) {
             return said(format!(
-                "{name} has the user who packed it ({owner}): packed without --owner=+0:+0"
+                "{name} belongs to who packed it ({owner}): without --owner=+0:+0"
             ));
         }
     }
@@ -190,18 +203,16 @@ fn owner(group: &Group, _: &Facts) -> Option<String> {
 fn epoch(_: &Group, facts: &Facts) -> Option<String> {
     all_of(
         facts.times.map(|times| times == 1),
-        "one time for every entry on both sides: another `epoch` in the recipe, or SOURCE_DATE_EPOCH of another packer",
+        "each has one time for all: another `epoch`, or made in one second",
     )
 }
 
 fn host_times(group: &Group, facts: &Facts) -> Option<String> {
     let side = side_of(facts.times.map(|times| times > 1))?;
-    match group.changes.len() * 2 > facts.shared {
-        true => said(format!(
-            "{side} has the times of the files on disk: packed without setting them (touch -h -d @0)"
-        )),
-        false => said(format!("{side} has times of files on disk")),
-    }
+    said(match group.changes.len() * 2 > facts.shared {
+        true => format!("{side} has the times of the files on disk (touch -h -d @0 sets them)"),
+        false => format!("{side} has times of files on disk"),
+    })
 }
 
 fn directory_links(group: &Group, _: &Facts) -> Option<String> {
@@ -215,18 +226,18 @@ fn directory_links(group: &Group, _: &Facts) -> Option<String> {
         if counts.iter().any(|(numbers, _)| numbers[1 - host] != 2) {
             continue;
         }
-        let system = if counts.iter().all(|(numbers, _)| numbers[host] == 1) {
-            "btrfs and overlayfs count 1"
+        let count = if counts.iter().all(|(numbers, _)| numbers[host] == 1) {
+            " (1, as on btrfs and overlayfs)"
         } else if counts
             .iter()
             .all(|(numbers, inside)| numbers[host] == inside + 2)
         {
-            "ext4, xfs and tmpfs count 2 and one for each subdirectory"
+            " (2 and one per subdirectory)"
         } else {
-            "how a file system counts the links of directories"
+            ""
         };
         return said(format!(
-            "{system}; {side} was packed without GNU cpio 2.14's --reproducible"
+            "{side} has its file system's count of links{count}"
         ));
     }
     None
@@ -236,7 +247,7 @@ fn order(_: &Group, facts: &Facts) -> Option<String> {
     let has = |sorted| side_of(facts.orders.map(|order| order == sorted));
     if let Some(side) = has(Sorted::Not) {
         return said(format!(
-            "{side} is in the order of the disk's directories: `find` without `LC_ALL=C sort -z`"
+            "{side} is in the order of its disk: `find` without `LC_ALL=C sort`"
         ));
     }
     if let Some(side) = has(Sorted::Locale) {
@@ -252,7 +263,7 @@ fn order(_: &Group, facts: &Facts) -> Option<String> {
 
 fn root(group: &Group) -> Option<String> {
     let root = group.changes.iter().any(|change| change.path == "/");
-    root.then(|| "`find .` lists the root directory too, which the kernel has already (-mindepth 1 leaves it out)".to_owned())
+    root.then(|| "`find .` lists the root too; `find . -mindepth 1` does not".to_owned())
 }
 
 fn any_name(group: &Group, prefix: &str, text: &str) -> Option<String> {
@@ -320,9 +331,7 @@ fn date(lines: &[String]) -> bool {
                 .collect();
             shape.contains(pattern)
         };
-        pattern("99:99:99")
-            || pattern("9999-99-99")
-            || pattern("1999999999".replace('1', "9").as_str())
+        pattern("99:99:99") || pattern("9999-99-99") || pattern("9999999999")
     };
     pairwise(lines, |old, new| {
         is_time(old) && is_time(new) && without(old) == without(new)

@@ -66,9 +66,9 @@ fields! {
     Order, "In which order the entries come.", "order";
     Name, "What stands before the path.", "name begins with";
     Inode, "Inode number.", "inode";
+    Host, "The device that held the file.", "host device";
     Nlink, "Number of links.", "nlink";
     Links, "How many names of the archive are one file.", "hard link";
-    Host, "The device that held the file.", "host device";
     Check, "The check field.", "check";
     Digits, "The letters of hexadecimal numbers.", "hexadecimal digits";
     Trailer, "The entry that ends an archive.", "trailer";

@@ -29,7 +29,7 @@ pub(super) fn compare(
         }
     }
     let same_tree = found.tree.is_empty();
-    found.form.extend(archives(one, other, same_tree));
+    found.form.extend(archives(one, other));
     let removed = found
         .tree
         .iter()
@@ -149,7 +149,7 @@ fn kernel(a: &Side, b: &Side) -> Result<Vec<Change>, DiffError> {
 const TRAILER: u64 = 124;
 
 /// Compares what is around the entries.
-fn archives(a: &Scan, b: &Scan, same_tree: bool) -> Vec<Change> {
+fn archives(a: &Scan, b: &Scan) -> Vec<Change> {
     let mut changes = Vec::new();
     let counts = [a.segments.len() as u64, b.segments.len() as u64];
     if counts[0] != counts[1] {
@@ -169,7 +169,10 @@ fn archives(a: &Scan, b: &Scan, same_tree: bool) -> Vec<Change> {
         text(Field::Digits, digits(one), digits(other));
         text(Field::Trailer, trailer(one), trailer(other));
         let exact = |segment: &Segment| format!("{} zeros", segment.zeros);
-        match same_tree {
+        // Where they end at one place, all the zeros can be compared; else what they fill up to.
+        let ends =
+            [one, other].map(|segment| Some(segment.trailer.as_ref()?.offset - segment.offset));
+        match ends[0] == ends[1] {
             true => text(Field::Padding, exact(one), exact(other)),
             false => text(Field::Padding, padding(one), padding(other)),
         }

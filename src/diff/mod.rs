@@ -24,6 +24,7 @@ mod text;
 
 use std::thread;
 
+pub use cause::causes;
 pub use change::{Change, Field, Layer, Layered};
 pub use error::DiffError;
 pub use group::Group;

@@ -1,7 +1,5 @@
 //! A difference as text for one screen.
 
-use std::fmt::Write as _;
-
 use super::Difference;
 use super::change::{Change, Field, Layered};
 use super::group::Group;
@@ -12,6 +10,9 @@ const EXAMPLES: usize = 3;
 const LINES: usize = 6;
 /// Columns of a line.
 const WIDTH: usize = 80;
+
+/// How the fields of a gzip header are called.
+const HEADER: &str = "gzip header: ";
 
 /// What more there is to say of a difference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,8 +38,20 @@ impl Difference {
             .filter(|layered| !layered.groups.is_empty())
         {
             lines.push(layered.layer.name().to_owned());
-            for group in &layered.groups {
-                tell(&mut lines, group, all);
+            let is_header = |group: &&Group| group.field.name().starts_with(HEADER);
+            let headers: Vec<&Group> = layered.groups.iter().filter(is_header).collect();
+            let one_line = !all && headers.len() > 1;
+            if one_line {
+                tell_headers(&mut lines, &headers);
+            }
+            for (index, group) in layered.groups.iter().enumerate() {
+                if one_line && is_header(&group) {
+                    continue;
+                }
+                let cause = |group: &Group| group.cause.as_ref().map(|(_, text)| text.clone());
+                let next = layered.groups.get(index + 1);
+                let shared = next.is_some_and(|next| cause(next) == cause(group));
+                tell(&mut lines, group, self.entries, all, shared);
             }
         }
         let same = self
@@ -99,6 +112,7 @@ fn headline(group: &Group) -> String {
     match group.field {
         Field::Added | Field::Removed => name.to_owned(),
         Field::Content if group.changes.len() > 1 => name.to_owned(),
+        _ if old == new && !old.is_empty() => format!("{name}, {old}"),
         _ if old.is_empty() && new.is_empty() => name.to_owned(),
         _ => {
             let [old, new] = [quoted(&old), quoted(&new)].map(|value| match value.as_str() {
@@ -110,29 +124,59 @@ fn headline(group: &Group) -> String {
     }
 }
 
-/// Tells one group.
-fn tell(lines: &mut Vec<String>, group: &Group, all: bool) {
+/// Tells the fields of gzip headers together, with the first cause: it is that of the others mostly.
+fn tell_headers(lines: &mut Vec<String>, groups: &[&Group]) {
+    let fields = groups.iter().map(|group| {
+        let text = headline(group);
+        text.strip_prefix(HEADER).map(str::to_owned).unwrap_or(text)
+    });
+    let fields: Vec<String> = fields.collect();
+    let line = format!("{HEADER}{}", fields.join(", "));
+    for (index, line) in wrapped(&line).into_iter().enumerate() {
+        lines.push(format!(
+            "{}{line}",
+            if index == 0 { "  " } else { "      " }
+        ));
+    }
+    if let Some((_, cause)) = groups.iter().find_map(|group| group.cause.as_ref()) {
+        lines.extend(
+            wrapped(cause)
+                .first()
+                .map(|line| format!("    likely: {line}")),
+        );
+    }
+}
+
+/// Tells one group; `shared` where the next one has the same cause, which tells it for both.
+fn tell(lines: &mut Vec<String>, group: &Group, entries: [usize; 2], all: bool, shared: bool) {
     let of_entries = group
         .changes
         .iter()
         .all(|change| change.path.starts_with('/'));
     let count = group.changes.len();
+    let everything = count > 1 && entries.contains(&count);
     let head = headline(group);
     let first = group.changes.first();
     let place = first.map_or("", |change| change.path.as_str());
     let line = match (of_entries, count) {
         (true, 1) => format!("{place}: {head}{}", lone(group)),
+        (true, _) if everything => format!("all {count} entries: {head}"),
         (true, _) => format!("{count} entries: {head}"),
         (false, 1) if !place.is_empty() => format!("{place}: {head}"),
         (false, 1) => head,
         (false, _) => format!("{count} times {head}"),
     };
-    let at = match (count, first) {
+    // Contents, targets and what is no entry get a line each; of others a few names are enough.
+    let each = !of_entries || matches!(group.field, Field::Content | Field::Target);
+    let more = match (count, first) {
         (1, Some(change)) => offset(change),
-        _ => String::new(),
+        _ if each || everything || all => String::new(),
+        _ => examples(group, WIDTH.saturating_sub(line.chars().count() + 4)),
     };
-    lines.push(format!("  {line}{at}"));
-    if let Some((_, cause)) = &group.cause {
+    lines.push(format!("  {line}{more}"));
+    if let Some((_, cause)) = &group.cause
+        && !shared
+    {
         for (index, line) in wrapped(cause).into_iter().enumerate() {
             let before = if index == 0 {
                 "    likely: "
@@ -157,37 +201,22 @@ fn tell(lines: &mut Vec<String>, group: &Group, all: bool) {
         }
         return;
     }
-    // What was worth a cause or is one of a crowd gets names alone; the lines of one content are shown.
-    if count > 1 && of_entries {
-        match group.field {
-            Field::Content | Field::Target => {
-                for change in group.changes.iter().take(EXAMPLES) {
-                    lines.push(format!("    {}", one(change)));
-                }
-                if count > EXAMPLES {
-                    lines.push(format!("    and {} more", count - EXAMPLES));
-                }
-            }
-            _ => lines.push(format!("    {}", examples(group))),
-        }
-    } else if !of_entries && count > 1 {
-        for change in group.changes.iter().take(EXAMPLES) {
-            lines.push(format!("    {}", one(change)));
-        }
+    if count > 1 && each {
+        let shown = group.changes.iter().take(EXAMPLES);
+        lines.extend(shown.map(|change| format!("    {}", cut(&one(change)))));
         if count > EXAMPLES {
             lines.push(format!("    and {} more", count - EXAMPLES));
         }
     }
-    if count == 1
-        && let Some(change) = first
-    {
-        // The two first lines of a unified diff name files.
-        let body = change
+    if let ([change], false) = (group.changes.as_slice(), group.field == Field::Order) {
+        // The first lines of a unified diff name files.
+        let is_head = |line: &&String| line.starts_with("---") || line.starts_with("+++");
+        let body: Vec<&String> = change
             .detail
             .lines
             .iter()
-            .filter(|line| !line.starts_with("---") && !line.starts_with("+++"));
-        let body: Vec<&String> = body.collect();
+            .filter(|line| !is_head(line))
+            .collect();
         lines.extend(
             body.iter()
                 .take(LINES)
@@ -212,6 +241,7 @@ fn one(change: &Change) -> String {
     let Change { path, old, new, .. } = change;
     match change.field {
         Field::Added | Field::Removed => format!("{path} ({old}{new})"),
+        _ if old == new => format!("{path}: {old}{}", offset(change)),
         _ => format!("{path}: {old} to {new}{}", offset(change)),
     }
 }
@@ -225,26 +255,29 @@ fn offset(change: &Change) -> String {
     }
 }
 
-/// Returns the first paths of a group in a line, and how many more there are.
-fn examples(group: &Group) -> String {
+/// Returns the first paths of a group as far as there is room, or nothing.
+fn examples(group: &Group, room: usize) -> String {
     let mut text = String::new();
-    let mut named = 0;
     for change in group.changes.iter().take(EXAMPLES) {
-        if named > 0 && text.chars().count() + change.path.chars().count() > WIDTH - 24 {
+        let longer = match text.is_empty() {
+            true => change.path.clone(),
+            false => format!("{text}, {}", change.path),
+        };
+        if longer.chars().count() + 6 > room {
             break;
         }
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{}{}", if named > 0 { ", " } else { "" }, change.path);
-        named += 1;
+        text = longer;
     }
-    match group.changes.len() - named {
-        0 => text,
-        more => format!("{text} and {more} more"),
+    let named = text.split(", ").count();
+    match (text.is_empty(), named < group.changes.len()) {
+        (true, _) => String::new(),
+        (false, true) => format!(" ({text}, ..)"),
+        (false, false) => format!(" ({text})"),
     }
 }
 
 fn cut(line: &str) -> String {
-    match line.char_indices().nth(WIDTH) {
+    match line.char_indices().nth(WIDTH - 6) {
         Some((end, _)) => format!("{}..", &line[..end]),
         None => line.to_owned(),
     }

@@ -40,6 +40,7 @@ fn what_is_pushed_signed_or_signed_later_is_verified_in_one_table() {
     assert_eq!(value["holds"], true);
     assert_eq!(value["digest"], digest_of(&other));
     assert_eq!(value["checks"].as_array().unwrap().len(), 4);
+    assert_eq!(value["checks"][1]["by"][0]["principals"], "bob");
     // Without --trust the bytes alone are looked at.
     run(&mut Project::new().mkimg(["verify", &other]));
     // Nothing of it became an image of the cache.
@@ -73,8 +74,11 @@ fn a_bundle_carries_its_signatures_and_is_the_same_each_time() {
     bytes[at + 100] ^= 1;
     fs::write(project.path("bad.mkimg"), bytes).unwrap();
     let (_other, mut command) = bed.verify(&project.path("bad.mkimg").display().to_string(), &[]);
-    let said = fails(&mut command, 3);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(said.contains("blobs/sha256/"), "{said}");
+    assert!(stdout(&output).contains("bytes       FAILED"), "{output:?}");
 }
 
 #[test]
@@ -185,6 +189,32 @@ fn a_signature_can_be_checked_by_hand() {
         ssh_sign(&dir.join("ann"), "mkimg-image-v1", &statement).into_bytes(),
         bed.layer(&found[0], 1)
     );
+}
+
+#[test]
+fn a_bundle_can_be_checked_by_hand() {
+    let Some(bed) = Bed::start() else { return };
+    let project = two("a");
+    let path = bed.key("two.mkimg");
+    let args = ["export", "two", "--arch", "x86_64", "-o", &path, "--sign"];
+    run(project.mkimg(args).arg(bed.key("ann")));
+    // As docs/signatures.md has it.
+    let script = r#"set -e
+        tar xf two.mkimg
+        statement=$(grep -la '"claim":"signature"' blobs/sha256/*)
+        signature=$(grep -la 'BEGIN SSH SIGNATURE' blobs/sha256/*)
+        ssh-keygen -Y verify -f allowed -I ann -n mkimg-image-v1 -s "$signature" < "$statement"
+        for file in blobs/sha256/*; do
+            [ "$(sha256sum < "$file")" = "${file##*/}  -" ]
+        done
+        field() { grep -o "\"$1\":\"sha256:[0-9a-f]*" "$statement" | grep -o '[0-9a-f]*$'; }
+        for part in manifest kernel initramfs; do
+            [ -f "blobs/sha256/$(field $part)" ]
+        done
+        [ "$(zcat < blobs/sha256/$(field initramfs) | sha256sum)" = "$(field tree)  -" ]
+    "#;
+    let mut command = std::process::Command::new("sh");
+    run(command.args(["-c", script]).current_dir(bed.keys.path()));
 }
 
 #[test]

@@ -1,0 +1,75 @@
+//! `mkimg ls --format gnu-cpio`: the script gives the archive's bytes.
+
+use std::fs;
+use std::process::Command;
+
+use crate::cli::{Project, fails, json, run, stdout};
+use crate::support::{is_root, tool};
+use crate::tiny::Tiny;
+
+/// Unpacks the image of a recipe, runs the script over it, and compares.
+fn rebuild(project: &Project, recipe: &str, realized: &serde_json::Value) {
+    let path = realized["path"].as_str().unwrap();
+    let name = realized["initramfs"]["name"].as_str().unwrap();
+    let script = run(&mut project.mkimg(["ls", recipe, "--offline", "--format", "gnu-cpio"]));
+    fs::write(project.path("rebuild.sh"), &script.stdout).unwrap();
+    fs::create_dir(project.path("tree")).unwrap();
+    let shell = |script: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-ec", script])
+            .env("IMAGE", format!("{path}/{name}"));
+        project.prepare(&mut command);
+        command.env("IMAGE", format!("{path}/{name}"));
+        run(&mut command)
+    };
+    shell(
+        "gzip -dc \"$IMAGE\" > archive; cd tree; umask 077; cpio -idm --quiet --no-absolute-filenames < ../archive",
+    );
+    let said = shell("umask 027; TZ=Asia/Tokyo sh rebuild.sh tree out.cpio");
+    assert!(
+        stdout(&said).ends_with("out.cpio: OK\n"),
+        "{}",
+        stdout(&said)
+    );
+    assert!(
+        fs::read(project.path("out.cpio")).unwrap() == fs::read(project.path("archive")).unwrap()
+    );
+}
+
+#[test]
+fn the_script_rebuilds_minimal_byte_for_byte() {
+    if tool("cpio").is_none() || tool("xargs").is_none() {
+        return;
+    }
+    if !is_root() {
+        crate::support::skip("unpacking device nodes takes root");
+        return;
+    }
+    let project = Project::with("minimal");
+    let realized = project.realize("images/minimal.kdl", &[]);
+    rebuild(&project, "images/minimal.kdl", &realized);
+}
+
+#[test]
+fn the_script_is_right_about_directories_in_directories_and_odd_names() {
+    if tool("cpio").is_none() {
+        return;
+    }
+    let tiny = Tiny::new();
+    tiny.recipe(
+        "",
+        "dir \"/a/b/c\"\ndir \"/a/b/d\"\nfile \"/a/$(touch x) 'y' \\\"z\\\"\" text=\"1\"\nfile \"/END-OF-NAMES\" text=\"2\"\n\
+         file \"/-rf\" text=\"3\" mode=0o4755\nsymlink \"/é\" target=\"nowhere\"",
+    );
+    let realized = json(&run(&mut tiny.realize(&["--json"])));
+    rebuild(&tiny.project, "images/tiny.kdl", &realized);
+}
+
+#[test]
+fn what_gnu_cpio_cannot_write_is_refused() {
+    let tiny = Tiny::new();
+    tiny.recipe("", "file \"/own\" text=\"1\" uid=7");
+    let command = ["ls", "images/tiny.kdl", "--format", "gnu-cpio"];
+    assert!(fails(&mut tiny.project.mkimg(command), 2).contains("several owners"));
+}
