@@ -215,3 +215,87 @@ fn the_applets_are_those_that_busybox_itself_lists() {
     // Debian builds both architectures from one configuration.
     assert_eq!(names[1], listed);
 }
+
+#[test]
+fn other_processors_compress_to_the_same_bytes() {
+    for program in [
+        "aarch64-linux-gnu-gcc",
+        "i686-linux-gnu-gcc",
+        "s390x-linux-gnu-gcc",
+        "qemu-aarch64",
+        "qemu-i386",
+        "qemu-s390x",
+        "python3",
+    ] {
+        if support::tool(program).is_none() {
+            return;
+        }
+    }
+    // The sources of the recipes are in the cache beside the mirror.
+    let cache = mirror().with_file_name("cache");
+    let mut script = Command::new("tests/other-arch.sh");
+    script
+        .current_dir(cli::repository())
+        .arg(env!("CARGO_BIN_EXE_mkimg"))
+        .env("MKIMG_CACHE", cache);
+    let said = stdout(&run(&mut script));
+    for machine in ["aarch64", "i686", "s390x"] {
+        for (recipe, level) in [
+            ("modules", 7),
+            ("minimal", 1),
+            ("minimal", 6),
+            ("minimal", 9),
+            ("minimal", 12),
+        ] {
+            let line = format!("on {machine}, {recipe} at level {level}: ");
+            let found = said.lines().find(|shown| shown.contains(&line));
+            assert!(
+                found.is_some_and(|found| found.ends_with("blocks, equal")),
+                "{line}\n{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn another_compressor_is_told_from_the_pinned_one() {
+    if support::tool("python3").is_none() {
+        return;
+    }
+    let project = Project::with("minimal");
+    let mut realize = project.mkimg(project.realize_args("images/minimal.kdl"));
+    let image = cli::json(&run(realize.args(["--arch", "x86_64"])));
+    let initramfs = Path::new(image["path"].as_str().unwrap()).join("initramfs.cpio.gz");
+    let plain = fs::read(unpacked(&project, &initramfs)).unwrap();
+    // Each block by libdeflate at a level, as tests/second/blocks.c writes it.
+    let streams = |level| {
+        let level = libdeflater::CompressionLvl::new(level).unwrap();
+        let mut compressor = libdeflater::Compressor::new(level);
+        let mut streams = Vec::new();
+        for block in plain.chunks(512 * 1024) {
+            let mut stream = vec![0; compressor.deflate_compress_bound(block.len())];
+            let size = compressor.deflate_compress(block, &mut stream).unwrap();
+            streams.extend(u32::try_from(size).unwrap().to_le_bytes());
+            streams.extend(&stream[..size]);
+        }
+        streams
+    };
+    let compare = |streams: &[u8]| {
+        let path = project.path("streams");
+        fs::write(&path, streams).unwrap();
+        let script = cli::repository().join("tests/second/streams.py");
+        let mut python = Command::new("python3");
+        let output = python.arg(script).arg(&initramfs).arg(path).output();
+        output.unwrap().status.success()
+    };
+    let right = streams(7);
+    assert!(compare(&right));
+    assert!(!compare(&streams(6)), "another level");
+    assert!(!compare(&right[..right.len() - 1]), "the end is missing");
+    assert!(!compare(b""), "an emulator that did nothing");
+    for at in [4, 5, right.len() / 2, right.len() - 1] {
+        let mut wrong = right.clone();
+        wrong[at] ^= 0x10;
+        assert!(!compare(&wrong), "byte {at}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Lock, Locked, recipe_digest, statement_digests};
+use super::{Lock, Locked, file_digests, recipe_digest, statement_digests};
 use crate::digest::Digest;
 use crate::plan::{LocalFile, Plan};
 use crate::recipe::{Parsed, Span, statements};
@@ -64,14 +64,15 @@ impl Lock {
         {
             changes.push(Change::new(format!("`{name}` is gone")));
         }
+        for (path, digest) in file_digests(files) {
+            // A file that is new or gone is one of a statement that changed.
+            if self.files.get(&path).is_some_and(|old| *old != digest) {
+                changes.push(Change::new(format!("the file `{path}` changed")));
+            }
+        }
         if changes.is_empty() {
-            changes.push(Change::new(match files.is_empty() {
-                true => "only comments, layout or the order of statements changed".to_owned(),
-                false => format!(
-                    "comments, layout, the order of statements, or a file beside the recipe changed ({})",
-                    files.keys().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
-                ),
-            }));
+            let what = "only comments, layout or the order of statements changed";
+            changes.push(Change::new(what));
         }
         changes
     }

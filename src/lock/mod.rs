@@ -24,7 +24,7 @@ use crate::recipe::{EntryKind, Origin, Parsed, SourceText, statements};
 pub use change::Change;
 pub use parse::LockError;
 
-/// The digits of a statement's digest: it only tells which one changed, the recipe digest tells that one did.
+/// The digits of a statement's or a file's digest: it only tells which one changed, the recipe digest tells that one did.
 const SHORT: usize = 12;
 
 /// What a recipe is expected to give.
@@ -40,6 +40,8 @@ pub struct Lock {
     pub images: BTreeMap<Arch, Locked>,
     /// The statements of the recipe, each with the first digits of its digest.
     pub statements: BTreeMap<String, String>,
+    /// The files beside the recipe that its entries name, each with the first digits of its digest.
+    pub files: BTreeMap<String, String>,
 }
 
 /// What is expected of one architecture.
@@ -96,6 +98,7 @@ impl Lock {
                 .map(|image| (image.arch, Locked::of(image)))
                 .collect(),
             statements: statement_digests(&parsed.source),
+            files: file_digests(files),
         }
     }
 }
@@ -145,9 +148,18 @@ fn statement_digests(source: &SourceText) -> BTreeMap<String, String> {
     let found = statements(source).into_iter().map(|statement| {
         let text = source.text.get(statement.span).unwrap_or_default();
         let digest = Digest::of(text.replace("\r\n", "\n").as_bytes());
-        (statement.name, digest.to_string()[..SHORT].to_owned())
+        (statement.name, short(digest))
     });
     found.collect()
+}
+
+fn file_digests(files: &BTreeMap<String, LocalFile>) -> BTreeMap<String, String> {
+    let short = |(path, file): (&String, &LocalFile)| (path.clone(), short(file.digest));
+    files.iter().map(short).collect()
+}
+
+fn short(digest: Digest) -> String {
+    digest.to_string()[..SHORT].to_owned()
 }
 
 #[cfg(test)]

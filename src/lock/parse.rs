@@ -12,7 +12,7 @@ use crate::recipe::node::{Form, Node, Value, kinds};
 use crate::recipe::report::Report;
 use crate::recipe::{Diagnostic, Invalid, Mode, SourceText, syntax, text};
 
-const NODES: [&str; 3] = ["lock", "image", "statement"];
+const NODES: [&str; 4] = ["lock", "image", "statement", "file"];
 
 const LOCK: Form = Form {
     name: "lock",
@@ -47,6 +47,15 @@ const STATEMENT: Form = Form {
     properties: &[],
     children: &[],
     example: "`statement \"file \\\"/init\\\"\" \"..\"`",
+};
+
+const FILE: Form = Form {
+    name: "file",
+    arguments: &["its path", "its digest"],
+    required: 2,
+    properties: &[],
+    children: &[],
+    example: "`file \"PATH\" \"..\"`",
 };
 
 /// What to do about any lock that cannot be used.
@@ -113,7 +122,8 @@ impl Lock {
             match kind {
                 "lock" => parts.head(node, &report),
                 "image" => parts.image(node, &report),
-                _ => parts.statement(node, &report),
+                "statement" => pair(node, &STATEMENT, &mut parts.statements, &report),
+                _ => pair(node, &FILE, &mut parts.files, &report),
             }
         }
         if let Some((_, format, _)) = &parts.head
@@ -135,6 +145,7 @@ impl Lock {
                 recipe,
                 images: parts.images,
                 statements: parts.statements,
+                files: parts.files,
             }),
             _ => Err(incomplete(source, found)),
         }
@@ -163,6 +174,7 @@ struct Parts {
     head: Option<(String, u64, Digest)>,
     images: BTreeMap<Arch, Locked>,
     statements: BTreeMap<String, String>,
+    files: BTreeMap<String, String>,
 }
 
 impl Parts {
@@ -283,21 +295,27 @@ impl Parts {
             report.error(message, &node.head, "the second one", ANEW);
         }
     }
+}
 
-    fn statement(&mut self, kdl: &KdlNode, report: &Report<'_>) {
-        let node = Node::read(kdl, &STATEMENT, report);
-        let name = node.get(0).and_then(Value::text);
-        let digest = node.get(1).and_then(Value::line);
-        if let (Some(name), Some(digest)) = (name, digest)
-            && self.statements.insert(name.value, digest.value).is_some()
-        {
-            report.error(
-                "this statement is there twice",
-                &node.head,
-                "the second one",
-                ANEW,
-            );
-        }
+/// Reads a statement or a file, whose name must be new.
+fn pair(
+    kdl: &KdlNode,
+    form: &'static Form,
+    into: &mut BTreeMap<String, String>,
+    report: &Report<'_>,
+) {
+    let node = Node::read(kdl, form, report);
+    let name = node.get(0).and_then(Value::text);
+    let digest = node.get(1).and_then(Value::line);
+    if let (Some(name), Some(digest)) = (name, digest)
+        && into.insert(name.value, digest.value).is_some()
+    {
+        report.error(
+            format!("this {} is there twice", form.name),
+            &node.head,
+            "the second one",
+            ANEW,
+        );
     }
 }
 

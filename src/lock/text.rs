@@ -50,6 +50,9 @@ impl fmt::Display for Lock {
         for (name, digest) in &self.statements {
             writeln!(f, "statement {} \"{digest}\"", quoted(name))?;
         }
+        for (path, digest) in &self.files {
+            writeln!(f, "file {} \"{digest}\"", quoted(path))?;
+        }
         Ok(())
     }
 }

@@ -96,6 +96,10 @@ fn the_program_refuses_a_change_in_every_region_and_names_the_object() {
         bytes[at] ^= 1;
         fs::write(&broken, bytes).unwrap();
         let said = fails(&mut project.mkimg(["import", "broken.mkimg"]), 3);
+        if at % 7 == 0 {
+            let verified = fails(&mut project.mkimg(["verify", "broken.mkimg"]), 3);
+            assert!(verified.contains(&words), "byte {at}, {words}: {verified}");
+        }
         assert!(said.contains(&words), "byte {at}, {words}: {said}");
         assert!(!said.contains('\u{1b}'), "{said:?}");
     }

@@ -104,6 +104,7 @@ fn a_bundle_with_sources_is_imported_realized_anew_and_read_without_a_network() 
     for args in [
         &["show", &bundle][..],
         &["ls", &bundle],
+        &["verify", &bundle, "--rebuild"],
         &["cat", &bundle, "/init"],
         &["why", &bundle, "/bin/sh"],
         &["sbom", &bundle],

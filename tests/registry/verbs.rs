@@ -198,6 +198,7 @@ fn skopeo_shows_an_image_and_copies_it_as_it_is() {
         let copied = format!("{}/copied/{to}", second.address());
         let (found, _) = pull(&other, &[&format!("{copied}@{digest}")]);
         assert_eq!(found, format!("{copied}@{digest}"));
+        run(&mut Project::new().mkimg(["verify", &found]));
     }
 }
 
