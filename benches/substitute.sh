@@ -63,7 +63,7 @@ def timed(sources, more):
     return time.perf_counter() - start, json.loads(done.stdout)
 
 
-full = json.loads(subprocess.run([mkimg, "realize", "--json", "--cache", "full", "modules"], stdout=subprocess.PIPE, check=True).stdout)
+full = json.loads(subprocess.run([mkimg, "realize", "--quiet", "--json", "--cache", "full", "modules"], stdout=subprocess.PIPE, check=True).stdout)
 kinds = {
     "made, sources downloaded": (False, ["--no-substitutes"], False),
     "made, sources in the cache": (True, ["--no-substitutes", "--offline"], False),

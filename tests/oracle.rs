@@ -299,3 +299,86 @@ fn another_compressor_is_told_from_the_pinned_one() {
         assert!(!compare(&wrong), "byte {at}");
     }
 }
+
+/// Notes in `$SEEN` what a build under reprotest sees of the world, a line a build.
+const NOTE: &str = r#"printf '%s|' "$(id -un)" "$(umask)" "$TZ" "$LANG" "$HOME" "$PWD" "$(uname -n)" "$(date +%Y)" "$(ls -fm)" "$PATH" >>$SEEN; echo >>$SEEN"#;
+
+#[test]
+fn reprotest_changes_all_that_it_can_and_finds_no_difference() {
+    if !support::is_root() {
+        return support::skip("reprotest needs root to change the user and the host's name");
+    }
+    for program in ["reprotest", "disorderfs", "faketime", "sudo", "diffoscope"] {
+        if support::tool(program).is_none() {
+            return;
+        }
+    }
+    let project = Project::with("minimal");
+    fs::copy(env!("CARGO_BIN_EXE_mkimg"), project.path("images/mkimg")).unwrap();
+    let sources = project.path("images/sources");
+    fs::create_dir(&sources).unwrap();
+    let text = cli::repository_recipe("minimal");
+    for name in ["linux", "busybox"] {
+        let found = source(&text, &format!("source \"{name}\""));
+        fs::copy(&found, sources.join(found.file_name().unwrap())).unwrap();
+    }
+    let world = project.path("world");
+    fs::write(&world, "").unwrap();
+    let open = |path: &Path, mode| {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open(&world, 0o666);
+    open(&project.path(""), 0o755);
+    // reprotest calls `sudo -h localhost`, which sudo refuses since its fix of CVE-2025-32462.
+    fs::create_dir(project.path("bin")).unwrap();
+    let sudo = project.path("bin/sudo");
+    fs::write(
+        &sudo,
+        "#!/bin/sh\n[ \"$1\" = -h ] && shift 2\nexec /usr/bin/sudo \"$@\"\n",
+    )
+    .unwrap();
+    open(&sudo, 0o755);
+    // In the command itself, since reprotest changes the environment.
+    let build = format!(
+        "SEEN={}; {NOTE}; ./mkimg realize minimal.kdl --arch x86_64 --offline --mirror sources --cache cache \
+         --out-link link && cp link/initramfs.cpio.gz link/image.json .",
+        world.display()
+    );
+    let mut reprotest = Command::new("reprotest");
+    reprotest
+        .current_dir(project.path("images"))
+        .env(
+            "PATH",
+            format!(
+                "{}:/usr/sbin:/usr/bin:/sbin:/bin",
+                project.path("bin").display()
+            ),
+        )
+        .args([
+            "--vary=user_group.available+=nobody,domain_host.use_sudo=1",
+            "-c",
+            &build,
+            ".",
+        ])
+        .arg("initramfs.cpio.gz image.json");
+    let said = stdout(&run(&mut reprotest));
+    assert!(said.contains("Reproduction successful"), "{said}");
+    let golden = fs::read_to_string(cli::repository().join("tests/golden/minimal.x86_64")).unwrap();
+    let initramfs = golden
+        .lines()
+        .find_map(|line| line.strip_prefix("initramfs "));
+    assert!(said.contains(initramfs.unwrap()), "{said}");
+    // The disturbances arrived: each thing that both builds saw was another one.
+    let seen = fs::read_to_string(&world).unwrap();
+    let lines: Vec<Vec<&str>> = seen.lines().map(|line| line.split('|').collect()).collect();
+    let [control, experiment] = &lines[..] else {
+        panic!("{seen}")
+    };
+    let names = [
+        "user", "umask", "TZ", "LANG", "HOME", "cwd", "host", "year", "order", "PATH",
+    ];
+    for (index, name) in names.iter().enumerate() {
+        assert_ne!(control[index], experiment[index], "{name}\n{seen}");
+    }
+}

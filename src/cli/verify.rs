@@ -15,6 +15,7 @@ use super::sharing;
 use super::signing::{self, Key};
 use crate::arch::Arch;
 use crate::diff::{Side, compare};
+use crate::share::oci::Manifest;
 use crate::share::sign::{AllowedSigners, Claim, Vouched, vouched};
 use crate::share::{Examined, Part, Rebuilt, ShareError, examine, rebuild};
 use crate::store::Store;
@@ -182,6 +183,7 @@ fn check(
     for part in &examined.parts {
         let image = &part.shared.image;
         let arch = image.arch;
+        every_blob(place, part, store)?;
         rows.push(Row::new(
             arch,
             "bytes",
@@ -202,6 +204,17 @@ fn check(
         }
     }
     Ok(rows)
+}
+
+/// Brings also those layers that this mkimg does not know, which only their digests can be held to.
+fn every_blob(place: &Place<'_>, part: &Part, store: &Store) -> Result<(), Failure> {
+    let descriptor = &part.shared.descriptor;
+    let object = format!("the manifest `sha256:{}`", descriptor.digest);
+    let manifest = Manifest::parse(&place.origin().manifest(descriptor)?, &object)?;
+    for layer in &manifest.layers {
+        place.origin().blob(layer, store)?;
+    }
+    Ok(())
 }
 
 fn signatures(

@@ -17,6 +17,8 @@ use super::text::{Detail, shown};
 const WHOLE: u32 = 4 << 20;
 /// Bytes of contents of one side that are held at once.
 const BUDGET: u64 = 24 << 20;
+/// As many blocks of larger contents of one side are held at once, 24 MiB; of more, the block that differs is told, not the byte.
+const BLOCKS: usize = 384;
 /// A text up to this size is compared line by line.
 const TEXT: usize = 256 * 1024;
 /// As many texts are compared line by line, and as many lines of each kept.
@@ -39,12 +41,19 @@ pub(super) fn explain(
 ) -> Result<Vec<Detail>, DiffError> {
     let mut wanted = [BTreeMap::new(), BTreeMap::new()];
     let mut budget = [BUDGET; 2];
+    let mut blocks = 0;
+    let mut unread = Vec::new();
     for [left, right] in pairs {
         let entries = [&one.entries[*left], &other.entries[*right]];
         let sizes = entries.map(|entry| entry.record.size);
         let fits =
             (0..2).all(|side| sizes[side] <= WHOLE && u64::from(sizes[side]) <= budget[side]);
         let first = first_block(&entries[0].marks, &entries[1].marks);
+        blocks += usize::from(!fits);
+        unread.push(!fits && blocks > BLOCKS);
+        if !fits && blocks > BLOCKS {
+            continue;
+        }
         for (side, index) in [left, right].into_iter().enumerate() {
             let want = match fits {
                 true => Wanted::All,
@@ -71,8 +80,16 @@ pub(super) fn explain(
     let (left, right) = (left?, right?);
     let mut texts = 0;
     let mut details = Vec::new();
-    for [at, against] in pairs {
+    for ([at, against], unread) in pairs.iter().zip(unread) {
         let first = first_block(&one.entries[*at].marks, &other.entries[*against].marks);
+        if unread {
+            details.push(Detail {
+                offset: Some((first * CHUNK) as u64),
+                block: true,
+                ..Detail::default()
+            });
+            continue;
+        }
         let of = |contents: &BTreeMap<usize, Vec<u8>>, index: usize, side: &Side| {
             let found = contents.get(&index).cloned();
             found.ok_or_else(|| DiffError::Changed {

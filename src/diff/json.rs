@@ -49,7 +49,11 @@ fn change(change: &Change) -> Value {
         value["path"] = json!(change.path);
     }
     if let Some(offset) = change.detail.offset {
-        value["offset"] = json!(offset);
+        value[if change.detail.block {
+            "block"
+        } else {
+            "offset"
+        }] = json!(offset);
     }
     if let Some(section) = &change.detail.section {
         value["section"] = json!(section);

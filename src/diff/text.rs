@@ -19,6 +19,8 @@ const HEADER: &str = "gzip header: ";
 pub struct Detail {
     /// The first byte that differs.
     pub offset: Option<u64>,
+    /// The offset is that of the block of 64 KiB which differs first: of very many contents no byte is looked for.
+    pub block: bool,
     /// The section of the ELF file that it is in.
     pub section: Option<String>,
     /// The lines of a unified diff, or of an explanation.
@@ -250,6 +252,7 @@ fn offset(change: &Change) -> String {
     let section = change.detail.section.as_ref();
     let section = section.map(|section| format!(" in {section}"));
     match change.detail.offset {
+        Some(offset) if change.detail.block => format!(", first in the 64 KiB from byte {offset}"),
         Some(offset) => format!(", first at byte {offset}{}", section.unwrap_or_default()),
         None => String::new(),
     }

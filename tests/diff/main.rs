@@ -12,6 +12,7 @@ mod causes;
 mod cli;
 mod gnu_cpio;
 mod hostile;
+mod many;
 mod newc;
 mod oracles;
 mod screen;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use mkimg::share::Destination as _;
-use mkimg::share::oci::{Index, Manifest};
+use mkimg::share::oci::{Descriptor, Index, Manifest};
 use mkimg::share::sign::{Claim, NAMESPACE};
 
 use crate::bed::{Bed, digest_of};
@@ -237,4 +237,31 @@ fn garbage_among_the_statements_hides_none() {
     // Without the good one each is named.
     bed.trust(&format!("bob {}", bed.public("bob")));
     refused(&bed, &["and 2 more that do not count"]);
+}
+
+#[test]
+fn a_layer_that_only_a_later_mkimg_knows_is_held_to_its_digest_too() {
+    let Some(bed) = Bed::start() else { return };
+    let reference = bed.push("a", "1", &["--sign", &bed.key("ann")]);
+    let entry = bed.manifest(&reference);
+    let bytes = fs::read(bed.debian.file(&format!("sha256:{}", entry.digest))).unwrap();
+    let mut manifest = Manifest::parse(&bytes, "it").unwrap();
+    let forger = Forger::new(&bed);
+    let extra = forger
+        .store
+        .blob_from(&mut &b"later"[..], forger.store.root())
+        .unwrap();
+    let layer = Descriptor::new("application/vnd.example.later", extra.digest, extra.size);
+    forger.registry.put_blob(&layer, &extra).unwrap();
+    manifest.layers.push(layer);
+    let (descriptor, bytes) = (manifest.descriptor(), manifest.bytes());
+    forger
+        .registry
+        .put_manifest(&descriptor, &bytes, Some("later"))
+        .unwrap();
+    run(&mut Project::new().mkimg(["verify", &bed.at("later")]));
+    let file = bed.debian.file(&format!("sha256:{}", extra.digest));
+    fs::write(file, b"LATER").unwrap();
+    let said = fails(&mut Project::new().mkimg(["verify", &bed.at("later")]), 3);
+    assert!(said.contains(&extra.digest.to_string()), "{said}");
 }
