@@ -10,6 +10,7 @@
 
 pub mod arch;
 pub mod assemble;
+pub mod check;
 pub mod cli;
 pub mod diff;
 pub mod digest;

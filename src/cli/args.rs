@@ -83,6 +83,11 @@ pub(super) enum Verb {
     Test(Test),
     /// Write what a recipe gives into the lock beside it, which realize, run and test then hold it to
     Lock(LockVerb),
+    /// Realize again from the sources under changed conditions, and compare
+    Check(super::check::Check),
+    /// One round of `check`
+    #[command(hide = true)]
+    CheckRound(super::check_round::CheckRound),
     /// Say what differs between two images, down to entry and field, and the likely cause
     Diff(super::diff::Diff),
     /// Show what an image is, its identities, and what its size is made of

@@ -6,6 +6,8 @@ mod args;
 mod boot;
 mod budget;
 mod cat;
+mod check;
+mod check_round;
 mod context;
 mod diff;
 mod export;
@@ -75,6 +77,8 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Realize(args) => realize::run(&context, &args),
         Verb::Run(args) => run::run(&context, &args),
         Verb::Test(args) => test::run(&context, &args),
+        Verb::Check(args) => check::run(&context, &args),
+        Verb::CheckRound(args) => check_round::run(&context, &args),
         Verb::Lock(args) => lock::run(&context, &args),
         Verb::Diff(args) => diff::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),
