@@ -8,6 +8,8 @@ mod support;
 #[path = "../support/tiny.rs"]
 mod tiny;
 
+mod causes;
+
 use std::fs;
 use std::process::Command;
 
