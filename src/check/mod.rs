@@ -8,7 +8,10 @@
 //! What a round is meant to change is not believed: the child reports what it sees, and a variation counts as applied only
 //! where that is what was meant and not what this process sees. `docs/check.md` has the list.
 
+mod children;
+mod place;
 mod round;
+mod slots;
 mod table;
 mod variation;
 mod world;
@@ -16,7 +19,10 @@ mod world;
 use std::io;
 use std::path::PathBuf;
 
+pub use children::abandon_children;
+pub use place::Place;
 pub use round::{Done, Round};
+pub use slots::{Slot, Slots};
 pub use table::{Row, rows};
 pub use variation::{Seen, VARIATIONS};
 pub use world::{Ground, World, limits_text};

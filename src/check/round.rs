@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::CheckError;
+use super::place::Place;
 use super::variation::Seen;
 use super::world::{Ground, World};
+use super::{CheckError, children};
 use crate::arch::Arch;
 use crate::plan::LocalFile;
 use crate::store::{Blob, Store};
@@ -43,7 +44,7 @@ pub struct Done {
     /// Its image.
     pub image: PathBuf,
     /// Its place, which is removed with this.
-    pub place: tempfile::TempDir,
+    pub place: Place,
 }
 
 impl Round<'_> {
@@ -53,10 +54,7 @@ impl Round<'_> {
     /// [`CheckError`] where the place cannot be made, or the child fails.
     pub fn run(&self, ground: &Ground, world: &World) -> Result<Done, CheckError> {
         let base = &world.directory;
-        let place = tempfile::Builder::new()
-            .prefix("mkimg-check-")
-            .tempdir_in(base)
-            .map_err(|error| CheckError::io("make a directory in", base, error))?;
+        let place = Place::new(base)?;
         let root = place.path();
         let images = root.join(DEPTH).join("images");
         for directory in ["home", "tmp", "work dir", "cache é"] {
@@ -75,9 +73,7 @@ impl Round<'_> {
         if let Some(user) = world.user {
             give(root, user)?;
         }
-        let output = self
-            .command(ground, world, root, &recipe)
-            .output()
+        let output = children::output(&mut self.command(ground, world, root, &recipe))
             .map_err(|error| CheckError::io("start", &ground.program, error))?;
         let answer: Option<Value> = serde_json::from_slice(&output.stdout).ok();
         let (true, Some(answer)) = (output.status.success(), answer) else {

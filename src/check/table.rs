@@ -34,7 +34,7 @@ fn row(name: &'static str, ground: &Ground, rounds: &[(World, Seen, Seen, i64)])
             .cloned()
             .unwrap_or_else(|| "not told".to_owned())
     };
-    let seen: Vec<String> = rounds.iter().map(|(_, _, seen, _)| of(seen)).collect();
+    let mut seen: Vec<String> = rounds.iter().map(|(_, _, seen, _)| of(seen)).collect();
     let mut meant = 0;
     let mut wrong = None;
     let mut other = false;
@@ -51,21 +51,33 @@ fn row(name: &'static str, ground: &Ground, rounds: &[(World, Seen, Seen, i64)])
         match fits {
             Some(true) => {
                 meant += 1;
-                // Files are made in both orders; everything else differs from what is here.
                 other |= *seen != here;
             }
             Some(false) => wrong = Some(format!("round {} saw `{seen}`", world.number + 1)),
             None => {}
         }
     }
+    // Files were made here in one of two orders, and nobody knows in which: both have to be seen.
+    if name == "creation order" {
+        other = seen.iter().any(|order| *order != seen[0]);
+    }
     let missing = rounds
         .iter()
         .find_map(|(world, ..)| world.missing.get(name).cloned());
     let applied = meant > 0 && other && wrong.is_none();
     let why = (!applied).then(|| {
-        let same = || format!("it is `{here}` here too; more rounds may differ");
+        let same = || match name {
+            "creation order" => "one round sees one order: `--rounds 2` sees both".to_owned(),
+            _ => format!("it is `{here}` here too"),
+        };
         missing.or(wrong).unwrap_or_else(same)
     });
+    // Not all of another user: what the kernel writes on disk is still this one's.
+    if name == "user" && applied && !ground.root {
+        for user in &mut seen {
+            user.push_str(&format!(" in a user namespace, on disk {here}"));
+        }
+    }
     Row {
         name,
         here,

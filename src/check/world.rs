@@ -12,8 +12,12 @@ pub struct Ground {
     pub seen: Seen,
     /// The program, where any user can start it.
     pub program: PathBuf,
-    /// Where rounds work: a directory that any user can enter.
+    /// Where rounds work.
     pub temporary: PathBuf,
+    /// The file system there.
+    pub file_system: String,
+    /// Can other users work there, too? Else why not. Only root becomes another one.
+    pub users: Result<(), String>,
     /// A directory in memory with enough room, or why there is none.
     pub memory: Result<PathBuf, String>,
     /// The processors that this process may run on.
@@ -117,11 +121,12 @@ impl World {
             (true, jobs) => jobs + 3,
         };
         meant.insert("threads".to_owned(), jobs.to_string());
-        let user = ground.root.then_some(if odd { 54321 } else { 65534 });
-        match (user, &ground.namespace) {
-            (Some(id), _) => drop(meant.insert("user".to_owned(), format!("{id}:{id}"))),
-            (None, Ok(_)) => drop(meant.insert("user".to_owned(), "0:0".to_owned())),
-            (None, Err(why)) => drop(missing.insert("user", why.clone())),
+        let user = (ground.root && ground.users.is_ok()).then_some(if odd { 54321 } else { 65534 });
+        match (user, &ground.users, &ground.namespace) {
+            (Some(id), ..) => drop(meant.insert("user".to_owned(), format!("{id}:{id}"))),
+            (None, Err(why), _) if ground.root => drop(missing.insert("user", why.clone())),
+            (None, _, Ok(_)) => drop(meant.insert("user".to_owned(), "0:0".to_owned())),
+            (None, _, Err(why)) => drop(missing.insert("user", why.clone())),
         }
         let host = match &ground.namespace {
             Ok(_) => Some(pick("mkimg-check-a", "mkimg-check-b")),
@@ -168,9 +173,11 @@ impl World {
                 ground.temporary.clone()
             }
         };
-        if odd && ground.memory.is_ok() {
-            meant.insert("file system".to_owned(), "tmpfs".to_owned());
-        }
+        let file_system = match odd && ground.memory.is_ok() {
+            true => "tmpfs",
+            false => &ground.file_system,
+        };
+        meant.insert("file system".to_owned(), file_system.to_owned());
         World {
             number,
             meant,

@@ -133,16 +133,26 @@ pub(super) fn options(context: &Context<'_>) -> Vec<String> {
         options.push("--offline".to_owned());
     }
     for mirror in &global.mirrors {
-        options.extend(["--mirror".to_owned(), mirror.clone()]);
+        options.extend(["--mirror".to_owned(), from_anywhere(mirror)]);
     }
     for mirror in global
         .debian_mirror
         .iter()
         .filter(|mirror| !mirror.is_empty())
     {
-        options.extend(["--debian-mirror".to_owned(), mirror.clone()]);
+        options.extend(["--debian-mirror".to_owned(), from_anywhere(mirror)]);
     }
     options
+}
+
+/// Returns a mirror as it is called in any directory.
+fn from_anywhere(mirror: &str) -> String {
+    match std::path::absolute(mirror) {
+        Ok(path) if !mirror.starts_with("file:") && !mirror.contains("://") => {
+            path.display().to_string()
+        }
+        _ => mirror.to_owned(),
+    }
 }
 
 /// Returns what this process sees of its world.

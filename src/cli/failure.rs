@@ -181,16 +181,40 @@ impl Failure {
         }
     }
 
+    /// Returns what happened in one line, and then what to do.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let (what, help) = match self {
+            Failure::Plain { error, help, .. } => (error.to_string(), help.as_deref()),
+            Failure::Recipe { diagnostics, .. } => {
+                let first = diagnostics.first();
+                let what = first.map_or_else(String::new, |first| first.message.clone());
+                let help = diagnostics.iter().find_map(|one| one.help.as_deref());
+                (what, help)
+            }
+            Failure::Said(_) | Failure::Signalled(_) | Failure::Silent => (String::new(), None),
+        };
+        let what = what.lines().map(str::to_owned);
+        let help = help.into_iter().flat_map(str::lines).map(str::to_owned);
+        what.chain(help).collect()
+    }
+
     /// Returns what happened, in one line.
     pub(super) fn first_line(&self) -> String {
-        let text = match self {
-            Failure::Plain { error, .. } => error.to_string(),
-            Failure::Recipe { diagnostics, .. } => diagnostics
-                .first()
-                .map_or_else(String::new, |first| first.message.clone()),
-            Failure::Said(_) | Failure::Signalled(_) | Failure::Silent => String::new(),
+        self.lines().into_iter().next().unwrap_or_default()
+    }
+
+    /// Returns the file and the line that it points at.
+    pub(super) fn place(&self) -> Option<(String, usize)> {
+        let Failure::Recipe {
+            source,
+            diagnostics,
+            ..
+        } = self
+        else {
+            return None;
         };
-        text.lines().next().unwrap_or_default().to_owned()
+        let (span, _) = diagnostics.first()?.labels.first()?;
+        Some((source.name.clone(), source.line(span.start)))
     }
 
     /// Says it on standard error and returns the exit code.

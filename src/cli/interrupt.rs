@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::failure::Code;
-use crate::store;
+use crate::{check, store};
 
 /// Set when somebody else takes care of signals.
 static HANDED_OVER: AtomicBool = AtomicBool::new(false);
@@ -34,6 +34,7 @@ pub(super) fn watch(quiet: bool) {
                 continue;
             }
             ENDING.store(true, Ordering::SeqCst);
+            check::abandon_children();
             store::abandon_scratch();
             if !quiet {
                 // Below whatever bar is drawn; what cannot be said is not needed.

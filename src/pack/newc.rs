@@ -51,8 +51,17 @@ pub fn archive_size(tree: &Tree) -> Result<u64, PackError> {
 /// Writes the archive of a tree.
 pub(super) fn write(tree: &Tree, blocks: &mut Blocks<'_>) -> Result<(), PackError> {
     let mut contents = Contents::default();
-    for (index, (path, entry)) in tree.iter().enumerate() {
-        header(&fields(tree, index, path, entry)?, path.as_bytes(), blocks)?;
+    let entries = tree.iter();
+    #[cfg(feature = "broken")]
+    let entries = super::broken::ordered(entries);
+    for (index, (path, entry)) in entries.enumerate() {
+        let fields = fields(tree, index, path, entry)?;
+        #[cfg(feature = "broken")]
+        let fields = Fields {
+            mtime: super::broken::mtime(fields.mtime, entry),
+            ..fields
+        };
+        header(&fields, path.as_bytes(), blocks)?;
         match &entry.kind {
             Kind::File(content) => contents.copy(path, content, blocks)?,
             Kind::Symlink(target) => blocks.put(target)?,

@@ -8,6 +8,8 @@ mod support;
 #[path = "../support/tiny.rs"]
 mod tiny;
 
+mod causes;
+
 use std::fs;
 use std::process::Command;
 
@@ -32,6 +34,7 @@ fn not_applied(document: &Value) -> Vec<String> {
         let wanted = [
             "arch",
             "explanation",
+            "kept",
             "recipe",
             "rounds",
             "stored",
@@ -91,7 +94,12 @@ fn a_lock_that_expects_another_image_is_a_difference_and_a_missing_one_too_where
     fs::write(&lock, format!("{}{digit}{}", &text[..at], &text[at + 1..])).unwrap();
     let output = check(&tiny, &["--format", "github"]).output().unwrap();
     assert_eq!(output.status.code(), Some(4));
-    assert!(stdout(&output).starts_with("::error file=images/tiny.kdl,line=1::"));
+    let told = stdout(&output);
+    assert!(
+        told.starts_with("::error file=images/tiny.lock,line="),
+        "{told}"
+    );
+    assert!(told.contains("every round gave the image"), "{told}");
 }
 
 #[test]

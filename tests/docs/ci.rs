@@ -124,7 +124,6 @@ impl Checkout {
 
     /// Runs a script as the services do: it ends at the first command that fails.
     fn run(&self, shell: &str, script: &str) -> Output {
-        let script = &self.without_check(script);
         let mut command = Command::new(shell);
         self.project.prepare(&mut command);
         let path = format!(
@@ -133,22 +132,6 @@ impl Checkout {
         );
         command.env("PATH", path).args(["-e", "-c", script]);
         command.output().unwrap()
-    }
-
-    /// Until `mkimg check` has landed: what of it `mkimg lock` can do, which holds images to their locks, stands in for it.
-    fn without_check(&self, script: &str) -> String {
-        let known = self.project.mkimg(["check", "--help"]).output().unwrap();
-        if known.status.success() {
-            return script.to_owned();
-        }
-        let instead = "for recipe in images/*.kdl; do mkimg lock --check \"$recipe\"; done";
-        let lines = script
-            .lines()
-            .map(|line| match line.starts_with("mkimg check ") {
-                true => instead,
-                false => line,
-            });
-        lines.map(|line| format!("{line}\n")).collect()
     }
 
     fn done(&self, shell: &str, script: &Script) {

@@ -1,0 +1,74 @@
+//! The children of this process, which a signal ends with it.
+
+use std::io::{self, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// Those that run, each in a process group of its own. Locked while one is started or waited for: until then its number is no
+/// other process's.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+fn running() -> MutexGuard<'static, Vec<u32>> {
+    RUNNING.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+/// Kills the children of this process, which is about to end. From here on none is started, and none is waited for: whoever
+/// tries waits for the end.
+pub fn abandon_children() {
+    let running = running();
+    for child in running.iter() {
+        if let Some(group) = i32::try_from(*child).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+    std::mem::forget(running);
+}
+
+/// Runs a command to its end. A signal from the terminal does not reach it: this process passes it on.
+pub(super) fn output(command: &mut Command) -> io::Result<Output> {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let mut child = {
+        let mut running = running();
+        let child = command.spawn()?;
+        running.push(child.id());
+        child
+    };
+    let read = read(&mut child);
+    let mut running = running();
+    let status = child.wait();
+    running.retain(|number| *number != child.id());
+    drop(running);
+    let (stdout, stderr) = read?;
+    Ok(Output {
+        status: status?,
+        stdout,
+        stderr,
+    })
+}
+
+/// Reads both pipes at once, until the child closes them, which it does when it ends.
+fn read(child: &mut Child) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let done: io::Result<()> = thread::scope(|scope| {
+        let other = scope.spawn(|| match &mut err {
+            Some(err) => err.read_to_end(&mut stderr),
+            None => Ok(0),
+        });
+        if let Some(out) = &mut out {
+            out.read_to_end(&mut stdout)?;
+        }
+        other
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(())
+    });
+    done.map(|()| (stdout, stderr))
+}

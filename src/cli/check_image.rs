@@ -1,0 +1,258 @@
+//! `mkimg check` of one image: the rounds, and their images against the one in the cache and the lock.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::check::Check;
+use super::check_ground::{Shared, ground};
+use super::check_report::{Checked, Verdict};
+use super::check_round::options;
+use super::context::{Context, Opened};
+use super::failure::{Code, Failure};
+use super::locking;
+use crate::arch::Arch;
+use crate::check::{CheckError, Done, Ground, Round, World, rows};
+use crate::diff::{self, Side};
+use crate::digest::{self, Digest};
+use crate::lock;
+use crate::plan::Plan;
+use crate::realize::{IMAGE_FILE, Realized};
+use crate::recipe;
+
+/// Checks a recipe for one architecture. Its lock is asked before anything is made, and again of the image.
+pub(super) fn image(
+    context: &Context<'_>,
+    args: &Check,
+    shared: &Shared,
+    opened: &Opened,
+    plan: &Plan,
+) -> Result<Checked, Failure> {
+    let beside = locking::beside(opened)?;
+    let arch = plan.arch;
+    match &beside {
+        None if args.locked => return Err(locking::missing(opened)),
+        None => {}
+        Some(beside) => locking::check_plan(opened, beside, plan)?,
+    }
+    let slot = shared.slots.take();
+    let (store, stored) = context.realize_opened(opened, Some(arch), true)?;
+    let fetch = context.fetch_options()?;
+    let blobs = context
+        .workshop(&store, &fetch)
+        .sources(plan, &opened.base)
+        .map_err(|error| Failure::realize(error, &opened.parsed.source))?;
+    drop(slot);
+    let mut unlike_lock = None;
+    if let Some(beside) = &beside {
+        context.keep_locked(&store, &beside.path)?;
+        // Whether the rounds agree is worth knowing then, too.
+        unlike_lock = locking::check_image(opened, beside, &stored).err();
+    }
+    let is_local = |name: &String| {
+        let places = &plan.sources[name].places;
+        places
+            .iter()
+            .any(|place| matches!(place, recipe::Place::Local(_)))
+    };
+    let given: Vec<_> = blobs
+        .iter()
+        .filter(|(name, _)| !args.refetch || is_local(name))
+        .map(|(_, blob)| blob.clone())
+        .collect();
+    let files = lock::files_of(plan);
+    let size: u64 = blobs.values().map(|blob| blob.size).sum();
+    let room = 2 * size + 3 * stored.image.archive_size + stored.image.kernel.size;
+    let ground = ground(context, args, store.root(), shared, room)?;
+    let mut child = options(context);
+    if !args.refetch && !context.global.offline {
+        child.push("--offline".to_owned());
+    }
+    let name = opened.path.file_name().unwrap_or_default();
+    let name = match name.to_string_lossy() {
+        name if name.ends_with(".kdl") => name.into_owned(),
+        _ => "recipe.kdl".to_owned(),
+    };
+    let round = Round {
+        recipe: (&name, opened.parsed.source.text.as_bytes()),
+        files: &files,
+        arch,
+        blobs: &given,
+        options: &child,
+    };
+    let rounds = 0..usize::from(args.rounds);
+    let worlds: Vec<World> = rounds.map(|number| World::of(&ground, number)).collect();
+    let run = |world| {
+        let _slot = shared.slots.take();
+        round.run(&ground, world).map(|done| (done, now()))
+    };
+    let done: Vec<Result<(Done, i64), CheckError>> = thread::scope(|scope| {
+        let started: Vec<_> = worlds
+            .iter()
+            .map(|world| scope.spawn(move || run(world)))
+            .collect();
+        let joined = started.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        joined.collect()
+    });
+    let mut checked = judge(opened, &stored, &ground, &round, worlds, done)?;
+    if let Some(failure) = unlike_lock {
+        checked.unlike_lock(context, opened, failure);
+    }
+    Ok(checked)
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "`cli` is where the clock is read"
+)]
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs() as i64)
+}
+
+/// Compares the images of the rounds, which are hashed here, with the one in the cache.
+fn judge(
+    opened: &Opened,
+    stored: &Realized,
+    ground: &Ground,
+    round: &Round<'_>,
+    worlds: Vec<World>,
+    done: Vec<Result<(Done, i64), CheckError>>,
+) -> Result<Checked, Failure> {
+    let source = &opened.parsed.source;
+    let mut checked = Checked::new(opened.path.display().to_string(), Some(stored.image.arch));
+    checked.identities = vec![[stored.image.initramfs.digest, stored.image.kernel.digest]];
+    checked.line = source.line(opened.parsed.recipe.name.span.start);
+    let mut table = Vec::new();
+    let mut failed = Vec::new();
+    for (world, done) in worlds.into_iter().zip(done) {
+        let (done, now) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                failed.push(error);
+                continue;
+            }
+        };
+        let own = [&stored.image.initramfs.name, &stored.image.kernel.name]
+            .map(|name| hash(&done.image.join(name)));
+        let [initramfs, kernel] = own;
+        let own = [initramfs?, kernel?];
+        let described = fs::read(done.image.join(IMAGE_FILE)).unwrap_or_default();
+        let equal = own == checked.identities[0] && described == stored.image.text().as_bytes();
+        if !equal && checked.verdict != Verdict::Different {
+            checked.verdict = Verdict::Different;
+            let recipe = &opened.parsed.recipe;
+            let span = match own[0] == checked.identities[0][0] {
+                true => &recipe.kernel.span,
+                false => &recipe.initramfs.span,
+            };
+            checked.line = source.line(span.start);
+            checked.lines = explain(stored, &done, world.number + 1);
+            checked.keep(stored, &done, ground);
+        }
+        checked.identities.push(own);
+        let meant = round.meant(done.place.path(), &world);
+        table.push((world, meant, done.seen.clone(), now));
+    }
+    let mut failed = failed.into_iter();
+    match (failed.next(), checked.verdict) {
+        (Some(error), Verdict::Equal) => return Err(error.into()),
+        (Some(error), _) => checked.lines.push(error.to_string()),
+        (None, _) => {}
+    }
+    checked.rows = rows(ground, &table);
+    Ok(checked)
+}
+
+fn hash(path: &Path) -> Result<Digest, Failure> {
+    let hashed = fs::File::open(path).and_then(|mut file| digest::of_reader(&mut file));
+    match hashed {
+        Ok((digest, _)) => Ok(digest),
+        Err(error) => Err(Failure::io("read", path, error)),
+    }
+}
+
+/// Returns what `mkimg diff` says of the image of a round. That there is a difference stays true where it says nothing.
+fn explain(stored: &Realized, done: &Done, number: usize) -> Vec<String> {
+    let told = || {
+        let here = Side::open(&stored.path)?.named("in the cache");
+        let there = Side::open(&done.image)?.named(format!("round {number}"));
+        Ok(diff::compare(&here, &there)?.lines(false))
+    };
+    let mut lines = vec![format!("round {number} gave another image:")];
+    lines.extend(told().unwrap_or_else(|error: diff::DiffError| {
+        vec![format!("what differs cannot be told: {error}")]
+    }));
+    lines
+}
+
+impl Checked {
+    /// Keeps the image of a round, and says where.
+    fn keep(&mut self, stored: &Realized, done: &Done, ground: &Ground) {
+        let to = tempfile::Builder::new()
+            .prefix("mkimg-different-")
+            .tempdir_in(&ground.temporary);
+        let copy = |to: &Path| -> std::io::Result<()> {
+            let names = [&stored.image.initramfs.name, &stored.image.kernel.name];
+            for name in names.map(String::as_str).into_iter().chain([IMAGE_FILE]) {
+                fs::copy(done.image.join(name), to.join(name))?;
+            }
+            Ok(())
+        };
+        let kept: std::io::Result<PathBuf> = to.and_then(|to| {
+            copy(to.path())?;
+            Ok(to.keep())
+        });
+        match kept {
+            Ok(kept) => {
+                self.lines.push(format!(
+                    "its image is kept; all of it: `mkimg diff --all {} {}`",
+                    stored.path.display(),
+                    kept.display()
+                ));
+                self.kept = Some(kept);
+            }
+            Err(error) => self
+                .lines
+                .push(format!("its image could not be kept: {error}")),
+        }
+    }
+
+    /// Says that the image in the cache, and so each round like it, is not what the lock expects.
+    fn unlike_lock(&mut self, context: &Context<'_>, opened: &Opened, failure: Failure) {
+        let lock = lock::path_of(&opened.path);
+        if self.verdict == Verdict::Equal {
+            self.lines.push(
+                "every round gave the image that is in the cache, and not the one of the lock"
+                    .to_owned(),
+            );
+        }
+        self.verdict = Verdict::Different;
+        self.lines.extend(failure.lines());
+        self.file = lock.display().to_string();
+        let arch = self.arch.map_or("", Arch::name);
+        let text = fs::read_to_string(&lock).unwrap_or_default();
+        let head = format!("image \"{arch}\"");
+        let at = text.lines().position(|line| line.starts_with(&head));
+        self.line = 1 + at.unwrap_or(0);
+        failure.print(context.terminal);
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Failure {
+        match error {
+            CheckError::Store(error) => Failure::from(error),
+            error => Failure::Plain {
+                help: Some("`mkimg realize --verify` shows whether it works at all; TMPDIR names another place for the rounds".to_owned()),
+                error: Box::new(error),
+                code: Code::Failed,
+            },
+        }
+    }
+}
