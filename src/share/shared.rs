@@ -75,6 +75,14 @@ impl Shared {
                 "it is not as mkimg writes it",
             ));
         }
+        // A few bytes can unpack to any number.
+        if image.archive_size > limit {
+            let problem = format!(
+                "its archive declares {} bytes, more than the {limit} of `--max-unpacked`",
+                image.archive_size
+            );
+            return Err(ShareError::invalid("`image.json`", problem));
+        }
         let config = text(origin, &manifest.config, store, "the config")?;
         let config = serde_json::from_slice(&config).map_err(|error| {
             ShareError::invalid("the config", format!("it is no JSON: {error}"))
