@@ -326,6 +326,9 @@ impl Context<'_> {
         };
         self.terminal.clear();
         let realized = realized.map_err(failed)?;
+        if realized.up_to_date {
+            locking::doubt_imported(self, opened, &store, &realized);
+        }
         Ok(Made {
             store,
             realized,

@@ -74,8 +74,14 @@ fn side(context: &Context<'_>, path: &Path, arch: Option<Arch>) -> Result<Side, 
         }
         return Ok(Side::open(path)?);
     }
+    if path == Path::new("-") {
+        return Err(Failure::usage(
+            "standard input cannot be compared",
+            "what is compared is read twice: put it into a file",
+        ));
+    }
     let found = fs::metadata(path).ok();
-    if found.is_some_and(|found| !found.is_file()) {
+    if found.as_ref().is_some_and(|found| !found.is_file()) {
         return Err(Failure::usage(
             format!("`{}` is no regular file", path.display()),
             "what is compared is read twice: put it into a file",
@@ -83,6 +89,12 @@ fn side(context: &Context<'_>, path: &Path, arch: Option<Arch>) -> Result<Side, 
     }
     if path.is_file() && is_archive(path)? {
         return Ok(Side::open(path)?);
+    }
+    if found.is_none() && is_called_archive(path) {
+        return Err(Failure::usage(
+            format!("there is no file `{}`", path.display()),
+            "name a recipe, an image's directory (`mkimg realize` prints it), a bundle or an archive",
+        ));
     }
     let opened = context.open(Some(path), Mode::Strict)?;
     let plan = context.plan(&opened, arch)?;
@@ -93,27 +105,48 @@ fn side(context: &Context<'_>, path: &Path, arch: Option<Arch>) -> Result<Side, 
         .with_plan(plan.to_string()))
 }
 
+/// What archives begin with, and where mkimg reads no such: what it is, and what makes one of it that is read.
+#[rustfmt::skip]
+const MAGICS: [(&[u8], Option<(&str, &str)>); 14] = [
+    (b"070701", None),
+    (b"\x1f\x8b", None),
+    (b"\xfd7zXZ", None),
+    (b"\x28\xb5\x2f\xfd", None),
+    (b"\0\0\0\0", None),
+    (b"070702", Some(("a cpio archive with checksums (crc)", "unpack it, and pack it with `cpio -o -H newc`"))),
+    (b"070707", Some(("a cpio archive of the old format (odc)", "the kernel unpacks none either: pack it with `cpio -o -H newc`"))),
+    (b"\xc7\x71", Some(("a cpio archive of the oldest format (bin)", "the kernel unpacks none either: pack it with `cpio -o -H newc`"))),
+    (b"\x02\x21\x4c\x18", Some(("lz4 data", "`lz4 -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
+    (b"\x04\x22\x4d\x18", Some(("lz4 data, in the frame format that the kernel does not unpack", "`lz4 -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
+    (b"\x89LZO", Some(("lzop data", "`lzop -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
+    (b"BZh", Some(("bzip2 data", "`bzip2 -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
+    (b"\x5d\0\0", Some(("lzma data", "`xz --format=lzma -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
+    (b"0707", None),
+];
+
 /// Says whether a file begins as archives do, or is at least called one.
 fn is_archive(path: &Path) -> Result<bool, Failure> {
     let mut head = Vec::new();
     File::open(path)
         .and_then(|file| file.take(8).read_to_end(&mut head))
         .map_err(|error| Failure::io("read", path, error))?;
-    let magics: [&[u8]; 8] = [
-        b"0707",
-        b"\x1f\x8b",
-        b"\xfd7zXZ",
-        b"\x28\xb5\x2f\xfd",
-        b"\x02\x21\x4c\x18",
-        b"BZh",
-        b"\x5d\0\0",
-        b"\0\0\0\0",
-    ];
-    if magics.iter().any(|magic| head.starts_with(magic)) {
-        return Ok(true);
+    let begins = |(magic, _): &&(&[u8], _)| head.starts_with(magic);
+    match MAGICS.iter().find(begins) {
+        Some((_, Some((what, help)))) => Err(Failure::Plain {
+            error: format!("`{}` is {what}, which mkimg does not read", path.display()).into(),
+            help: Some((*help).to_owned()),
+            code: Code::Failed,
+        }),
+        Some((_, None)) => Ok(true),
+        None => Ok(is_called_archive(path)),
     }
+}
+
+/// Says whether a file is called as archives are, and not as a recipe.
+fn is_called_archive(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(name.contains(".cpio") || name.starts_with("initr"))
+    path.extension().is_none_or(|extension| extension != "kdl")
+        && (name.contains(".cpio") || name.starts_with("initr"))
 }
 
 impl From<DiffError> for Failure {

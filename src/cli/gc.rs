@@ -109,6 +109,12 @@ pub(super) fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
         ));
     }
     warn(context, &found);
+    for path in &rules.forget {
+        if !found.roots.iter().any(|root| root.path == *path) {
+            let text = format!("`--forget {}`: there is no such root", path.display());
+            context.terminal.event(Event::Warning(text));
+        }
+    }
     match args.json {
         true => output::print_json(&as_json(&root, &found, args))?,
         false => output::print(&as_text(&root, &found, args.dry_run, now))?,

@@ -28,7 +28,30 @@ impl<'l> Script<'l> {
             .map(|entry| (entry.record.uid, entry.record.gid))
             .collect();
         let owner = owners.first().copied().unwrap_or_default();
-        // Names without line breaks are a rule of mkimg's archives, as is one time for all; several owners are not.
+        // Both are a rule of what mkimg packs, but an image may come from elsewhere: a name with a line break would end the list of
+        // names early, and what follows it would be a command; one with `..` would set times outside of the tree.
+        let odd = |entry: &&Listed| {
+            let path = entry.record.path();
+            path.contains(&b'\n') || path.split(|byte| *byte == b'/').any(|name| name == b"..")
+        };
+        if let Some(entry) = listed.iter().find(odd) {
+            return Err(Failure::usage(
+                format!(
+                    "no script can be written for an entry named `{}`",
+                    entry.path()
+                ),
+                "no mkimg packed this: do not trust the image",
+            ));
+        }
+        if listed
+            .iter()
+            .any(|entry| entry.record.mtime != listed[0].record.mtime)
+        {
+            return Err(Failure::usage(
+                "the image has entries of several times, which mkimg never packs",
+                "compare with the second implementation that docs/canonical-image.md names",
+            ));
+        }
         if owners.len() > 1 {
             return Err(Failure::usage(
                 "the image has entries of several owners, and GNU cpio can write one for all",

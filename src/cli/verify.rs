@@ -70,6 +70,8 @@ struct Row {
     /// Why it does not hold, with the exit code of that.
     failed: Option<Code>,
     text: String,
+    /// Whether it was asked for: what was not says so to people, and is no check to a script.
+    asked: bool,
     /// What differs, where the image came out otherwise.
     explanation: Vec<String>,
     /// Who said so, and what does not count.
@@ -83,8 +85,18 @@ impl Row {
             check,
             failed,
             text,
+            asked: true,
             explanation: Vec::new(),
             vouched: None,
+        }
+    }
+
+    /// Says that nobody was asked whom to trust: every byte may be what it says, and anybody's.
+    fn not_judged(arch: Arch) -> Row {
+        let text = "not judged: without `--trust FILE` it may be anybody's".to_owned();
+        Row {
+            asked: false,
+            ..Row::new(arch, "signature", None, text)
         }
     }
 
@@ -132,10 +144,11 @@ pub(super) fn run(context: &Context<'_>, args: &Verify) -> Result<(), Failure> {
     };
     match args.json {
         true => output::print_json(&json!({
-            "checks": answer.rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "checks": answer.rows.iter().filter(|row| row.asked).map(Row::json).collect::<Vec<_>>(),
             "digest": answer.digest,
             "holds": failure.is_none(),
             "image": answer.image,
+            "signatures_judged": trust.is_some(),
         }))?,
         false => output::print(&table(&answer.image, &answer.rows))?,
     }
@@ -190,10 +203,10 @@ fn check(
             None,
             format!("`{}`, every byte is what its digest says", image.name),
         ));
-        if let Some(trust) = trust {
-            let row = signatures(place, part, trust, store, Claim::Signature, 1)?;
-            rows.push(row);
-        }
+        rows.push(match trust {
+            Some(trust) => signatures(place, part, trust, store, Claim::Signature, 1)?,
+            None => Row::not_judged(arch),
+        });
         if let (Some(trust), Some(need)) = (trust, args.need) {
             let row = signatures(place, part, trust, store, Claim::Reproduction, need)?;
             rows.push(row);
@@ -349,6 +362,7 @@ fn table(exact: &str, rows: &[Row]) -> String {
     let mut text = format!("{exact}\n");
     for row in rows {
         let holds = match row.failed {
+            None if !row.asked => "-",
             None => "ok",
             Some(_) => "FAILED",
         };

@@ -22,6 +22,10 @@ pub(super) struct Facts {
     pub(super) same_tree: bool,
     /// Headers and padding are the same.
     pub(super) same_form: bool,
+    /// Both are compressed, at least in part.
+    compressed: bool,
+    /// The images are for two architectures.
+    architectures: bool,
 }
 
 impl Facts {
@@ -38,7 +42,18 @@ impl Facts {
             times,
             same_tree,
             same_form,
+            compressed: scans.iter().all(|scan| {
+                let mut segments = scan.segments.iter();
+                segments.any(|segment| segment.compression != "none")
+            }),
+            architectures: false,
         }
+    }
+
+    /// Adds whether the images are for two architectures.
+    pub(super) fn across(mut self, architectures: bool) -> Facts {
+        self.architectures = architectures;
+        self
     }
 }
 
@@ -61,7 +76,9 @@ type Cause = (&'static str, Field, fn(&Group, &Facts) -> Option<String>);
 
 /// All causes; of one field the more particular come first.
 #[rustfmt::skip]
-const CAUSES: [Cause; 32] = [
+const CAUSES: [Cause; 35] = [
+    ("architecture", Field::Source, |_, facts| all_of([facts.architectures],
+        "two architectures: each has its own packages, and what follows comes of that")),
     ("sources", Field::Source, |_, _| said("the recipes pin other bytes; what follows may come of that")),
     ("umask", Field::Mode, umask),
     ("write-protected", Field::Mode, |group, _| every(group, |[old, new]| old & !0o222 == new || new & !0o222 == old,
@@ -100,13 +117,16 @@ const CAUSES: [Cause; 32] = [
         let has = |side: usize| group.changes.iter().any(|change| [&change.old, &change.new][side] != "0:0");
         said(unreproducible(side_of([has(0), has(1)])?))
     }),
+    ("link-data", Field::LinkData, |_, _| said("GNU cpio has the data of hard links with the last name, gen_init_cpio with the first")),
+    ("target-nul", Field::TargetSize, |group, _| every(group, |[old, new]| old.abs_diff(new) == 1,
+        "gen_init_cpio ends a symlink's target with a NUL, others do not")),
     ("hex-digits", Field::Digits, |_, _| said("another packer: bsdcpio writes lower case, GNU cpio upper case")),
     ("padding", Field::Padding, |_, _| said("GNU cpio and mkimg pad to 512 bytes, others otherwise (cpio -C)")),
     ("gzip-time", Field::Time, |_, facts| said(format!("gzip without -n stores a file's time{}", only(facts)))),
     ("gzip-name", Field::FileName, |_, facts| said(format!("gzip without -n stores the file's name{}", only(facts)))),
     ("gzip-system", Field::System, |_, _| said("another program: gzip writes 3 (Unix), mkimg 255 (unknown)")),
     ("gzip-effort", Field::Effort, |_, _| said("another level or program: 2 is the slowest, 4 the fastest level")),
-    ("compressor", Field::Stream, |_, facts| all_of([facts.same_tree, facts.same_form, true],
+    ("compressor", Field::Stream, |_, facts| all_of([facts.same_tree, facts.same_form, facts.compressed],
         "the same archive from another compressor, level or cut in blocks")),
     ("format", Field::Format, |_, facts| said(format!("compressed otherwise{}", only(facts)))),
 ];

@@ -69,6 +69,8 @@ fields! {
     Host, "The device that held the file.", "host device";
     Nlink, "Number of links.", "nlink";
     Links, "How many names of the archive are one file.", "hard link";
+    LinkData, "With which of a file's names its data is.", "data at the hard link";
+    TargetSize, "The size of a symlink, with the NUL that it may end with.", "symlink size";
     Check, "The check field.", "check";
     Digits, "The letters of hexadecimal numbers.", "hexadecimal digits";
     Trailer, "The entry that ends an archive.", "trailer";

@@ -1,6 +1,6 @@
 //! What differs in contents: read again, these alone, and no more of them than is needed to say it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::thread;
 
@@ -24,14 +24,19 @@ const TEXT: usize = 256 * 1024;
 /// As many texts are compared line by line, and as many lines of each kept.
 const TEXTS: usize = 32;
 const LINES: usize = 200;
+/// Steps that comparing texts line by line may take: in the worst case it is the product of the lines between the first and
+/// the last that differ, so two texts of nothing but short lines would take minutes.
+const STEPS: usize = 64 << 20;
 
-/// What is wanted of a content.
-#[derive(Debug, Clone, Copy)]
-enum Wanted {
-    All,
-    /// The block of this number.
-    Block(usize),
+/// What is wanted of a content: all of it, or blocks; several where it is that of hard links.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    all: bool,
+    blocks: BTreeSet<usize>,
 }
+
+/// What was read: of an entry all (`None`), or a block.
+type Contents = BTreeMap<(usize, Option<usize>), Vec<u8>>;
 
 /// Returns for each pair of entries what differs in their contents.
 pub(super) fn explain(
@@ -39,7 +44,7 @@ pub(super) fn explain(
     (b, other): (&Side, &Scan),
     pairs: &[[usize; 2]],
 ) -> Result<Vec<Detail>, DiffError> {
-    let mut wanted = [BTreeMap::new(), BTreeMap::new()];
+    let mut wanted: [BTreeMap<usize, Wanted>; 2] = Default::default();
     let mut budget = [BUDGET; 2];
     let mut blocks = 0;
     let mut unread = Vec::new();
@@ -55,17 +60,12 @@ pub(super) fn explain(
             continue;
         }
         for (side, index) in [left, right].into_iter().enumerate() {
-            let want = match fits {
-                true => Wanted::All,
-                false => Wanted::Block(first),
-            };
+            let want = wanted[side].entry(*index).or_default();
             if fits {
                 budget[side] -= u64::from(sizes[side]);
-            }
-            // A hard link's data may be asked for twice; all of it answers every question.
-            let asked = wanted[side].entry(*index).or_insert(want);
-            if fits {
-                *asked = Wanted::All;
+                want.all = true;
+            } else {
+                want.blocks.insert(first);
             }
         }
     }
@@ -78,7 +78,7 @@ pub(super) fn explain(
         (left, right)
     });
     let (left, right) = (left?, right?);
-    let mut texts = 0;
+    let mut bounds = Bounds::default();
     let mut details = Vec::new();
     for ([at, against], unread) in pairs.iter().zip(unread) {
         let first = first_block(&one.entries[*at].marks, &other.entries[*against].marks);
@@ -90,18 +90,26 @@ pub(super) fn explain(
             });
             continue;
         }
-        let of = |contents: &BTreeMap<usize, Vec<u8>>, index: usize, side: &Side| {
-            let found = contents.get(&index).cloned();
-            found.ok_or_else(|| DiffError::Changed {
-                path: side.archive().to_path_buf(),
-            })
-        };
-        let contents = [of(&left, *at, a)?, of(&right, *against, b)?];
         let whole = [(0, *at), (1, *against)]
-            .map(|(side, index)| matches!(wanted[side].get(&index), Some(Wanted::All)));
-        details.push(detail(&contents, whole, first, &mut texts));
+            .map(|(side, index)| wanted[side].get(&index).is_some_and(|want| want.all));
+        let keys = [(whole[0], *at), (whole[1], *against)]
+            .map(|(whole, index)| (index, (!whole).then_some(first)));
+        let contents = [found(&left, keys[0], a)?, found(&right, keys[1], b)?];
+        details.push(detail(contents, whole, first, &mut bounds));
     }
     Ok(details)
+}
+
+/// Returns what was read: all that is wanted is there, unless the archive became another one meanwhile.
+fn found<'c>(
+    contents: &'c Contents,
+    key: (usize, Option<usize>),
+    side: &Side,
+) -> Result<&'c [u8], DiffError> {
+    let bytes = contents.get(&key).map(Vec::as_slice);
+    bytes.ok_or_else(|| DiffError::Changed {
+        path: side.archive().to_path_buf(),
+    })
 }
 
 /// Returns the first block that differs.
@@ -112,14 +120,12 @@ fn first_block(a: &[Mark], b: &[Mark]) -> usize {
 }
 
 /// Reads what is wanted of the contents of an archive.
-fn read(
-    side: &Side,
-    wanted: &BTreeMap<usize, Wanted>,
-) -> Result<BTreeMap<usize, Vec<u8>>, DiffError> {
+fn read(side: &Side, wanted: &BTreeMap<usize, Wanted>) -> Result<Contents, DiffError> {
     let mut archive = scan::open(side)?;
-    let mut contents = BTreeMap::new();
-    let mut index = 0;
-    while contents.len() < wanted.len() {
+    let mut contents = Contents::new();
+    // Nothing behind the last one is read.
+    let count = wanted.last_key_value().map_or(0, |(last, _)| last + 1);
+    for index in 0..count {
         let record = archive.next_record();
         if record
             .map_err(|error| scan::damaged(side, error))?
@@ -127,32 +133,87 @@ fn read(
         {
             break;
         }
-        if let Some(want) = wanted.get(&index) {
-            let mut body = archive.body();
+        let Some(want) = wanted.get(&index) else {
+            continue;
+        };
+        let mut body = archive.body();
+        let mut bytes = |skip: u64, limit: u64| {
             let mut bytes = Vec::new();
-            let (skip, limit) = match want {
-                Wanted::All => (0, u64::from(WHOLE)),
-                Wanted::Block(block) => ((block * CHUNK) as u64, CHUNK as u64),
-            };
             std::io::copy(&mut body.by_ref().take(skip), &mut std::io::sink())
-                .and_then(|_| body.take(limit).read_to_end(&mut bytes))
+                .and_then(|_| body.by_ref().take(limit).read_to_end(&mut bytes))
                 .map_err(|error| scan::within(side, error))?;
-            contents.insert(index, bytes);
+            Ok::<_, DiffError>(bytes)
+        };
+        if want.all {
+            contents.insert((index, None), bytes(0, u64::from(WHOLE))?);
+            continue;
         }
-        index += 1;
+        let mut at = 0;
+        for block in &want.blocks {
+            let skip = (block - at) * CHUNK;
+            contents.insert((index, Some(*block)), bytes(skip as u64, CHUNK as u64)?);
+            at = block + 1;
+        }
     }
     Ok(contents)
 }
 
+/// How much more may be compared line by line.
+#[derive(Debug)]
+struct Bounds {
+    texts: usize,
+    steps: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            texts: TEXTS,
+            steps: STEPS,
+        }
+    }
+}
+
+impl Bounds {
+    /// Returns the lines that differ; of texts that would take too long the first one of each.
+    fn lines(&mut self, old: &str, new: &str) -> Vec<String> {
+        let Some(texts) = self.texts.checked_sub(1) else {
+            return Vec::new();
+        };
+        self.texts = texts;
+        let [olds, news] = [old, new].map(|text| text.lines().collect::<Vec<_>>());
+        let head = olds
+            .iter()
+            .zip(&news)
+            .take_while(|(one, other)| one == other);
+        let head = head.count();
+        let rest = [&olds[head..], &news[head..]];
+        let tails = rest[0].iter().rev().zip(rest[1].iter().rev());
+        let tail = tails.take_while(|(one, other)| one == other).count();
+        // No more of the tail than there is of each.
+        let steps = (rest[0].len() - tail).saturating_mul(rest[1].len() - tail);
+        if let Some(steps) = self.steps.checked_sub(steps) {
+            self.steps = steps;
+            return unified(old, new);
+        }
+        let first = rest.iter().zip(['-', '+']).filter_map(|(lines, sign)| {
+            let line = lines.first()?;
+            Some(shown(format!("{sign}{line}").as_bytes()))
+        });
+        let more = ".. and more lines, too many to compare".to_owned();
+        first.chain([more]).collect()
+    }
+}
+
 /// Says what differs between two contents, or between one block of each.
-fn detail(contents: &[Vec<u8>; 2], whole: [bool; 2], block: usize, texts: &mut usize) -> Detail {
+fn detail(contents: [&[u8]; 2], whole: [bool; 2], block: usize, bounds: &mut Bounds) -> Detail {
     let start = block * CHUNK;
     let blocks = [0, 1].map(|side| match whole[side] {
         true => {
             let end = contents[side].len().min(start + CHUNK);
             contents[side].get(start..end).unwrap_or_default()
         }
-        false => contents[side].as_slice(),
+        false => contents[side],
     });
     let offset = differ(blocks[0], blocks[1]).unwrap_or(0);
     let mut detail = Detail {
@@ -162,12 +223,9 @@ fn detail(contents: &[Vec<u8>; 2], whole: [bool; 2], block: usize, texts: &mut u
     if whole != [true, true] {
         return detail;
     }
-    detail.section = section(&contents[0], start + offset);
-    if let ([Some(old), Some(new)], true) =
-        ([text(&contents[0]), text(&contents[1])], *texts < TEXTS)
-    {
-        *texts += 1;
-        detail.lines = unified(old, new);
+    detail.section = section(contents[0], start + offset);
+    if let [Some(old), Some(new)] = contents.map(text) {
+        detail.lines = bounds.lines(old, new);
     }
     detail
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Change, Field};
 use super::scan::{Scan, Scanned};
-use super::text::shown;
+use super::text::{bytes, shown};
 use crate::pack::read::Record;
 
 /// What the entries of two archives gave.
@@ -95,11 +95,16 @@ fn display(path: &[u8]) -> String {
 
 fn alone(field: Field, scan: &Scan, entry: &Scanned) -> Change {
     let size = if entry.record.is_file() {
-        format!(", {} bytes", scan.size(entry))
+        format!(", {}", bytes(u64::from(scan.size(entry))))
     } else {
         String::new()
     };
-    let what = format!("{}{size}", kind(entry.record.mode));
+    // The path itself may well be on both sides.
+    let repeated = match entry.repeated {
+        0 => String::new(),
+        before => format!(", entry {} of this path", before + 1),
+    };
+    let what = format!("{}{size}{repeated}", kind(entry.record.mode));
     let [old, new] = match field {
         Field::Removed => [what, String::new()],
         _ => [String::new(), what],
@@ -142,7 +147,7 @@ fn pair(
         let same = a.size(one) == b.size(other) && a.marks(one) == b.marks(other);
         if !same {
             let sizes = [a.size(one), b.size(other)].map(u64::from);
-            let [old, new] = sizes.map(|size| format!("{size} bytes"));
+            let [old, new] = sizes.map(bytes);
             let change = Change::new(Field::Content, path.as_str(), old, new).with(sizes);
             found
                 .contents
@@ -150,7 +155,12 @@ fn pair(
             found.tree.push(change);
         }
     }
-    let target = |entry: &Scanned| entry.target.as_deref().map(shown).unwrap_or_default();
+    // To the kernel a target ends at its first NUL.
+    let target = |entry: &Scanned| {
+        let bytes = entry.target.as_deref().unwrap_or_default();
+        let end = bytes.iter().position(|byte| *byte == 0);
+        shown(&bytes[..end.unwrap_or(bytes.len())])
+    };
     let device = |record: &Record| format!("{}:{}", record.rdev.0, record.rdev.1);
     let owner = |record: &Record| format!("{}:{}", record.uid, record.gid);
     found.tree.extend(text(Field::Kind, kinds));
@@ -192,6 +202,14 @@ fn pair(
     );
     form.extend(text(Field::Host, records.map(host)));
     form.extend(number(Field::Check, |record| record.check));
+    if same_kind && one.record.is_symlink() && target(one) == target(other) {
+        form.extend(number(Field::TargetSize, |record| record.size));
+    }
+    let with_data = records.map(|record| record.size > 0);
+    if one.links > 1 && other.links > 1 && with_data[0] != with_data[1] {
+        let [old, new] = with_data.map(|has| if has { "here" } else { "at another" });
+        form.push(Change::new(Field::LinkData, path.as_str(), old, new));
+    }
     let links = [one.links as u64, other.links as u64];
     if links[0] != links[1] {
         form.push(Change::numbers(Field::Links, path.as_str(), links));

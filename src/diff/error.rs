@@ -19,7 +19,7 @@ pub enum DiffError {
         source: io::Error,
     },
     /// An archive is damaged, or none.
-    #[error("`{path}` is no archive that the kernel would unpack")]
+    #[error("`{path}` cannot be read as an archive")]
     Archive {
         /// The file.
         path: PathBuf,

@@ -30,7 +30,7 @@ pub(super) fn group(changes: Vec<Change>, facts: &Facts) -> Vec<Group> {
         let mut pairs: BTreeMap<(String, String), Vec<Change>> = BTreeMap::new();
         let apart = matches!(
             field,
-            Field::Mode | Field::Owner | Field::Nlink | Field::Name
+            Field::Kind | Field::Mode | Field::Owner | Field::Nlink | Field::Name
         );
         for change in changes {
             let pair = match apart {

@@ -1,6 +1,7 @@
 //! The layers one by one.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::cause::Facts;
 use super::change::{Change, Field, Layer, Layered};
@@ -11,7 +12,7 @@ use super::form::{self, Gzip};
 use super::group::group;
 use super::scan::Scan;
 use super::side::Side;
-use super::text::{Detail, shown};
+use super::text::{Detail, bytes, shown};
 use crate::pack::read::{Record, Segment};
 use crate::realize::Image;
 
@@ -41,7 +42,11 @@ pub(super) fn compare(
         one.entries.len() - removed,
         same_tree,
         same_form,
-    );
+    )
+    .across(match (&a.image, &b.image) {
+        (Some(one), Some(other)) => one.arch != other.arch,
+        _ => false,
+    });
     let packed = compression((a, one), (b, other), same_tree && same_form)?;
 
     let layered = |layer, compared: Result<Vec<Change>, String>| {
@@ -94,7 +99,7 @@ fn sources(a: &Image, b: &Image) -> Vec<Change> {
                 .map_or("none".to_owned(), ToString::to_string)
         });
         if old != new {
-            changes.push(Change::new(Field::Source, name, old, new));
+            changes.push(Change::new(Field::Source, shown(name.as_bytes()), old, new));
         }
     }
     changes
@@ -128,7 +133,8 @@ fn kernel(a: &Side, b: &Side) -> Result<Vec<Change>, DiffError> {
     let (Some(one), Some(other)) = (a.kernel(), b.kernel()) else {
         return Ok(Vec::new());
     };
-    let Some(offset) = form::first_difference((one, 0), (other, 0))? else {
+    let whole = 0..u64::MAX;
+    let Some(offset) = form::first_difference((one, whole.clone()), (other, whole))? else {
         return Ok(Vec::new());
     };
     let mut sizes = [0; 2];
@@ -136,7 +142,7 @@ fn kernel(a: &Side, b: &Side) -> Result<Vec<Change>, DiffError> {
         let found = std::fs::metadata(path).map_err(|source| DiffError::io(path, source))?;
         *size = found.len();
     }
-    let [old, new] = sizes.map(|size| format!("{size} bytes"));
+    let [old, new] = sizes.map(bytes);
     let mut change = Change::new(Field::Content, "the kernel", old, new).with(sizes);
     change.detail = Detail {
         offset: Some(offset),
@@ -236,24 +242,32 @@ fn compression(
     same: bool,
 ) -> Result<Vec<Change>, DiffError> {
     let mut changes = Vec::new();
-    let mut bodies = [0u64; 2];
-    let mut same_format = one.segments.len() == other.segments.len();
+    let several = [one, other].map(|scan| scan.segments.len()) != [1, 1];
+    let mut bodies = Vec::new();
     for (number, (left, right)) in one.segments.iter().zip(&other.segments).enumerate() {
-        let place = match (one.segments.len(), other.segments.len()) {
-            (1, 1) => String::new(),
-            _ => format!("archive {}", number + 1),
+        let place = match several {
+            true => format!("archive {}", number + 1),
+            false => String::new(),
         };
+        // Archives behind each other in one compressed part have its header, and its bytes, together.
+        let before = number.checked_sub(1);
+        let again =
+            |scan: &Scan| before.map(|at| scan.segments[at].raw) == Some(scan.segments[number].raw);
+        if again(one) && again(other) {
+            continue;
+        }
+        let mut starts = [left.raw, right.raw];
         if left.compression != right.compression {
             let (old, new) = (left.compression, right.compression);
             changes.push(Change::new(Field::Format, place, old, new));
-            same_format = false;
-        } else if left.compression == "gzip" {
+            continue;
+        }
+        if left.compression == "gzip" {
             let headers = [form::gzip(a, left)?, form::gzip(b, right)?];
-            if number == 0 {
-                bodies = [headers[0].body, headers[1].body];
-            }
+            starts = [headers[0].body, headers[1].body];
             gzip(&mut changes, &place, &headers);
         }
+        bodies.push((place, starts));
     }
     if let (Some(left), Some(right)) = (&a.image, &b.image)
         && left.compressor() != right.compressor()
@@ -261,22 +275,39 @@ fn compression(
         let (old, new) = (left.compressor(), right.compressor());
         changes.push(Change::new(Field::Compressor, "", old, new));
     }
-    if !(same && same_format) {
+    if !same || one.segments.len() != other.segments.len() {
         return Ok(changes);
     }
-    let files = [(a.archive(), bodies[0]), (b.archive(), bodies[1])];
-    if let Some(offset) = form::first_difference(files[0], files[1])? {
-        let mut sizes = [0; 2];
-        for (size, (path, body)) in sizes.iter_mut().zip(files) {
-            let found = std::fs::metadata(path).map_err(|source| DiffError::io(path, source))?;
-            *size = found.len() - body;
-        }
-        let [old, new] = sizes.map(|size| format!("{size} bytes"));
-        let mut change = Change::new(Field::Stream, "", old, new).with(sizes);
-        change.detail.offset = Some(offset + bodies[0]);
+    for (place, starts) in bodies {
+        let parts = [part(a, one, starts[0])?, part(b, other, starts[1])?];
+        let files = [
+            (a.archive(), parts[0].clone()),
+            (b.archive(), parts[1].clone()),
+        ];
+        let Some(offset) = form::first_difference(files[0].clone(), files[1].clone())? else {
+            continue;
+        };
+        let sizes = parts.map(|part| part.end - part.start);
+        let [old, new] = sizes.map(bytes);
+        let mut change = Change::new(Field::Stream, place, old, new).with(sizes);
+        change.detail.offset = Some(offset + starts[0]);
         changes.push(change);
     }
     Ok(changes)
+}
+
+/// Returns the bytes of a file from a place on to where the next archive begins, or to the end.
+fn part(side: &Side, scan: &Scan, start: u64) -> Result<Range<u64>, DiffError> {
+    let next = scan.segments.iter().map(|segment| segment.raw);
+    let end = match next.filter(|raw| *raw > start).min() {
+        Some(next) => next,
+        None => {
+            let found = std::fs::metadata(side.archive());
+            let found = found.map_err(|source| DiffError::io(side.archive(), source))?;
+            found.len()
+        }
+    };
+    Ok(start..end.max(start))
 }
 
 fn gzip(changes: &mut Vec<Change>, place: &str, [one, other]: &[Gzip; 2]) {
@@ -287,11 +318,7 @@ fn gzip(changes: &mut Vec<Change>, place: &str, [one, other]: &[Gzip; 2]) {
     let fields = [
         (Field::Time, one.time.to_string(), other.time.to_string()),
         (Field::FileName, name(one), name(other)),
-        (
-            Field::Comment,
-            format!("flags {:#04x}", one.others),
-            format!("flags {:#04x}", other.others),
-        ),
+        (Field::Comment, one.others(), other.others()),
         (
             Field::System,
             one.system.to_string(),

@@ -10,6 +10,8 @@ const EXAMPLES: usize = 3;
 const LINES: usize = 6;
 /// Columns of a line.
 const WIDTH: usize = 80;
+/// Columns of a value or a path in it.
+const VALUE: usize = 30;
 
 /// How the fields of a gzip header are called.
 const HEADER: &str = "gzip header: ";
@@ -32,6 +34,7 @@ impl Difference {
     pub fn lines(&self, all: bool) -> Vec<String> {
         let mut lines = Vec::new();
         for (letter, (name, nature)) in ["a", "b"].iter().zip(&self.sides) {
+            let [name, nature] = [name, nature].map(|text| shown(text.as_bytes()));
             lines.push(format!("{letter}  {name}: {nature}"));
         }
         for layered in self
@@ -89,7 +92,7 @@ impl Difference {
                     "{:<13} {:>7} {}{}",
                     layered.layer.name(),
                     group.changes.len(),
-                    headline(group),
+                    headline(group, false),
                     cause.unwrap_or_default()
                 ));
             }
@@ -104,9 +107,12 @@ fn names<'l>(layers: impl Iterator<Item = &'l Layered>) -> String {
 }
 
 /// Returns the field with old and new, where they are of one kind.
-fn headline(group: &Group) -> String {
+fn headline(group: &Group, all: bool) -> String {
     let name = group.field.name();
-    let [old, new] = [group.values(0), group.values(1)];
+    let [old, new] = [0, 1].map(|side| match all {
+        true => group.values(side),
+        false => short(group.field, &group.values(side)),
+    });
     let quoted = |value: &str| match value {
         "" if group.field == Field::Name => "nothing".to_owned(),
         value => value.to_owned(),
@@ -129,12 +135,12 @@ fn headline(group: &Group) -> String {
 /// Tells the fields of gzip headers together, with the first cause: it is that of the others mostly.
 fn tell_headers(lines: &mut Vec<String>, groups: &[&Group]) {
     let fields = groups.iter().map(|group| {
-        let text = headline(group);
+        let text = headline(group, false);
         text.strip_prefix(HEADER).map(str::to_owned).unwrap_or(text)
     });
     let fields: Vec<String> = fields.collect();
     let line = format!("{HEADER}{}", fields.join(", "));
-    for (index, line) in wrapped(&line).into_iter().enumerate() {
+    for (index, line) in wrapped(&line, WIDTH - 12).into_iter().enumerate() {
         lines.push(format!(
             "{}{line}",
             if index == 0 { "  " } else { "      " }
@@ -142,7 +148,7 @@ fn tell_headers(lines: &mut Vec<String>, groups: &[&Group]) {
     }
     if let Some((_, cause)) = groups.iter().find_map(|group| group.cause.as_ref()) {
         lines.extend(
-            wrapped(cause)
+            wrapped(cause, WIDTH - 12)
                 .first()
                 .map(|line| format!("    likely: {line}")),
         );
@@ -157,16 +163,21 @@ fn tell(lines: &mut Vec<String>, group: &Group, entries: [usize; 2], all: bool, 
         .all(|change| change.path.starts_with('/'));
     let count = group.changes.len();
     let everything = count > 1 && entries.contains(&count);
-    let head = headline(group);
+    let head = headline(group, all);
     let first = group.changes.first();
     let place = first.map_or("", |change| change.path.as_str());
+    let place = match all {
+        true => place.to_owned(),
+        false => short_path(place),
+    };
     let line = match (of_entries, count) {
         (true, 1) => format!("{place}: {head}{}", lone(group)),
         (true, _) if everything => format!("all {count} entries: {head}"),
         (true, _) => format!("{count} entries: {head}"),
         (false, 1) if !place.is_empty() => format!("{place}: {head}"),
         (false, 1) => head,
-        (false, _) => format!("{count} times {head}"),
+        (false, _) if group.field == Field::Source => format!("{count} sources"),
+        (false, _) => format!("{count} times: {head}"),
     };
     // Contents, targets and what is no entry get a line each; of others a few names are enough.
     let each = !of_entries || matches!(group.field, Field::Content | Field::Target);
@@ -175,11 +186,19 @@ fn tell(lines: &mut Vec<String>, group: &Group, entries: [usize; 2], all: bool, 
         _ if each || everything || all => String::new(),
         _ => examples(group, WIDTH.saturating_sub(line.chars().count() + 4)),
     };
-    lines.push(format!("  {line}{more}"));
+    match all {
+        true => lines.push(format!("  {line}{more}")),
+        false => lines.extend(
+            wrapped(&format!("{line}{more}"), WIDTH - 8)
+                .into_iter()
+                .zip(["  "].into_iter().chain(std::iter::repeat("      ")))
+                .map(|(line, before)| format!("{before}{line}")),
+        ),
+    }
     if let Some((_, cause)) = &group.cause
         && !shared
     {
-        for (index, line) in wrapped(cause).into_iter().enumerate() {
+        for (index, line) in wrapped(cause, WIDTH - 12).into_iter().enumerate() {
             let before = if index == 0 {
                 "    likely: "
             } else {
@@ -191,7 +210,7 @@ fn tell(lines: &mut Vec<String>, group: &Group, entries: [usize; 2], all: bool, 
     if all {
         for change in &group.changes {
             if count > 1 {
-                lines.push(format!("    {}", one(change)));
+                lines.push(format!("    {}", one(change, true)));
             }
             lines.extend(
                 change
@@ -205,7 +224,7 @@ fn tell(lines: &mut Vec<String>, group: &Group, entries: [usize; 2], all: bool, 
     }
     if count > 1 && each {
         let shown = group.changes.iter().take(EXAMPLES);
-        lines.extend(shown.map(|change| format!("    {}", cut(&one(change)))));
+        lines.extend(shown.map(|change| format!("    {}", cut(&one(change, false)))));
         if count > EXAMPLES {
             lines.push(format!("    and {} more", count - EXAMPLES));
         }
@@ -230,6 +249,28 @@ fn tell(lines: &mut Vec<String>, group: &Group, entries: [usize; 2], all: bool, 
     }
 }
 
+/// Returns a value as far as a screen has room for it: of a digest as much as of others, of a long text its beginning.
+fn short(field: Field, value: &str) -> String {
+    let most = match field {
+        Field::Source => 12,
+        _ => VALUE,
+    };
+    match value.char_indices().nth(most) {
+        Some((end, _)) if field == Field::Source => value[..end].to_owned(),
+        Some((end, _)) => format!("{}..", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
+/// Returns a path as far as a line has room for it: what is told of it stands behind it.
+fn short_path(path: &str) -> String {
+    let count = path.chars().count();
+    match path.char_indices().nth(count.saturating_sub(VALUE)) {
+        Some((start, _)) if count > VALUE + 2 => format!("..{}", &path[start..]),
+        _ => path.to_owned(),
+    }
+}
+
 /// Returns what an entry that one side alone has is.
 fn lone(group: &Group) -> String {
     match (group.field, group.changes.first()) {
@@ -239,8 +280,12 @@ fn lone(group: &Group) -> String {
 }
 
 /// Returns one difference of a group in a line.
-fn one(change: &Change) -> String {
-    let Change { path, old, new, .. } = change;
+fn one(change: &Change, all: bool) -> String {
+    let path = &change.path;
+    let [old, new] = [&change.old, &change.new].map(|value| match all {
+        true => value.clone(),
+        false => short(change.field, value),
+    });
     match change.field {
         Field::Added | Field::Removed => format!("{path} ({old}{new})"),
         _ if old == new => format!("{path}: {old}{}", offset(change)),
@@ -286,9 +331,9 @@ fn cut(line: &str) -> String {
     }
 }
 
-/// Returns a sentence in lines of the screen's width.
-fn wrapped(text: &str) -> Vec<String> {
-    let options = textwrap::Options::new(WIDTH - 12)
+/// Returns a sentence in lines of a width.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let options = textwrap::Options::new(width)
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
         .word_separator(textwrap::WordSeparator::AsciiSpace);
     let lines = textwrap::wrap(text, options);
@@ -304,5 +349,13 @@ pub(super) fn shown(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains(unseen) => text.to_owned(),
         _ => bytes.escape_ascii().to_string(),
+    }
+}
+
+/// Returns a number of bytes in words.
+pub(super) fn bytes(count: u64) -> String {
+    match count {
+        1 => "1 byte".to_owned(),
+        count => format!("{count} bytes"),
     }
 }

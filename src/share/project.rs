@@ -40,13 +40,36 @@ pub struct Project {
     pub files: BTreeMap<String, LocalFile>,
 }
 
+/// Where something is to lie; without a file it is the recipe or the lock.
+type Copy<'p> = (PathBuf, Option<&'p LocalFile>);
+
 impl Project {
     /// Refuses files that could not be put beside the recipe on another machine.
     ///
     /// # Errors
     /// [`ShareError::Invalid`].
     pub fn check_paths(&self) -> Result<(), ShareError> {
-        self.files.keys().try_for_each(|path| ups(path).map(drop))
+        check_names(self.files.keys())?;
+        let (recipe, copies) = self.places(Path::new(""))?;
+        let mut seen: BTreeMap<&Path, Digest> = BTreeMap::new();
+        for (path, file) in &copies {
+            let digest = match file {
+                Some(file) => file.digest,
+                None if *path == recipe => Digest::of(self.recipe.as_bytes()),
+                None => Digest::of(self.lock.as_bytes()),
+            };
+            if seen
+                .insert(path, digest)
+                .is_some_and(|other| other != digest)
+            {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                return Err(ShareError::invalid(
+                    format!("the file `{}` of the recipe", fit(&name)),
+                    "it would lie where another file lies: the recipe, its lock or a file of other bytes",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Reads the recipe again.
@@ -79,20 +102,7 @@ impl Project {
     /// # Errors
     /// [`ShareError`] where it cannot be written, or something else is there that is not to be replaced.
     pub fn unpack(&self, root: &Path, others: Others) -> Result<PathBuf, ShareError> {
-        let mut depth = 0;
-        for path in self.files.keys() {
-            depth = depth.max(ups(path)?);
-        }
-        let mut base = root.to_path_buf();
-        for _ in 0..depth {
-            base.push("images");
-        }
-        let recipe = base.join(format!("{}.kdl", self.name));
-        let lock = base.join(format!("{}.lock", self.name));
-        let mut copies = vec![(recipe.clone(), None), (lock.clone(), None)];
-        for (path, file) in &self.files {
-            copies.push((normal(&base, path), Some(file)));
-        }
+        let (recipe, copies) = self.places(root)?;
         for (path, _) in &copies {
             let above = path.parent().unwrap_or(root);
             fs::create_dir_all(above)
@@ -109,6 +119,32 @@ impl Project {
         }
         Ok(recipe)
     }
+
+    /// Returns where the recipe lies below `root`, and where all lies: the recipe and its lock, which have no file, and the files.
+    fn places(&self, root: &Path) -> Result<(PathBuf, Vec<Copy<'_>>), ShareError> {
+        let mut depth = 0;
+        for path in self.files.keys() {
+            depth = depth.max(ups(path)?);
+        }
+        let mut base = root.to_path_buf();
+        for _ in 0..depth {
+            base.push("images");
+        }
+        let recipe = base.join(format!("{}.kdl", self.name));
+        let lock = base.join(format!("{}.lock", self.name));
+        let mut copies = vec![(recipe.clone(), None), (lock, None)];
+        for (path, file) in &self.files {
+            copies.push((normal(&base, path), Some(file)));
+        }
+        Ok((recipe, copies))
+    }
+}
+
+/// Refuses paths that lead nowhere below a directory of another machine.
+pub(super) fn check_names<'p>(
+    mut paths: impl Iterator<Item = &'p String>,
+) -> Result<(), ShareError> {
+    paths.try_for_each(|path| ups(path).map(drop))
 }
 
 /// Writes a file unless it is there with the same bytes.
@@ -194,6 +230,36 @@ fn normal(base: &Path, path: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_file_takes_the_place_of_the_recipe_or_of_another_file() {
+        let file = |text: &str| LocalFile {
+            path: PathBuf::new(),
+            digest: Digest::of(text.as_bytes()),
+            size: text.len() as u64,
+        };
+        for (files, fits) in [
+            ([("x.kdl", "recipe"), ("../y", "1")], true),
+            ([("x.kdl", "evil"), ("../y", "1")], false),
+            ([("./x.lock", "evil"), ("../y", "1")], false),
+            ([("../images/x.kdl", "evil"), ("../y", "1")], false),
+            ([("a", "1"), ("./a", "1")], true),
+            ([("a", "1"), ("./a", "2")], false),
+        ] {
+            let project = Project {
+                name: "x".to_owned(),
+                description: None,
+                recipe: "recipe".to_owned(),
+                digest: Digest::of(b""),
+                lock: "lock".to_owned(),
+                files: files
+                    .iter()
+                    .map(|(path, text)| ((*path).to_owned(), file(text)))
+                    .collect(),
+            };
+            assert_eq!(project.check_paths().is_ok(), fits, "{files:?}");
+        }
+    }
 
     #[test]
     fn a_file_may_lie_above_the_recipe_but_nowhere_on_one_machine_alone() {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::artifact::{CONFIG, FORMAT_KEY, PLAN, go_name, labels};
 use super::layer::Role;
 use super::oci::{DESCRIPTION, Descriptor, IMAGE, Manifest, TITLE};
-use super::project::Project;
+use super::project::{Project, check_names};
 use super::text::fit;
 use super::{Origin, ShareError};
 use crate::digest;
@@ -74,6 +74,14 @@ impl Shared {
                 "`image.json`",
                 "it is not as mkimg writes it",
             ));
+        }
+        // A few bytes can unpack to any number.
+        if image.archive_size > limit {
+            let problem = format!(
+                "its archive declares {} bytes, more than the {limit} of `--max-unpacked`",
+                image.archive_size
+            );
+            return Err(ShareError::invalid("`image.json`", problem));
         }
         let config = text(origin, &manifest.config, store, "the config")?;
         let config = serde_json::from_slice(&config).map_err(|error| {
@@ -285,27 +293,21 @@ impl Shared {
             )?,
             None => return Err(ShareError::invalid(&*self.object, "it has no lock")),
         };
-        let mut files = BTreeMap::new();
-        for (role, layer) in &self.layers {
-            if let Role::File(path) = role {
-                let blob = fetch(origin, layer, store)?;
-                let file = LocalFile {
-                    path: blob.path,
-                    digest: blob.digest,
-                    size: blob.size,
-                };
-                files.insert(path.clone(), file);
-            }
-        }
+        let files = || {
+            self.layers.iter().filter_map(|(role, layer)| match role {
+                Role::File(path) => Some((path, layer)),
+                _ => None,
+            })
+        };
+        check_names(files().map(|(path, _)| path))?;
         let mut project = Project {
             name: self.image.name.clone(),
             description: None,
             recipe,
             digest: digest::Digest::of(b""),
             lock,
-            files,
+            files: BTreeMap::new(),
         };
-        project.check_paths()?;
         let parsed = project.parsed()?;
         project.description.clone_from(&parsed.recipe.description);
         if project.description != self.description {
@@ -318,17 +320,24 @@ impl Shared {
             .into_iter()
             .map(|(path, _)| path)
             .collect();
-        if let Some(other) = project
-            .files
-            .keys()
-            .find(|path| !named.contains(&path.as_str()))
-        {
+        // Before any is fetched: a manifest can list thousands.
+        if let Some((other, _)) = files().find(|(path, _)| !named.contains(&path.as_str())) {
             let object = format!("the file `{}`", fit(other));
             return Err(ShareError::invalid(
                 object,
                 "the recipe inside names no such file",
             ));
         }
+        for (path, layer) in files() {
+            let blob = fetch(origin, layer, store)?;
+            let file = LocalFile {
+                path: blob.path,
+                digest: blob.digest,
+                size: blob.size,
+            };
+            project.files.insert(path.clone(), file);
+        }
+        project.check_paths()?;
         let plan =
             Plan::resolve(&parsed.recipe, self.image.arch, &project.files).map_err(|problems| {
                 let problem = problems.first().map(|problem| problem.message.clone());

@@ -185,6 +185,10 @@ impl Drop for ScratchDir {
 
 /// Removes what processes left that are no longer there: whose lock can be had.
 fn sweep(tmp: &Path) {
+    // Behind a symlink lie the directories of others.
+    if fs::symlink_metadata(tmp).is_ok_and(|found| found.is_symlink()) {
+        return;
+    }
     let Ok(entries) = fs::read_dir(tmp) else {
         return;
     };

@@ -375,3 +375,41 @@ fn files_and_sources_must_be_those_of_the_recipe() {
     );
     run(Project::new().mkimg(["import"]).arg(path));
 }
+
+#[test]
+fn an_archive_of_which_a_few_bytes_unpack_to_many_is_not_unpacked() {
+    let project = two("a");
+    // The same file ten times: as a layer it is there once.
+    fs::write(project.path("images/big"), vec![b'a'; 100_000]).unwrap();
+    let files: String = (0..10)
+        .map(|number| format!("    file \"/big{number}\" local=\"big\"\n"))
+        .collect();
+    let recipe = fs::read_to_string(project.path("images/two.kdl")).unwrap();
+    let recipe = recipe.replace("initramfs {\n", &format!("initramfs {{\n{files}"));
+    project.recipe("two", &recipe);
+    run(&mut project.mkimg(["export", "two", "-o", "bomb.mkimg"]));
+    for (verb, limit, code) in [
+        ("import", 1_100_000, 0),
+        ("verify", 900_000, 3),
+        ("import", 900_000, 3),
+    ] {
+        // Each layer by itself is small enough.
+        let limit: String = u64::to_string(&limit);
+        let cache = project.path("other").display().to_string();
+        let words = [
+            verb,
+            "bomb.mkimg",
+            "--max-unpacked",
+            &limit,
+            "--cache",
+            &cache,
+        ];
+        match code {
+            0 => drop(run(&mut project.mkimg(words))),
+            code => {
+                let said = fails(&mut project.mkimg(words), code);
+                assert!(said.contains("its archive declares"), "{said}");
+            }
+        }
+    }
+}

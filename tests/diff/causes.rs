@@ -5,14 +5,14 @@ use std::fs;
 
 use mkimg::diff::{self, Difference, Field, Side};
 
-use crate::newc::{Archive, archive, compare, elf};
+use crate::newc::{Archive, Files, archive, compare, elf};
 use crate::tiny::Tiny;
 
 /// A cause, the field that shows it, and what is done to the second archive.
 type Case = (&'static str, Field, fn(&mut Archive));
 
 #[rustfmt::skip]
-const CASES: [Case; 37] = [
+const CASES: [Case; 38] = [
     ("umask", Field::Mode, |b| b.each(|entry| if entry.mode & 0o170000 != 0o120000 { entry.mode &= !0o077 })),
     ("umask", Field::Mode, |b| b.each(|entry| if entry.mode & 0o170000 != 0o120000 { entry.mode &= !0o027 })),
     ("write-protected", Field::Mode, |b| b.each(|entry| if entry.mode & 0o170000 == 0o100000 { entry.mode &= !0o222 })),
@@ -56,6 +56,7 @@ const CASES: [Case; 37] = [
         b.entries.insert(8, other);
     }),
     ("host-device", Field::Host, |b| b.each(|entry| entry.dev = 38)),
+    ("target-nul", Field::TargetSize, |b| b.entry("bin/sh").data.push(0)),
     ("hex-digits", Field::Digits, |b| b.lower_case = true),
     ("padding", Field::Padding, |b| b.pad = 4),
     ("gzip-time", Field::Time, |b| b.gzip = Some((1_700_000_000, None, 255, 9))),
@@ -87,7 +88,8 @@ fn named(difference: &Difference, field: Field) -> BTreeSet<&'static str> {
 
 #[test]
 fn every_cause_is_found_from_both_sides() {
-    let mut seen: BTreeSet<&str> = ["sources"].into();
+    // Each of these has a test of its own below.
+    let mut seen: BTreeSet<&str> = ["sources", "architecture", "link-data"].into();
     for (number, (cause, field, change)) in CASES.iter().enumerate() {
         let a = match *cause {
             "time" => archive().with(|a| {
@@ -156,6 +158,93 @@ fn a_change_of_one_field_is_told_as_that_and_nothing_else() {
             difference.lines(true)
         );
     }
+}
+
+#[test]
+fn data_at_another_name_of_a_hard_link_is_no_other_compression() {
+    let linked = |with_data: usize| {
+        archive().with(|a| {
+            let data = a.entry("etc/motd").data.clone();
+            for (number, name) in ["etc/motd", "etc/zone"].into_iter().enumerate() {
+                let entry = a.entry(name);
+                (entry.ino, entry.nlink) = (7, 2);
+                entry.data = match number == with_data {
+                    true => data.clone(),
+                    false => Vec::new(),
+                };
+            }
+            a.gzip = None;
+        })
+    };
+    let difference = compare(&linked(0), &linked(1));
+    assert_eq!(
+        named(&difference, Field::LinkData),
+        ["link-data"].into(),
+        "{:#?}",
+        difference.lines(true)
+    );
+    let changes: Vec<(Field, usize)> = difference
+        .layers()
+        .iter()
+        .flat_map(|layered| &layered.groups)
+        .map(|group| (group.field, group.changes.len()))
+        .collect();
+    assert_eq!(changes, [(Field::LinkData, 2)]);
+}
+
+#[test]
+fn the_header_of_a_later_archive_is_told_as_that_alone() {
+    let member = |time: u32, comment: &str| {
+        let mut builder = flate2::GzBuilder::new().mtime(time);
+        if !comment.is_empty() {
+            builder = builder.comment(comment).extra(b"ab".to_vec());
+        }
+        let mut writer = builder.write(Vec::new(), flate2::Compression::new(9));
+        std::io::Write::write_all(&mut writer, &archive().plain()).unwrap();
+        [archive().plain(), writer.finish().unwrap()].concat()
+    };
+    for (bytes, field) in [
+        (member(2, ""), Field::Time),
+        (member(1, "by hand"), Field::Comment),
+    ] {
+        let difference = Files::new(&member(1, ""), &bytes).compare();
+        let found: Vec<(Field, &str)> = difference
+            .layers()
+            .iter()
+            .flat_map(|layered| &layered.groups)
+            .map(|group| (group.field, group.changes[0].path.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [(field, "archive 2")],
+            "{:#?}",
+            difference.lines(true)
+        );
+    }
+    let (one, other) = (member(1, "by hand"), member(1, "by mind"));
+    let lines = Files::new(&one, &other).compare().lines(true).join("\n");
+    assert!(
+        lines.contains("comment `by hand`") && !lines.contains("stream"),
+        "{lines}"
+    );
+}
+
+#[test]
+fn two_architectures_are_the_cause_of_other_packages() {
+    let project = crate::cli::Project::with("minimal");
+    let sides = ["x86_64", "aarch64"].map(|arch| {
+        let made = project.realize("images/minimal.kdl", &["--arch", arch]);
+        Side::open(made["path"].as_str().unwrap().as_ref()).unwrap()
+    });
+    let difference = diff::compare(&sides[0], &sides[1]).unwrap();
+    assert_eq!(named(&difference, Field::Source), ["architecture"].into());
+    let lines = difference.lines(false);
+    // Both digests of each are on the screen.
+    let source = lines.iter().find(|line| line.contains("busybox: "));
+    assert!(
+        source.is_some_and(|line| line.contains(" to ")),
+        "{lines:#?}"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `mkimg ls --format gnu-cpio`: the script gives the archive's bytes.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::cli::{Project, fails, json, run, stdout};
@@ -72,4 +73,26 @@ fn what_gnu_cpio_cannot_write_is_refused() {
     tiny.recipe("", "file \"/own\" text=\"1\" uid=7");
     let command = ["ls", "images/tiny.kdl", "--format", "gnu-cpio"];
     assert!(fails(&mut tiny.project.mkimg(command), 2).contains("several owners"));
+}
+
+#[test]
+fn no_name_becomes_a_command_of_the_script() {
+    let command = ["ls", "images/tiny.kdl", "--format", "gnu-cpio"];
+    for (name, evil) in [("aXtouch x", "a\ntouch x"), ("XX/up", "../up")] {
+        let tiny = Tiny::new();
+        let path = tiny.recipe("", &format!("dir \"/XX\"\nfile \"/{name}\" text=\"1\""));
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.replacen("initramfs {", "initramfs compress=\"none\" {", 1);
+        fs::write(&path, text).unwrap();
+        let realized = json(&run(&mut tiny.realize(&["--json"])));
+        let archive = Path::new(realized["path"].as_str().unwrap()).join("initramfs.cpio");
+        let mut bytes = fs::read(&archive).unwrap();
+        let mut places = bytes.windows(name.len());
+        let at = places.position(|place| place == name.as_bytes()).unwrap();
+        bytes[at..at + name.len()].copy_from_slice(evil.as_bytes());
+        fs::remove_file(&archive).unwrap();
+        fs::write(&archive, bytes).unwrap();
+        let said = fails(&mut tiny.project.mkimg(command), 2);
+        assert!(said.contains("do not trust the image"), "{said}");
+    }
 }

@@ -3,7 +3,7 @@
 use mkimg::diff::{self, Side};
 
 use crate::cli::{Project, fails};
-use crate::newc::{Files, archive};
+use crate::newc::{Files, archive, compare};
 
 #[test]
 fn what_cannot_be_compared_is_said_with_its_exit_code() {
@@ -17,16 +17,32 @@ fn what_cannot_be_compared_is_said_with_its_exit_code() {
     write("empty.cpio", b"");
     write("zeros.cpio", &[0; 4096]);
     write("lz4.cpio.lz4", b"\x02\x21\x4c\x18 and what follows");
+    write("frame.lz4", b"\x04\x22\x4d\x18 and what follows");
+    write("data.bz2", b"BZh91AY");
+    write("data.lzma", b"\x5d\0\0\x80\0");
+    write("crc.cpio", &[b"070702", &plain[6..]].concat());
+    write("odc.cpio", &[b"070707", &plain[6..]].concat());
+    write("bin.cpio", b"\xc7\x71 and what follows");
+    write("odd.cpio", &[b"070709", &plain[6..]].concat());
     write("text.txt", b"hello");
     std::fs::create_dir(project.path("dir")).unwrap();
     std::fs::create_dir(project.path("odd")).unwrap();
     write("odd/image.json", b"{}");
     let cases = [
-        ("cut.cpio.gz", 1, "no archive that the kernel would unpack"),
+        ("cut.cpio.gz", 1, "cannot be read as an archive"),
         ("cut.cpio", 1, "the archive ends inside"),
         ("empty.cpio", 1, "the input is empty or has only zeros"),
         ("zeros.cpio", 1, "the input is empty or has only zeros"),
-        ("lz4.cpio.lz4", 1, "begins neither"),
+        ("lz4.cpio.lz4", 1, "lz4 -dc"),
+        ("frame.lz4", 1, "the kernel does not unpack"),
+        ("data.bz2", 1, "bzip2 -dc"),
+        ("data.lzma", 1, "xz --format=lzma -dc"),
+        ("crc.cpio", 1, "with checksums (crc)"),
+        ("odc.cpio", 1, "old format (odc)"),
+        ("bin.cpio", 1, "oldest format (bin)"),
+        ("odd.cpio", 1, "`070709`"),
+        ("-", 2, "put it into a file"),
+        ("nowhere.cpio", 2, "there is no file"),
         ("text.txt", 2, "text.txt"),
         ("dir", 2, "it has no image.json"),
         ("odd", 1, "no image of this mkimg"),
@@ -74,4 +90,90 @@ fn nothing_of_an_archive_moves_the_cursor() {
             "{line:?}"
         );
     }
+}
+
+#[test]
+fn a_recipe_called_like_an_initrd_is_a_recipe() {
+    let tiny = crate::tiny::Tiny::new();
+    let recipe = tiny.recipe("", "file \"/a\" text=\"1\"");
+    let (project, named) = (&tiny.project, "images/initrd.cpio.kdl");
+    std::fs::copy(recipe, project.path(named)).unwrap();
+    crate::cli::run(&mut project.mkimg(["diff", named, "images/tiny.kdl"]));
+}
+
+#[test]
+fn texts_of_many_short_lines_that_differ_take_no_minutes() {
+    let texts = |letter: char| {
+        archive().with(|a| {
+            let model = a.entry("etc/motd").clone();
+            for number in 0..8 {
+                let mut entry = model.clone();
+                entry.name = format!("text/{number}");
+                let lines = (0..30_000).map(|line| format!("{letter}{line:05}\n"));
+                entry.data = lines.collect::<String>().into_bytes();
+                a.entries.push(entry);
+            }
+        })
+    };
+    // Line by line this takes some minutes, which the test's own bound on time would not survive.
+    let lines = compare(&texts('a'), &texts('b')).lines(true).join("\n");
+    for line in ["-a00000", "+b00000", "too many to compare"] {
+        assert_eq!(lines.matches(line).count(), 8, "{line}: {lines}");
+    }
+}
+
+#[test]
+fn each_block_of_shared_data_is_read_that_is_asked_for() {
+    // Two names of one large file against two files, each of which differs from it elsewhere.
+    let data = |changed: usize| {
+        let blocks = (0..80u8).flat_map(|block| vec![block; 64 * 1024]);
+        let mut data: Vec<u8> = blocks.collect();
+        if let Some(byte) = data.get_mut(changed) {
+            *byte = 255;
+        }
+        data
+    };
+    let large = |name: &str, number: u32, data: Vec<u8>| {
+        let mut entry = archive().entry("etc/motd").clone();
+        (entry.name, entry.ino, entry.data) = (name.to_owned(), number, data);
+        entry
+    };
+    let linked = archive().with(|a| {
+        a.gzip = None;
+        a.entries = vec![
+            large("one", 1, Vec::new()),
+            large("two", 1, data(usize::MAX)),
+        ];
+        a.each(|entry| entry.nlink = 2);
+    });
+    let apart = archive().with(|a| {
+        a.gzip = None;
+        a.entries = vec![
+            large("one", 1, data(3 * 65536 + 5)),
+            large("two", 2, data(70 * 65536 + 9)),
+        ];
+    });
+    let lines = compare(&linked, &apart).lines(true).join("\n");
+    for offset in [3 * 65536 + 5, 70 * 65536 + 9] {
+        assert!(
+            lines.contains(&format!("first at byte {offset}")),
+            "{lines}"
+        );
+    }
+}
+
+#[test]
+fn long_names_and_targets_leave_room_for_what_differs() {
+    let long = |letter: &str| {
+        archive().with(|a| {
+            a.entry("bin/sh").data = letter.repeat(3000).into_bytes();
+            a.entry("etc/motd").name = format!("etc/{}", "n".repeat(2000));
+            a.entry("init").mode |= if letter == "a" { 0 } else { 0o4000 };
+            a.entry("init").name = "i".repeat(1000);
+        })
+    };
+    let difference = compare(&long("a"), &long("b"));
+    crate::screen::fits(&crate::screen::text(&difference.lines(false)));
+    let all = difference.lines(true).join("\n");
+    assert!(all.contains(&"b".repeat(3000)) && all.contains(&"i".repeat(1000)));
 }

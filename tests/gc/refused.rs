@@ -68,6 +68,38 @@ fn symlinks_are_never_followed_out_of_the_cache() {
         assert!(fs::symlink_metadata(cache.join(link)).is_err(), "{link}");
     }
 
+    // Links of others that lead nowhere, or to a directory, are no roots that are gone.
+    let lure = outside.path().join("lure");
+    fs::create_dir(&lure).unwrap();
+    for (name, to) in [
+        ("gone", "/nowhere/at/all"),
+        ("there", "/tmp"),
+        ("relative", "x"),
+    ] {
+        symlink(to, lure.join(name)).unwrap();
+    }
+    let roots = cache.join("roots");
+    symlink(&lure, &roots).unwrap();
+    let words = fails(&mut bed.gc(&[]), 1);
+    assert!(words.contains("it is a symlink"), "{words}");
+    assert_eq!(fs::read_dir(&lure).unwrap().count(), 3);
+    fs::remove_file(&roots).unwrap();
+    fs::create_dir(&roots).unwrap();
+    // Where a relative one leads hangs on where gc is run.
+    symlink("nowhere", roots.join("relative")).unwrap();
+    bed.collect(&[]);
+    assert!(fs::symlink_metadata(roots.join("relative")).is_ok());
+
+    // Scratch directories of others are not swept.
+    let theirs = outside.path().join("tmp");
+    fs::create_dir_all(theirs.join("0")).unwrap();
+    fs::write(theirs.join("0.lock"), b"").unwrap();
+    fs::rename(cache.join("tmp"), outside.path().join("kept")).unwrap();
+    symlink(&theirs, cache.join("tmp")).unwrap();
+    bed.project("c", 5_500).made(&[]);
+    assert!(theirs.join("0").is_dir());
+    fs::remove_file(cache.join("tmp")).unwrap();
+
     // A bucket that is elsewhere: nothing in it is touched, and it is said.
     let place = bed.project("b", 6_000);
     place.made(&[]);

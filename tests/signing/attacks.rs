@@ -3,7 +3,7 @@
 use std::fs;
 
 use mkimg::share::Destination as _;
-use mkimg::share::oci::{Descriptor, Index, Manifest};
+use mkimg::share::oci::{Descriptor, Index, MANIFEST, Manifest};
 use mkimg::share::sign::{Claim, NAMESPACE};
 
 use crate::bed::{Bed, digest_of};
@@ -237,6 +237,47 @@ fn garbage_among_the_statements_hides_none() {
     // Without the good one each is named.
     bed.trust(&format!("bob {}", bed.public("bob")));
     refused(&bed, &["and 2 more that do not count"]);
+}
+
+#[test]
+fn a_list_of_hundreds_without_types_is_not_fetched_to_its_end() {
+    let Some(bed) = Bed::start() else { return };
+    let reference = bed.push("a", "1", &["--sign", &bed.key("ann")]);
+    let image = bed.manifest(&reference);
+    let whole = bed
+        .referrers(&image, "application/vnd.mkimg.signature.v1")
+        .remove(0);
+    let forger = Forger::new(&bed);
+    let junk = (0..300).map(|number| {
+        let manifest = Manifest {
+            artifact_type: None,
+            ..whole.clone()
+        };
+        let mut manifest = manifest;
+        manifest
+            .annotations
+            .insert("n".to_owned(), number.to_string());
+        let descriptor = Descriptor::of(MANIFEST, &manifest.bytes());
+        let put = forger
+            .registry
+            .put_manifest(&descriptor, &manifest.bytes(), None);
+        put.unwrap();
+        descriptor
+    });
+    let index = Index {
+        artifact_type: None,
+        manifests: junk.collect(),
+        annotations: Default::default(),
+    };
+    let tag = format!("sha256-{}", image.digest);
+    let put = forger
+        .registry
+        .put_manifest(&index.descriptor(), &index.bytes(), Some(&tag));
+    put.unwrap();
+    let before = bed.debian.requests("GET").len();
+    refused(&bed, &["signed by no trusted key", "only the first 256"]);
+    let asked = bed.debian.requests("GET").len() - before;
+    assert!((256..290).contains(&asked), "{asked}");
 }
 
 #[test]

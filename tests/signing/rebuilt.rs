@@ -5,6 +5,7 @@ use mkimg::share::sign::Claim;
 use crate::bed::Bed;
 use crate::cli::{Project, fails, json, run, stdout};
 use crate::forged::Forger;
+use crate::tiny::two;
 
 #[test]
 fn a_pushed_image_is_rebuilt_and_one_repacked_by_hand_is_found_out() {
@@ -47,6 +48,17 @@ fn a_pushed_image_is_rebuilt_and_one_repacked_by_hand_is_found_out() {
     let mut attest = project.mkimg(["attest", &bed.at("forged"), "--key", &sign]);
     let said = fails(&mut attest, 4);
     assert!(said.contains("give another image"), "{said}");
+    // Nor does it pass unsaid for the image of one's own recipe, once it was pulled into the same cache.
+    let own = two("a");
+    run(&mut own.mkimg(["pull", &bed.at("forged"), "--arch", "x86_64"]));
+    for verb in ["realize", "lock"] {
+        let output = run(own.mkimg([verb, "two"]).args(match verb {
+            "realize" => &["--arch", "x86_64"][..],
+            _ => &[],
+        }));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("was imported or pulled"), "{verb}: {said}");
+    }
     let (_project, mut command) = bed.verify(&bed.at("forged"), &["--rebuild", "--json"]);
     let value = json(&command.output().unwrap());
     assert_eq!(value["holds"], false);

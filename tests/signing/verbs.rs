@@ -41,8 +41,16 @@ fn what_is_pushed_signed_or_signed_later_is_verified_in_one_table() {
     assert_eq!(value["digest"], digest_of(&other));
     assert_eq!(value["checks"].as_array().unwrap().len(), 4);
     assert_eq!(value["checks"][1]["by"][0]["principals"], "bob");
-    // Without --trust the bytes alone are looked at.
-    run(&mut Project::new().mkimg(["verify", &other]));
+    assert_eq!(value["signatures_judged"], true);
+    // Without --trust the bytes alone are looked at, which is said.
+    let table = stdout(&run(&mut Project::new().mkimg(["verify", &other])));
+    assert!(
+        table.contains("x86_64   signature   -       not judged: without `--trust FILE`"),
+        "{table}"
+    );
+    let value = json(&run(&mut Project::new().mkimg(["verify", &other, "--json"])));
+    assert_eq!(value["signatures_judged"], false);
+    assert_eq!(value["checks"].as_array().unwrap().len(), 2);
     // Nothing of it became an image of the cache.
     assert!(!signer.path("cache/images-v1").exists());
 }

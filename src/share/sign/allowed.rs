@@ -127,12 +127,20 @@ impl Signer {
 impl Options {
     fn parse(text: &str) -> Result<Options, SignError> {
         let mut options = Options::default();
+        let mut seen = Vec::new();
         for option in split_quoted(text, ',') {
             let (name, value) = match option.split_once('=') {
                 Some((name, value)) => (name, value.trim_matches('"')),
                 None => (option, ""),
             };
-            match name.to_ascii_lowercase().as_str() {
+            let name = name.to_ascii_lowercase();
+            // The last one would silently lift what the first one says.
+            if seen.contains(&name) {
+                let problem = format!("`{}` is there twice", fit(&name));
+                return Err(SignError::new(problem));
+            }
+            seen.push(name.clone());
+            match name.as_str() {
                 "namespaces" => options.namespaces = Some(value.to_owned()),
                 "valid-after" => options.after = Some((seconds(value)?, value.to_owned())),
                 "valid-before" => options.before = Some((seconds(value)?, value.to_owned())),
@@ -142,7 +150,7 @@ impl Options {
                     ));
                 }
                 _ => {
-                    let problem = format!("`{}` is no option that is known here", fit(name));
+                    let problem = format!("`{}` is no option that is known here", fit(&name));
                     return Err(SignError::new(problem));
                 }
             }
@@ -327,6 +335,10 @@ mod tests {
                 "certificates are not known",
             ),
             (format!("ann shiny {KEY}"), "`shiny` is no option"),
+            (
+                format!("ann valid-before=19800101Z,Valid-Before=20800101Z {KEY}"),
+                "`valid-before` is there twice",
+            ),
             (KEY.to_owned(), "where the type belongs"),
             ("ann ssh-dss AAAA".to_owned(), "it is cut off"),
             ("ann ssh-ed25519 %%".to_owned(), "no base64"),

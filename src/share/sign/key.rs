@@ -17,6 +17,8 @@ use crate::digest::Digest;
 
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 const ED25519_NAME: &str = "ssh-ed25519";
+/// The sizes of RSA keys that signatures are verified with.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// A public key. Two are the same where their bytes are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,9 +51,60 @@ impl PublicKey {
                 "keys of the type `{kind}` are not known here: ssh-ed25519, ecdsa-sha2-nistp256, ecdsa-sha2-nistp384 and ssh-rsa are"
             )));
         }
-        Ok(PublicKey {
+        let key = PublicKey {
             blob: blob.to_vec(),
-        })
+        };
+        key.check()?;
+        Ok(key)
+    }
+
+    /// Refuses a key that nothing could be verified with, such as one cut off, and one with more in it than a key: who counts
+    /// signers by their keys must not meet one in two forms.
+    fn check(&self) -> Result<(), SignError> {
+        let mut read = Reader(&self.blob);
+        let wrong = |problem: &str| Err(SignError::new(problem));
+        match read.text()? {
+            ED25519_NAME => {
+                let point = read.string()?;
+                read.end()?;
+                if point.len() != 32 {
+                    return wrong("the key has not its 32 bytes");
+                }
+            }
+            "ssh-rsa" => {
+                let (e, n) = (read.number()?, read.number()?);
+                read.end()?;
+                let bits = n
+                    .first()
+                    .map_or(0, |first| 8 * n.len() - first.leading_zeros() as usize);
+                if !RSA_BITS.contains(&bits) {
+                    let problem =
+                        format!("an RSA key of {bits} bits is not taken: 2048 to 8192 are");
+                    return Err(SignError::new(problem));
+                }
+                let mut plain = Vec::new();
+                put(&mut plain, b"ssh-rsa");
+                for number in [e, n] {
+                    let sign = number.first().is_some_and(|first| first & 0x80 != 0);
+                    put(&mut plain, &[&[0][..usize::from(sign)], number].concat());
+                }
+                if plain != self.blob {
+                    return wrong("the key is not written as OpenSSH writes it");
+                }
+            }
+            kind => {
+                let (name, length) = match kind {
+                    "ecdsa-sha2-nistp256" => ("nistp256", 65),
+                    _ => ("nistp384", 97),
+                };
+                let point = curve(read, name)?;
+                // Uncompressed, which is the only form that SSH has.
+                if point.len() != length || point.first() != Some(&4) {
+                    return wrong("the key's point has not its form");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads the type and the base64 that a line of a `.pub` file or of `allowed_signers` has.
@@ -244,4 +297,68 @@ pub fn private_key(text: &str) -> Result<Option<PrivateKey>, SignError> {
         return Err(damaged());
     }
     Ok(Some(PrivateKey { pair, public }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blob(parts: &[&[u8]]) -> Vec<u8> {
+        let mut blob = Vec::new();
+        for part in parts {
+            put(&mut blob, part);
+        }
+        blob
+    }
+
+    #[test]
+    fn a_key_that_nothing_could_be_verified_with_is_refused() {
+        let odd = |length: usize| [&[1][..], &vec![7; length - 1]].concat();
+        let modulus = |length: usize| [&[0, 0x80][..], &vec![7; length - 1]].concat();
+        let point = |length: usize| [&[4][..], &vec![7; length - 1]].concat();
+        let e: &[u8] = &[1, 0, 1];
+        for (blob, problem) in [
+            (blob(&[b"ssh-ed25519", &[7; 32]]), None),
+            (blob(&[b"ssh-ed25519", &[7; 31]]), Some("32 bytes")),
+            (
+                blob(&[b"ssh-ed25519", &[7; 32], b""]),
+                Some("follows its end"),
+            ),
+            (blob(&[b"ssh-ed25519"]), Some("cut off")),
+            (blob(&[b"ssh-rsa", e, &modulus(256)]), None),
+            (blob(&[b"ssh-rsa", e, &modulus(128)]), Some("1024 bits")),
+            (blob(&[b"ssh-rsa", e, &odd(256)]), Some("2041 bits")),
+            (blob(&[b"ssh-rsa", e, &modulus(2048)]), Some("16384 bits")),
+            (blob(&[b"ssh-rsa", e, b""]), Some("0 bits")),
+            // The same key in another form would count as another one.
+            (
+                blob(&[b"ssh-rsa", &[0, 1, 0, 1], &modulus(256)]),
+                Some("as OpenSSH writes it"),
+            ),
+            (
+                blob(&[b"ecdsa-sha2-nistp256", b"nistp256", &point(65)]),
+                None,
+            ),
+            (
+                blob(&[b"ecdsa-sha2-nistp256", b"nistp384", &point(97)]),
+                Some("another curve"),
+            ),
+            (
+                blob(&[b"ecdsa-sha2-nistp384", b"nistp384", &point(65)]),
+                Some("not its form"),
+            ),
+            (
+                blob(&[b"ecdsa-sha2-nistp256", b"nistp256", &[2; 33]]),
+                Some("not its form"),
+            ),
+        ] {
+            match (PublicKey::new(&blob), problem) {
+                (Ok(_), None) => {}
+                (Err(error), Some(problem)) => {
+                    assert!(error.to_string().contains(problem), "{error}");
+                }
+                (found, _) => panic!("{found:?}, expected {problem:?}"),
+            }
+        }
+    }
 }

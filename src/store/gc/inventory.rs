@@ -266,6 +266,15 @@ impl Inventory {
     }
 }
 
+/// Returns all that the locks of imported and pulled recipes name: sources, and the plans of the images that came along.
+pub fn imported(root: &Path) -> BTreeSet<Digest> {
+    let recipes = entries(&root.join("recipes-v1")).unwrap_or_default();
+    recipes
+        .iter()
+        .flat_map(|path| needs_of_recipe(path))
+        .collect()
+}
+
 /// Returns what the lock of an imported recipe names; how deep it lies depends on the files beside it.
 fn needs_of_recipe(directory: &Path) -> BTreeSet<Digest> {
     let mut needs = BTreeSet::new();

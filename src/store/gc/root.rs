@@ -39,6 +39,14 @@ pub enum RootState {
 /// Reads all roots of a cache.
 pub(super) fn roots(cache: &Path) -> Result<Vec<Root>, StoreError> {
     let directory = cache.join("roots");
+    // What lies behind a symlink is somebody else's: a link there that leads nowhere is not ours to remove.
+    if fs::symlink_metadata(&directory).is_ok_and(|found| found.is_symlink()) {
+        return Err(StoreError::io(
+            "read",
+            &directory,
+            io::Error::other("it is a symlink, so nobody knows what is needed"),
+        ));
+    }
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -49,8 +57,11 @@ pub(super) fn roots(cache: &Path) -> Result<Vec<Root>, StoreError> {
         let link = entry
             .map_err(|error| StoreError::io("read", &directory, error))?
             .path();
-        // What is no symlink is nobody's root, and not ours to remove.
-        if let Ok(path) = fs::read_link(&link) {
+        // What is no symlink is nobody's root, and not ours to remove. mkimg writes absolute ones: where another leads hangs on
+        // where gc is run.
+        if let Ok(path) = fs::read_link(&link)
+            && path.is_absolute()
+        {
             let state = state(&path);
             roots.push(Root { link, path, state });
         }
