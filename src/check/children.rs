@@ -3,7 +3,7 @@
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -12,13 +12,22 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// other process's.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
+/// Read while a file is being made in a round's place: nothing is there again that was removed.
+static STEPS: RwLock<()> = RwLock::new(());
+
+/// Lets a file be made, until it is dropped. One at a time for each thread.
+pub(super) fn step() -> RwLockReadGuard<'static, ()> {
+    STEPS.read().unwrap_or_else(|poison| poison.into_inner())
+}
+
 fn running() -> MutexGuard<'static, Vec<u32>> {
     RUNNING.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
-/// Kills the children of this process, which is about to end. From here on none is started, and none is waited for: whoever
-/// tries waits for the end.
+/// Kills the children of this process, which is about to end. From here on none is started, none is waited for, and no file is
+/// made for one: whoever tries waits for the end.
 pub fn abandon_children() {
+    std::mem::forget(STEPS.write().unwrap_or_else(|poison| poison.into_inner()));
     let running = running();
     for child in running.iter() {
         if let Some(group) = i32::try_from(*child).ok().and_then(Pid::from_raw) {

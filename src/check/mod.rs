@@ -42,11 +42,11 @@ pub enum CheckError {
         source: io::Error,
     },
     /// The child failed.
-    #[error("round {number} could not realize the image (exit code {code}): {said}")]
+    #[error("round {number} could not realize the image ({code}): {said}")]
     Child {
         /// Its number, from 1.
         number: usize,
-        /// Its exit code, or the signal's name.
+        /// Its exit status, or the signal that ended it, in words.
         code: String,
         /// What it said.
         said: String,

@@ -63,8 +63,12 @@ impl Round<'_> {
         make_dir(&images)?;
         let recipe = images.join(self.recipe.0);
         self.lay_out(&images, &recipe, world)?;
-        let store = Store::open(&root.join("cache é"))?;
+        let store = {
+            let _step = children::step();
+            Store::open(&root.join("cache é"))?
+        };
         for blob in self.blobs {
+            let _step = children::step();
             store.blob_from(&mut blob.open()?, &blob.path)?;
         }
         drop(store);
@@ -141,6 +145,7 @@ impl Round<'_> {
             if let Some(parent) = normal(&to).parent() {
                 make_dir(parent)?;
             }
+            let _step = children::step();
             let write = match from {
                 Some(from) => fs::copy(from, &to).map(drop),
                 None if to == recipe => fs::write(&to, self.recipe.1),
@@ -224,6 +229,7 @@ fn normal(path: &Path) -> PathBuf {
 }
 
 fn make_dir(path: &Path) -> Result<(), CheckError> {
+    let _step = children::step();
     fs::create_dir_all(path).map_err(|error| CheckError::io("make the directory", path, error))
 }
 

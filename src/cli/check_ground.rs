@@ -123,6 +123,23 @@ fn for_all(own: &Path, temporary: &Path, common: &Path) -> Result<PathBuf, Strin
     ))
 }
 
+/// Finds out whether another user can read files that are not copied for a round, since the recipe names their whole paths.
+pub(super) fn readable<'a>(
+    users: Result<(), String>,
+    shared: &Shared,
+    mut files: impl Iterator<Item = &'a Path>,
+) -> Result<(), String> {
+    users?;
+    let hidden = |path: &&Path| {
+        let script = "exec <\"$1\"";
+        !works(Command::new("/bin/sh").args(["-c", script, "sh"]).arg(path))
+    };
+    match shared.root.then(|| files.find(hidden)).flatten() {
+        None => Ok(()),
+        Some(path) => Err(format!("no other user can read `{}`", path.display())),
+    }
+}
+
 /// Says whether a command works for another user.
 fn works(command: &mut Command) -> bool {
     command.uid(NOBODY).gid(NOBODY);

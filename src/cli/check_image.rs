@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::check::Check;
-use super::check_ground::{Shared, ground};
+use super::check_ground::{Shared, ground, readable};
 use super::check_report::{Checked, Verdict};
 use super::check_round::options;
 use super::context::{Context, Opened};
@@ -64,7 +64,10 @@ pub(super) fn image(
     let files = lock::files_of(plan);
     let size: u64 = blobs.values().map(|blob| blob.size).sum();
     let room = 2 * size + 3 * stored.image.archive_size + stored.image.kernel.size;
-    let ground = ground(context, args, store.root(), shared, room)?;
+    let mut ground = ground(context, args, store.root(), shared, room)?;
+    let absolute = files.keys().map(Path::new);
+    let absolute = absolute.filter(|path| path.is_absolute());
+    ground.users = readable(ground.users, shared, absolute);
     let mut child = options(context);
     if !args.refetch && !context.global.offline {
         child.push("--offline".to_owned());
@@ -249,7 +252,7 @@ impl From<CheckError> for Failure {
         match error {
             CheckError::Store(error) => Failure::from(error),
             error => Failure::Plain {
-                help: Some("`mkimg realize --verify` shows whether it works at all; TMPDIR names another place for the rounds".to_owned()),
+                help: Some("TMPDIR names another place for the rounds".to_owned()),
                 error: Box::new(error),
                 code: Code::Failed,
             },

@@ -94,7 +94,7 @@ impl Checked {
         if checked.verdict == Verdict::Unchecked && arch.is_some() && !says_how {
             let arch = arch.map_or_else(String::new, |arch| format!(" --arch {arch}"));
             let recipe = &checked.recipe;
-            let next = format!("next: `mkimg realize {recipe}{arch}` has to work first");
+            let next = format!("next: `mkimg realize {recipe}{arch} --verify` has to work first");
             checked.lines.push(next);
         }
         failure.print(context.terminal);
