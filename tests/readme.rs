@@ -105,6 +105,11 @@ fn every_command_in_the_readme_prints_what_stands_below_it() {
     let project = Project::new();
     for name in ["minimal", "modules", "article"] {
         project.recipe(name, &cli::repository_recipe(name));
+        // As in a clone: a lock is part of what is exported.
+        let lock = format!("images/{name}.lock");
+        if repository().join(&lock).exists() {
+            fs::copy(repository().join(&lock), project.path(&lock)).unwrap();
+        }
     }
     fs::write(project.path("mistake.kdl"), MISTAKE).unwrap();
     for source in fs::read_dir(mirror()).unwrap() {
