@@ -29,6 +29,13 @@ impl<'c> Place<'c> {
         reach: &Reach,
     ) -> Result<Place<'c>, Failure> {
         let path = Path::new(what);
+        let is_recipe = path.extension().is_some_and(|name| name == "kdl");
+        if is_recipe && path.is_file() {
+            return Err(Failure::usage(
+                format!("`{}` is a recipe, not a shared image", what.escape_debug()),
+                "`mkimg export` makes a bundle of it; whether a recipe comes out the same each time is what `mkimg check` finds out",
+            ));
+        }
         if path.is_file() {
             return Ok(Place::Bundle(
                 Box::new(Bundle::open(path)?),

@@ -258,3 +258,24 @@ fn skopeo_keeps_the_image_and_the_tag_of_its_signatures_is_copied_beside_it() {
     let (_project, mut command) = bed.verify(&other, &[]);
     assert!(stdout(&run(&mut command)).contains("signed by ann"));
 }
+
+#[test]
+fn a_recipe_is_told_from_a_damaged_bundle() {
+    let project = Project::with("minimal");
+    let directory = project.path("home");
+    if generate(&directory, "ann", &["ed25519"]).is_none() {
+        return;
+    }
+    let key = directory.join("ann").display().to_string();
+    for args in [
+        &["verify", "images/minimal.kdl"][..],
+        &["sign", "images/minimal.kdl", "--key", &key],
+        &["attest", "images/minimal.kdl", "--key", &key],
+    ] {
+        let said = fails(&mut project.mkimg(args), 2);
+        assert!(
+            said.contains("is a recipe, not a shared image") && said.contains("`mkimg export`"),
+            "{args:?}: {said}"
+        );
+    }
+}
