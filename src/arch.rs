@@ -16,7 +16,7 @@ pub enum Arch {
 
 /// A word that names no architecture that mkimg knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown architecture `{0}`: expected `x86_64` or `aarch64`")]
+#[error("unknown architecture `{0}`: expected `x86_64` or `aarch64`{hint}", hint = Arch::hint(.0))]
 pub struct UnknownArch(pub String);
 
 impl Arch {
@@ -28,6 +28,31 @@ impl Arch {
         match self {
             Arch::Aarch64 => "aarch64",
             Arch::X86_64 => "x86_64",
+        }
+    }
+
+    /// Returns the names by which others know it: Debian, Docker and Go, Windows.
+    pub const fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Arch::Aarch64 => &["arm64"],
+            Arch::X86_64 => &["amd64", "x86-64", "x64"],
+        }
+    }
+
+    /// Returns the architecture that `text` names, by its own name or by an alias.
+    ///
+    /// # Errors
+    /// [`UnknownArch`].
+    pub fn by_any_name(text: &str) -> Result<Arch, UnknownArch> {
+        let named = |arch: &Arch| arch.name() == text || arch.aliases().contains(&text);
+        let found = Arch::ALL.into_iter().find(named);
+        found.ok_or_else(|| UnknownArch(text.to_owned()))
+    }
+
+    fn hint(text: &str) -> String {
+        match Arch::by_any_name(text) {
+            Ok(arch) => format!("; `{text}` is called `{arch}` here"),
+            Err(_) => String::new(),
         }
     }
 

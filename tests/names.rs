@@ -50,6 +50,13 @@ fn a_recipe_is_found_by_its_path_its_name_or_its_file_name() {
     ] {
         images.push(stdout(&run(&mut tiny.project.mkimg(["realize", name]))));
     }
+    // Beside the caller too.
+    let mut beside = tiny.project.mkimg(["realize", "v1.2"]);
+    let beside = stdout(&run(beside.current_dir(tiny.path("images"))));
+    assert_eq!(
+        fs::canonicalize(beside.trim()).unwrap(),
+        fs::canonicalize(tiny.path(images[0].trim())).unwrap()
+    );
     images.dedup();
     assert_eq!(images.len(), 1, "{images:?}");
     let said = fails(&mut tiny.project.mkimg(["realize", "images"]), 2);
@@ -57,6 +64,78 @@ fn a_recipe_is_found_by_its_path_its_name_or_its_file_name() {
         said.contains("`images` is a directory, not a recipe"),
         "{said}"
     );
+}
+
+#[test]
+fn what_is_no_recipe_is_told_with_what_helps() {
+    let tiny = Tiny::new();
+    tiny.recipe("", "");
+    let image = stdout(&run(&mut tiny.project.mkimg(["realize", "tiny"])));
+    let said = fails(&mut tiny.project.mkimg(["show", image.trim()]), 2);
+    assert!(
+        said.contains("is a finished image") && said.contains("mkimg diff"),
+        "{said}"
+    );
+    let said = fails(
+        &mut tiny.project.mkimg(["run", "localhost:5/team/box:1"]),
+        2,
+    );
+    assert!(
+        said.contains("`mkimg pull localhost:5/team/box:1`"),
+        "{said}"
+    );
+    let said = fails(&mut tiny.project.mkimg(["run", "nope"]), 2);
+    assert!(said.contains("recipes here: images/tiny.kdl"), "{said}");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_told_before_anything_is_made() {
+    let tiny = Tiny::new();
+    tiny.recipe("", "");
+    fs::write(tiny.path("file"), "").unwrap();
+    let lost = ["nope/x.mkimg", "file/x.mkimg"];
+    let exports = lost.map(|place| vec!["export", "tiny", "-o", place]);
+    let links = ["file", "nope/link"].map(|place| vec!["realize", "tiny", "--out-link", place]);
+    for arguments in exports.into_iter().chain(links) {
+        fails(&mut tiny.project.mkimg(&arguments), 2);
+        assert!(!tiny.path("cache/images-v1").exists(), "{arguments:?}");
+    }
+    run(&mut tiny.project.mkimg(["export", "tiny", "-o", "file"]));
+}
+
+#[test]
+fn completions_know_recipes_and_the_words_of_options() {
+    let tiny = Tiny::new();
+    tiny.recipe("", "");
+    let script = stdout(&run(&mut tiny.project.mkimg(["completions", "bash"])));
+    let offered = |words: &[&str]| {
+        let last = words.last().unwrap();
+        let before = words[words.len() - 2];
+        let line = words.join("' '");
+        let ask = format!(
+            "{script}\nCOMP_WORDS=('{line}') COMP_CWORD={}\n_mkimg_recipes mkimg '{last}' '{before}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            words.len() - 1
+        );
+        let mut bash = std::process::Command::new("bash");
+        tiny.project.prepare(&mut bash);
+        let output = stdout(&run(bash.args(["-c", &ask])));
+        output.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let has = |offered: Vec<String>, word: &str| offered.iter().any(|other| other == word);
+    assert!(has(offered(&["mkimg", "run", "t"]), "tiny"));
+    assert!(has(offered(&["mkimg", "check", "--locked", ""]), "tiny"));
+    assert!(!has(offered(&["mkimg", "run", "--arch", ""]), "tiny"));
+    assert!(has(offered(&["mkimg", "run", "--arch", ""]), "aarch64"));
+    assert!(has(offered(&["mkimg", "run", "--machine", "q"]), "q35"));
+    assert!(!has(offered(&["mkimg", "gc", "t"]), "tiny"));
+    assert!(!script.contains("check-round"));
+    for shell in ["zsh", "fish"] {
+        let script = stdout(&run(&mut tiny.project.mkimg(["completions", shell])));
+        assert!(
+            script.contains("images/") && !script.contains("check-round"),
+            "{shell}"
+        );
+    }
 }
 
 #[test]

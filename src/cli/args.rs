@@ -8,12 +8,19 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::substitutes::SubstituteArgs;
+use super::values::{self, parse_jobs, parse_memory, parse_size, parse_time};
 use crate::arch::Arch;
 use crate::machine::{Choice, MachineKind, Net};
 
 /// A KDL recipe in, a kernel and an initramfs out: the same bytes on every machine.
 #[derive(Debug, Parser)]
-#[command(name = "mkimg", version, max_term_width = 100, after_help = EXAMPLES, help_expected = true)]
+#[command(
+    name = "mkimg",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    help_expected = true
+)]
 pub(super) struct Arguments {
     /// Options that every verb takes.
     #[command(flatten)]
@@ -22,15 +29,6 @@ pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) verb: Verb,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  mkimg new hello                      write images/hello.kdl, a recipe to start from
-  mkimg realize images/hello.kdl       make the image, print its path
-  mkimg show images/hello.kdl          what it is and what its size is made of
-
-Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 3 a hash or signature did not match,
-4 not reproducible or lock out of date, 5 a boot or test failed, 130 interrupted.";
 
 /// Options that every verb takes.
 #[derive(Debug, Args)]
@@ -43,7 +41,7 @@ pub(super) struct Global {
     #[arg(long, global = true)]
     pub(super) offline: bool,
     /// Threads for reading and compressing [default: all cores]; never changes a byte
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = parse_jobs)]
     pub(super) jobs: Option<NonZeroUsize>,
     /// A directory (or file:// URL) to look for sources in, before their own locations
     #[arg(long = "mirror", global = true, value_name = "DIR")]
@@ -85,9 +83,9 @@ pub(super) enum Verb {
     Lock(LockVerb),
     /// Realize again from the sources under changed conditions, and compare
     Check(super::check::Check),
-    /// One round of `check`
-    #[command(hide = true)]
-    CheckRound(super::check_round::CheckRound),
+    /// One round of `check`, which `check` alone starts ([`super::command::parse`])
+    #[command(skip)]
+    CheckRound(Box<super::check_round::CheckRound>),
     /// Say what differs between two images, down to entry and field, and the likely cause
     Diff(super::diff::Diff),
     /// Show what an image is, its identities, and what its size is made of
@@ -126,6 +124,8 @@ pub(super) enum Verb {
     Completions(Completions),
     /// Print the manual page
     Man(Man),
+    /// Print the help of a verb, or about `recipe` (the language) or `options` (those of every verb)
+    Help(Help),
 }
 
 /// Which recipe, and for which architecture.
@@ -135,7 +135,7 @@ pub(super) struct Target {
     #[arg(value_name = "RECIPE")]
     pub(super) recipe: Option<PathBuf>,
     /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     pub(super) arch: Option<Arch>,
 }
 
@@ -197,13 +197,13 @@ pub(super) struct Boot {
     #[arg(long, value_name = "TEXT")]
     pub(super) append: Option<String>,
     /// What runs the guest's instructions: auto, kvm, hvf or tcg
-    #[arg(long, value_name = "NAME", default_value = "auto")]
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::accelerator(), hide_possible_values = true)]
     pub(super) accel: Choice,
     /// The board: auto, q35, microvm or pc (x86_64), virt (aarch64); pc is the classic QEMU line
-    #[arg(long, value_name = "NAME", default_value = "auto")]
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::machine(), hide_possible_values = true)]
     pub(super) machine: MachineKind,
     /// The network: none, or user (QEMU's own NAT)
-    #[arg(long, value_name = "NAME", default_value = "none")]
+    #[arg(long, value_name = "NAME", default_value = "none", value_parser = values::net(), hide_possible_values = true)]
     pub(super) net: Net,
     /// Which QEMU: system, pinned, or the path of one [default: the system's where it is new enough, else pinned]
     #[arg(long, value_name = "WHICH")]
@@ -327,7 +327,7 @@ pub(super) struct Cat {
     #[arg(value_name = "PATH")]
     pub(super) path: String,
     /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     pub(super) arch: Option<Arch>,
 }
 
@@ -418,57 +418,16 @@ pub(super) struct Completions {
 /// `mkimg man`
 #[derive(Debug, Args)]
 pub(super) struct Man {
-    /// Write `mkimg.1` and a page for each verb into this directory instead
-    #[arg(long, value_name = "DIR")]
-    pub(super) directory: Option<PathBuf>,
+    /// Write `mkimg.1`, a page for each verb and `mkimg-recipe.5` into this directory instead
+    // Its own id: `directory` is the global `-C`.
+    #[arg(long = "directory", id = "pages", value_name = "DIR")]
+    pub(super) pages: Option<PathBuf>,
 }
 
-/// Returns a number of bytes: as many, or with one of the units of a recipe (K, M and G are KiB, MiB and GiB).
-pub(super) fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit {
-        "" => 0,
-        "K" | "KiB" => 10,
-        "M" | "MiB" => 20,
-        "G" | "GiB" => 30,
-        _ => {
-            return Err(
-                "expected a number of bytes, or one with KiB, MiB or GiB, such as 8GiB".to_owned(),
-            );
-        }
-    };
-    let size = number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift));
-    size.ok_or_else(|| "expected a whole number of bytes below 2^64".to_owned())
-}
-
-/// Returns a number of bytes that can be a machine's memory: who writes a few hundred means MiB.
-fn parse_memory(text: &str) -> Result<u64, String> {
-    match parse_size(text)? {
-        small @ ..=0xf_ffff => Err(format!(
-            "{small} bytes are no memory for a machine: write the unit, such as 256MiB"
-        )),
-        size => Ok(size),
-    }
-}
-
-/// Returns a time: a whole number of ms, s or min.
-pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "min" => 60_000,
-        _ => return Err("expected a time with its unit, such as 500ms, 90s or 2min".to_owned()),
-    };
-    let time = number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor));
-    time.map(Duration::from_millis)
-        .ok_or_else(|| "expected a whole number before the unit".to_owned())
+/// `mkimg help`
+#[derive(Debug, Args)]
+pub(super) struct Help {
+    /// A verb, `recipe` or `options` [default: all verbs]
+    #[arg(value_name = "TOPIC")]
+    pub(super) topic: Option<String>,
 }

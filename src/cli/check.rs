@@ -15,6 +15,7 @@ use super::check_report::{Checked, Verdict};
 use super::context::Context;
 use super::failure::{Code, Failure};
 use super::output;
+use super::values;
 use crate::arch::Arch;
 use crate::recipe::Mode;
 
@@ -32,7 +33,7 @@ pub(super) struct Check {
     #[arg(long, value_name = "NAME", requires = "all")]
     pub(super) except: Vec<String>,
     /// The architecture, x86_64 or aarch64 [default: every one that the recipe has]
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     pub(super) arch: Option<Arch>,
     /// How often each image is realized again
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=16))]

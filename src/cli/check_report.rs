@@ -38,6 +38,8 @@ pub(super) struct Checked {
     pub(super) identities: Vec<[Digest; 2]>,
     /// What there is to explain, and what to do.
     pub(super) lines: Vec<String>,
+    /// How many of these lines standard error has already.
+    printed: usize,
     /// The image of a round that differs.
     pub(super) kept: Option<PathBuf>,
     /// The file to point at: the recipe, or its lock.
@@ -69,6 +71,7 @@ impl Checked {
             rows: Vec::new(),
             identities: Vec::new(),
             lines: Vec::new(),
+            printed: 0,
             kept: None,
             line: 1,
         }
@@ -90,6 +93,7 @@ impl Checked {
             (checked.file, checked.line) = (file, line);
         }
         checked.lines = failure.lines();
+        checked.printed = checked.lines.len();
         let says_how = checked.lines.iter().any(|line| line.contains("`mkimg "));
         if checked.verdict == Verdict::Unchecked && arch.is_some() && !says_how {
             let arch = arch.map_or_else(String::new, |arch| format!(" --arch {arch}"));
@@ -118,7 +122,8 @@ impl Checked {
             };
             text.push_str(&format!("  {:<20} {mark:<12} {what}\n", row.name));
         }
-        let lines = self.lines.iter().map(|line| format!("  {line}\n"));
+        let lines = self.lines.iter().skip(self.printed);
+        let lines = lines.map(|line| format!("  {line}\n"));
         text.extend(lines);
         text
     }

@@ -12,6 +12,7 @@ use super::args::{Global, Target};
 use super::failure::Failure;
 use super::lock;
 use super::locking::{self, LockUse};
+use super::recipes;
 use super::sharing;
 use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
@@ -94,7 +95,7 @@ pub(super) struct Made {
 impl Context<'_> {
     /// Reads a recipe; prints its warnings.
     pub(super) fn open(&self, recipe: Option<&Path>, mode: Mode) -> Result<Opened, Failure> {
-        let mut path = find_recipe(recipe)?;
+        let mut path = recipes::find(recipe)?;
         let mut bundle = None;
         // What cannot be read is told when it is read as a recipe.
         if is_bundle(&path).is_ok_and(|found| found) {
@@ -242,13 +243,10 @@ impl Context<'_> {
     pub(super) fn plan(&self, opened: &Opened, arch: Option<Arch>) -> Result<Plan, Failure> {
         let recipe = &opened.parsed.recipe;
         let arch = recipe.choose_arch(arch, Arch::host()).map_err(|error| {
-            Failure::usage(
-                error.to_string(),
-                format!(
-                    "add a location for it to `{}`, or name another",
-                    opened.path.display()
-                ),
-            )
+            let wanted = arch.or(Arch::host()).map_or("it", Arch::name);
+            let recipe = opened.path.display();
+            let help = format!("add a location for {wanted} to `{recipe}`, or name another");
+            Failure::usage(error.to_string(), help)
         })?;
         realize::plan(recipe, &opened.base, arch)
             .map_err(|error| Failure::realize(error, &opened.parsed.source))
@@ -345,75 +343,12 @@ impl Context<'_> {
     }
 }
 
-/// Returns the recipe's file: as named, or as named in `images/`, or the only one there is.
-fn find_recipe(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    let Some(named) = named else {
-        return only_recipe();
-    };
-    if named.exists() && !named.is_dir() {
-        return Ok(named.to_path_buf());
-    }
-    // `NAME` or `NAME.kdl`; a name may have a `.` in it.
-    if named.components().count() == 1 {
-        let mut with_kdl = named.as_os_str().to_owned();
-        with_kdl.push(".kdl");
-        for file in [named.as_os_str(), &with_kdl] {
-            let path = Path::new("images").join(file);
-            if path.is_file() {
-                return Ok(path);
-            }
-        }
-    }
-    if named.is_dir() {
-        return Ok(named.to_path_buf());
-    }
-    let listed = listing();
-    let help = match listed.as_slice() {
-        [] => "`mkimg new NAME` writes a recipe to start from".to_owned(),
-        names => format!("recipes here: {}", names.join(", ")),
-    };
-    Err(Failure::usage(
-        format!("there is no recipe `{}`", named.display()),
-        help,
-    ))
-}
-
-fn only_recipe() -> Result<PathBuf, Failure> {
-    match listing().as_slice() {
-        [] => Err(Failure::usage(
-            "no recipe was named, and there is none in `images/`",
-            "name one, or write one with `mkimg new NAME`",
-        )),
-        [only] => Ok(PathBuf::from(only)),
-        several => Err(Failure::usage(
-            "no recipe was named, and there are several",
-            format!("name one of {}", several.join(", ")),
-        )),
-    }
-}
-
-/// Returns the recipes in `images/`, sorted.
-fn listing() -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for entry in fs::read_dir("images").into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "kdl") {
-            found.push(path.display().to_string());
-        }
-    }
-    found.sort();
-    found
-}
-
 /// Reads a recipe's file, which may be a pipe, but no further than any recipe goes.
 fn read_recipe(path: &Path) -> Result<Vec<u8>, Failure> {
     let io = |error| Failure::io("read the recipe", path, error);
     let found = fs::metadata(path).map_err(io)?;
     if found.is_dir() {
-        return Err(Failure::usage(
-            format!("`{}` is a directory, not a recipe", path.display()),
-            "name the .kdl file in it",
-        ));
+        return Err(recipes::directory(path));
     }
     let limit = recipe::MAX_BYTES as u64;
     let mut bytes = Vec::new();

@@ -9,6 +9,7 @@ use clap::Args;
 use super::context::Context;
 use super::failure::{Code, Failure};
 use super::output;
+use super::values;
 use crate::arch::Arch;
 use crate::diff::{self, DiffError, Side};
 use crate::realize::IMAGE_FILE;
@@ -26,7 +27,7 @@ pub(super) struct Diff {
     #[arg(value_name = "B")]
     b: PathBuf,
     /// The architecture of recipes and bundles, x86_64 or aarch64 [default: the host's where they have it]
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     arch: Option<Arch>,
     /// Print one line for each kind of difference
     #[arg(long, conflicts_with = "json")]

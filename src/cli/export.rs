@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::output;
 use super::sharing;
 use super::signing::Key;
+use super::values;
 use crate::arch::Arch;
 use crate::recipe::Mode;
 use crate::share::bundle::{write, write_to};
@@ -28,7 +29,7 @@ pub(super) struct Export {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only this architecture; may be given several times [default: all that the recipe has]
-    #[arg(long = "arch", value_name = "ARCH")]
+    #[arg(long = "arch", value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     archs: Vec<Arch>,
     /// Put the sources in too, so that whoever has the file can rebuild the image without a network
     #[arg(long)]
@@ -49,6 +50,16 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
     }
     let key = args.sign.as_deref().map(Key::open).transpose()?;
     let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
+    let name = format!("{}.mkimg", opened.parsed.recipe.name.value);
+    let target = args.output.clone().unwrap_or_else(|| PathBuf::from(&name));
+    let directory = target.is_dir();
+    let file = match directory {
+        true => target.join(&name),
+        false => target.clone(),
+    };
+    if !stream {
+        output::check_place("write", &file)?;
+    }
     let mut archs = args.archs.clone();
     archs.sort_unstable();
     archs.dedup();
@@ -56,19 +67,12 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
     if let Some(key) = &key {
         key.attach_all(&shared)?;
     }
-    let name = format!("{}.mkimg", opened.parsed.recipe.name.value);
-    let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&name));
-    let directory = output.is_dir();
-    let file = match directory {
-        true => output.join(&name),
-        false => output.clone(),
-    };
     let size = match stream {
         true => write_out(&shared)?,
         false => write(&shared.artifact.layout, &file)?,
     };
     if directory {
-        each_plan(context, &opened, &shared, &output, args, key.as_ref())?;
+        each_plan(context, &opened, &shared, &target, args, key.as_ref())?;
     }
     let digest = format!("sha256:{}", shared.artifact.index.digest);
     let archs: Vec<&str> = shared

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::parse_size;
 use super::context::Context;
 use super::failure::{Code, Failure};
 use super::output;
 use super::sharing;
+use super::values::parse_size;
 use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::lock;

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use super::sharing::{foremost, import_bundle};
+use super::values;
 use crate::arch::Arch;
 use crate::share::Others;
 use crate::ui::bytes;
@@ -20,7 +21,7 @@ pub(super) struct Import {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Only this architecture [default: all that the bundle has]
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     arch: Option<Arch>,
     /// Write the recipe inside, its lock and the files beside it into this directory
     #[arg(long, value_name = "DIR")]

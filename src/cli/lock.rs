@@ -18,10 +18,14 @@ use crate::recipe::Mode;
 
 pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure> {
     let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
+    let path = lock::path_of(&opened.path);
     if !args.check {
         opened.check_own()?;
+        // A lock that is right will not be written.
+        if !is_current(context, &opened) {
+            output::check_place("write the lock", &path)?;
+        }
     }
-    let path = lock::path_of(&opened.path);
     let (lock, _) = make(context, &opened, &[])?;
     if !args.check {
         write(context, &path, &lock)?;
@@ -49,6 +53,18 @@ pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure>
             opened.path.display()
         )),
         code: Code::Different,
+    })
+}
+
+/// Says whether the lock beside a recipe is of its plans.
+fn is_current(context: &Context<'_>, opened: &Opened) -> bool {
+    let Ok(Some(beside)) = locking::beside(opened) else {
+        return false;
+    };
+    let archs = opened.parsed.recipe.archs_for(Arch::host());
+    archs.into_iter().all(|arch| {
+        let plan = context.plan(opened, Some(arch));
+        plan.is_ok_and(|plan| locking::check_plan(opened, &beside, &plan).is_ok())
     })
 }
 

@@ -12,17 +12,21 @@ mod check_image;
 mod check_recipes;
 mod check_report;
 mod check_round;
+mod command;
+mod completions;
 mod context;
 mod diff;
 mod export;
 mod failure;
 mod gc;
 mod gnu_cpio;
+mod help;
 mod import;
 mod interrupt;
 mod lock;
 mod locking;
 mod ls;
+mod man;
 mod new;
 mod output;
 mod pin;
@@ -30,26 +34,25 @@ mod place;
 mod pull;
 mod push;
 mod realize;
+mod recipes;
 mod registry;
 mod run;
 mod sbom;
 mod serve;
 mod sharing;
-mod shell;
 mod show;
 mod sign;
 mod signing;
 mod substitutes;
 mod test;
 mod test_report;
+mod values;
 mod verify;
 mod why;
 
 use std::env;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
-
-use clap::Parser as _;
 
 use args::{Arguments, Global, Verb};
 use context::Context;
@@ -59,7 +62,7 @@ use crate::ui::{Terminal, Verbosity};
 
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = command::parse(env::args_os()).unwrap_or_else(|error| error.exit());
     let terminal = terminal(&arguments.global);
     interrupt::watch(arguments.global.quiet);
     let done = run(arguments, &terminal);
@@ -101,8 +104,9 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Attest(args) => verify::attest(&context, &args),
         Verb::Gc(args) => gc::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),
-        Verb::Completions(args) => shell::completions(&args),
-        Verb::Man(args) => shell::man(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Man(args) => man::run(&args),
+        Verb::Help(args) => help::run(&args),
     }
 }
 

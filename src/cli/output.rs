@@ -1,7 +1,9 @@
 //! Standard output: results. Whoever reads it may go away, which is no error.
 
 use std::io::{self, Write};
+use std::path::Path;
 
+use rustix::fs::{Access, access};
 use serde_json::Value;
 
 use super::failure::{Code, Failure};
@@ -32,4 +34,32 @@ pub(super) fn failure(error: io::Error) -> Failure {
         help: Some("standard output cannot be written".to_owned()),
         code: Code::Failed,
     }
+}
+
+/// Finds out, before the work for it is done, whether a file can be written, new or in the place of the one that is there; `what`
+/// completes "could not ..".
+pub(super) fn check_place(what: &'static str, path: &Path) -> Result<(), Failure> {
+    match std::fs::metadata(path) {
+        // Files are replaced; pipes and devices are written into.
+        Ok(found) if !found.is_file() => {
+            may(path, Access::WRITE_OK).map_err(|error| Failure::io(what, path, error))
+        }
+        _ => check_directory(what, path),
+    }
+}
+
+/// Finds out whether the directory that `path` is in takes a new file.
+pub(super) fn check_directory(what: &'static str, path: &Path) -> Result<(), Failure> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    may(
+        parent.unwrap_or(Path::new(".")),
+        Access::WRITE_OK | Access::EXEC_OK,
+    )
+    .map_err(|error| Failure::io(what, path, error))
+}
+
+fn may(path: &Path, how: Access) -> io::Result<()> {
+    Ok(access(path, how)?)
 }

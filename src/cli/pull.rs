@@ -11,6 +11,7 @@ use super::output;
 use super::place::named;
 use super::registry::{PinFile, Reach, repository};
 use super::sharing;
+use super::values;
 use crate::arch::Arch;
 use crate::share::{Found, Reference, go_name, import, list};
 use crate::ui::bytes;
@@ -22,7 +23,7 @@ pub(super) struct Pull {
     #[arg(value_name = "REF")]
     reference: Reference,
     /// The architecture, x86_64 or aarch64 [default: the host's where the image has it]
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     arch: Option<Arch>,
     /// Note in FILE which image it was; where FILE names another one already, fail
     #[arg(long, value_name = "FILE")]

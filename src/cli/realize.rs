@@ -26,6 +26,9 @@ use crate::ui::{bytes, seconds};
 pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> {
     let start = Instant::now();
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
+    if let Some(link) = &args.out_link {
+        check_link(link)?;
+    }
     let lock = args.lock.lock_use();
     let substitutes = Some(&args.substitutes);
     let Made {
@@ -125,18 +128,21 @@ fn whence(taken: &Taken) -> String {
     )
 }
 
-/// Makes `link` a symlink to `target`, at once; what is no symlink is not replaced.
+/// Refuses a place where no out-link can be made: what is no symlink is not replaced.
+fn check_link(link: &Path) -> Result<(), Failure> {
+    if fs::symlink_metadata(link).is_ok_and(|found| !found.is_symlink()) {
+        return Err(Failure::usage(
+            format!("`{}` is there already and is no symlink", link.display()),
+            "remove it, or name another path for `--out-link`",
+        ));
+    }
+    output::check_directory("make the symlink", link)
+}
+
+/// Makes `link` a symlink to `target`, at once.
 fn out_link(link: &Path, target: &Path) -> Result<(), Failure> {
     let target = fs::canonicalize(target).map_err(|error| Failure::io("find", target, error))?;
-    match fs::symlink_metadata(link) {
-        Ok(found) if !found.is_symlink() => {
-            return Err(Failure::usage(
-                format!("`{}` is there already and is no symlink", link.display()),
-                "remove it, or name another path for `--out-link`",
-            ));
-        }
-        _ => {}
-    }
+    check_link(link)?;
     let name = link
         .file_name()
         .unwrap_or_default()

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::parse_time;
 use super::context::{Context, set};
 use super::failure::{Code, Failure};
+use super::values::parse_time;
 use crate::digest::Digest;
 use crate::share::registry::{Registry, RegistryOptions};
 use crate::share::{MAX_PINS, Pins, Reference};

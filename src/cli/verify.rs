@@ -13,6 +13,7 @@ use super::place::Place;
 use super::registry::Reach;
 use super::sharing;
 use super::signing::{self, Key};
+use super::values;
 use crate::arch::Arch;
 use crate::diff::{Side, compare};
 use crate::share::oci::Manifest;
@@ -36,7 +37,7 @@ pub(super) struct Verify {
     #[arg(long)]
     rebuild: bool,
     /// Only this architecture [default: all that there are]
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     arch: Option<Arch>,
     /// How to reach the registry.
     #[command(flatten)]
@@ -56,7 +57,7 @@ pub(super) struct Attest {
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
     /// Only this architecture [default: all that there are]
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     arch: Option<Arch>,
     /// How to reach the registry.
     #[command(flatten)]

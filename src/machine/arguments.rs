@@ -87,7 +87,8 @@ pub struct Unsuitable {
 }
 
 impl MachineKind {
-    const NAMES: [(MachineKind, &str); 5] = [
+    /// Every word, with its name.
+    pub const NAMES: [(MachineKind, &str); 5] = [
         (MachineKind::Auto, "auto"),
         (MachineKind::Microvm, "microvm"),
         (MachineKind::Pc, "pc"),

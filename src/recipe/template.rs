@@ -10,7 +10,7 @@ pub fn template(name: &str) -> String {
     let sources = sources();
     format!(
         r##"// Realize and boot it: mkimg run images/{name}.kdl
-// Every node is described in docs/recipe.md.
+// `mkimg help recipe` describes every node.
 image "{name}" description="A kernel, BusyBox and an init script"
 
 // What goes in, each pinned by its sha256. For another file, leave the sha256 out and let `mkimg pin` write it.

@@ -1,6 +1,7 @@
 //! What people see: bars and lines of progress, diagnostics, sizes. Everything goes to standard error; results are the
 //! business of the verbs.
 
+mod clip;
 mod report;
 mod terminal;
 mod units;

@@ -7,6 +7,7 @@ use std::io::{IsTerminal as _, Write as _};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use textwrap::{WordSeparator, WordSplitter};
 
+use super::clip;
 use crate::recipe::{Diagnostic, Severity, SourceText};
 
 /// Columns of a message where the terminal's width is not known.
@@ -28,11 +29,22 @@ pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color:
         .with_word_separator(WordSeparator::AsciiSpace)
         .with_word_splitter(WordSplitter::NoHyphenation);
     let mut text = String::new();
+    let columns = terminal_width();
+    let handler = match columns {
+        // The name of a text that was cut says it.
+        Some(_) => handler.without_primary_span_start(),
+        None => handler,
+    };
     for diagnostic in diagnostics {
-        let located = diagnostic.clone().located(source);
-        let drawn = fits(source, diagnostic) && handler.render_report(&mut text, &located).is_ok();
+        let (source, diagnostic) = match columns {
+            Some(columns) => clip::clipped(source, diagnostic, columns),
+            None => (source.clone(), diagnostic.clone()),
+        };
+        let located = diagnostic.clone().located(&source);
+        let drawn =
+            fits(&source, &diagnostic) && handler.render_report(&mut text, &located).is_ok();
         if !drawn {
-            undrawn(&mut text, source, diagnostic);
+            undrawn(&mut text, &source, &diagnostic);
         }
     }
     print(&shortened(&text));
@@ -119,10 +131,16 @@ fn print(text: &str) {
 }
 
 fn width() -> usize {
+    terminal_width().unwrap_or(WIDTH)
+}
+
+/// Returns the columns to write in where standard error is a terminal.
+fn terminal_width() -> Option<usize> {
     if !std::io::stderr().is_terminal() {
-        return WIDTH;
+        return None;
     }
-    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
-    size.map_or(WIDTH, |size| usize::from(size.ws_col))
-        .clamp(40, 140)
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+    // A terminal that nobody gave a size says 0.
+    let columns = usize::from(size.ws_col);
+    (columns > 0).then(|| columns.clamp(40, 140))
 }
