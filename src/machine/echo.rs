@@ -194,6 +194,9 @@ fn follow(text: &str, line: &str) -> Followed {
                 break;
             }
             if wanted.is_control() {
+                if rest == "^" {
+                    return Followed::Begun;
+                }
                 rest = without_control(rest, wanted);
                 break;
             }

@@ -51,13 +51,12 @@ impl<'a> Play<'a> {
     }
 
     /// Does the steps that can be done now.
-    pub(super) fn go_on(&mut self, guest: &mut Guest) {
-        let still = guest.view().still();
+    pub(super) fn go_on(&mut self, guest: &mut Guest, still: bool) {
         while let Some(step) = self.waiting() {
             match step {
                 Step::Expect(pattern) if !self.transcript.find(pattern, still) => return,
                 Step::Exit(_) => return,
-                Step::Send(_) if !self.may_send(guest) => return,
+                Step::Send(_) if !self.may_send(guest, still) => return,
                 Step::Send(line) => {
                     self.transcript.sent(line, &guest.console.partial());
                     guest.send(line.as_bytes());
@@ -73,14 +72,14 @@ impl<'a> Play<'a> {
     }
 
     /// Returns whether the guest seems to read: what is sent ahead is shown twice, or lost.
-    fn may_send(&mut self, guest: &Guest) -> bool {
+    fn may_send(&mut self, guest: &Guest, still: bool) -> bool {
         let view = guest.view();
         // The prompt that the line before was sent to is none.
         let answered = self.sent.is_none_or(|sent| view.last > Some(sent));
         match self.met || self.sent.is_some() {
             true => {
                 let waited = view.now.saturating_sub(self.since);
-                answered && view.prompts() || waited >= PATIENCE
+                still && answered && view.prompts() || waited >= PATIENCE
             }
             false => self.input.listens(&view),
         }

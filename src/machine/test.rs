@@ -139,6 +139,7 @@ pub fn test(
         watch,
         done: None,
         told: None,
+        heard: false,
     };
     let name = || script.name.clone();
     watch.progress.event(Event::TestStarted { name: name() });
@@ -158,6 +159,8 @@ struct Session<'a> {
     done: Option<Duration>,
     /// When somebody was told last what the test waits for.
     told: Option<Duration>,
+    /// Whether the last turn brought something: more may lie on the serial line.
+    heard: bool,
 }
 
 /// How a session came out.
@@ -186,7 +189,8 @@ impl Session<'_> {
             if let Some(broken) = self.broken()? {
                 return Ok(broken);
             }
-            self.play.go_on(&mut self.guest);
+            let still = self.still();
+            self.play.go_on(&mut self.guest, still);
             self.tell();
             if let Some(end) = self.guest.ended()? {
                 return self.over(Some(end));
@@ -220,16 +224,22 @@ impl Session<'_> {
         let console = &self.guest.console;
         if console.last_word().is_some() {
             FAREWELL
-        } else if console.kernel_speaks() && !self.guest.view().still() {
+        } else if self.heard || console.kernel_speaks() && !self.still() {
             ORATION
         } else {
             AFTERWARDS
         }
     }
 
+    /// Returns whether the guest has been silent for a while.
+    fn still(&self) -> bool {
+        !self.heard && self.guest.view().still()
+    }
+
     /// Takes in what the guest prints, for `limit` at most.
     fn listen(&mut self, limit: Duration) -> Result<(), MachineError> {
         let turn = self.guest.turn(&[], true, limit)?;
+        self.heard = !turn.bytes.is_empty();
         self.play.transcript.take(&turn.clean);
         Ok(())
     }
@@ -249,8 +259,7 @@ impl Session<'_> {
 
     /// Returns the outcome of a console that shows what an `absent` step forbids; its line is heard to the end.
     fn broken(&mut self) -> Result<Option<Outcome>, MachineError> {
-        let still = self.guest.view().still();
-        let Some(step) = self.play.broken(still) else {
+        let Some(step) = self.play.broken(self.still()) else {
             return Ok(None);
         };
         self.play.step = step;
