@@ -149,7 +149,7 @@ fn a_qemu_that_refuses_is_not_called_a_silent_guest() {
 #[test]
 fn a_failed_test_names_the_step_the_console_and_the_cause_in_every_report() {
     let recipe = repository_recipe("minimal")
-        .replace("expect line=\"answer=42\"", "expect \"answer=<43> & more\"")
+        .replace("expect \"answer=42\"", "expect \"answer=<43> & more\"")
         .replace("within=\"60s\"", "within=\"4s\"");
     let project = Project::new();
     let path = project.recipe("minimal", &recipe);

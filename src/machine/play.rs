@@ -108,7 +108,10 @@ impl<'a> Play<'a> {
     /// Returns what the guest's end means for the step that waits.
     pub(super) fn judge(&mut self, end: &End) -> Verdict {
         let Some(step) = self.waiting() else {
-            return (after_the_last(end), format!("{end} after the last step"));
+            return (
+                after_the_last(end),
+                format!("{end} after the last step, which is no `exit`"),
+            );
         };
         let wanted = match step {
             Step::Exit(wanted) => Some(*wanted),
