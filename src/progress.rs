@@ -72,6 +72,25 @@ pub enum Event {
         /// Which one.
         stage: Stage,
     },
+    /// A test of an image begins.
+    TestStarted {
+        /// Its name.
+        name: String,
+    },
+    /// What a test waits for.
+    TestWaits {
+        /// Its name.
+        name: String,
+        /// The step.
+        step: String,
+        /// The guest's last line.
+        line: String,
+    },
+    /// A test is over.
+    TestEnded {
+        /// Its name.
+        name: String,
+    },
     /// Something that a person may want to know and need not act on.
     Note(String),
     /// Something that a person should know.

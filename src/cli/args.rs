@@ -263,15 +263,18 @@ pub(super) struct Test {
     /// Go on after a test that failed
     #[arg(long)]
     pub(super) keep_going: bool,
-    /// Write a JUnit report
+    /// Write a JUnit report; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(super) junit: Option<PathBuf>,
-    /// Write the console of each test, every line with its time since the start
+    /// Write the console of each test, every line with its time since the start; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+    /// Arguments for QEMU, after `--`
+    #[arg(last = true, value_name = "ARGS")]
+    pub(super) qemu_args: Vec<OsString>,
 }
 
 /// `mkimg show`

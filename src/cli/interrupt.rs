@@ -1,7 +1,7 @@
 //! Ctrl-C and `kill`: the process ends at once, with the exit code that says so, and leaves a working cache.
 
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -11,6 +11,13 @@ use signal_hook::iterator::Signals;
 
 use super::failure::Code;
 use crate::{check, store};
+
+/// Whether the next signal is noted, and does not end the process.
+static NOTING: AtomicBool = AtomicBool::new(false);
+
+/// Whether a signal was noted, and which.
+static NOTED: AtomicBool = AtomicBool::new(false);
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
 /// Set when somebody else takes care of signals.
 static HANDED_OVER: AtomicBool = AtomicBool::new(false);
@@ -31,6 +38,12 @@ pub(super) fn watch(quiet: bool) {
         };
         for signal in signals.forever() {
             if HANDED_OVER.load(Ordering::SeqCst) {
+                continue;
+            }
+            // The second one ends it all the same.
+            if NOTING.load(Ordering::SeqCst) && !NOTED.load(Ordering::SeqCst) {
+                SIGNAL.store(signal, Ordering::SeqCst);
+                NOTED.store(true, Ordering::SeqCst);
                 continue;
             }
             ENDING.store(true, Ordering::SeqCst);
@@ -54,6 +67,33 @@ pub(super) fn watch(quiet: bool) {
 /// Leaves the signals to a running machine, which ends in order: the terminal, then the process.
 pub(super) fn hand_over() {
     HANDED_OVER.store(true, Ordering::SeqCst);
+}
+
+/// For as long as it lives, a signal is noted and does not end the process: there is a report to write.
+pub(super) struct Noting(());
+
+impl Noting {
+    pub(super) fn begin() -> Noting {
+        NOTING.store(true, Ordering::SeqCst);
+        Noting(())
+    }
+
+    /// Returns what is set once a signal came.
+    pub(super) const fn noted(&self) -> &'static AtomicBool {
+        &NOTED
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        NOTING.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Returns the signal that was noted.
+pub(super) fn signal() -> Option<i32> {
+    let noted = NOTED.load(Ordering::SeqCst);
+    noted.then(|| SIGNAL.load(Ordering::SeqCst))
 }
 
 /// Waits for the end where a signal brings it: work that fails since its files are being removed has nothing to say, and

@@ -10,11 +10,11 @@ use super::context::Context;
 use super::failure::{Code, Failure};
 use super::{interrupt, realize};
 use crate::arch::Arch;
-use crate::machine::{self, End, Seat};
+use crate::machine::{self, End, Ran, Seat};
 use crate::recipe::Mode;
 use crate::store::Store;
 
-/// How many of the console's last lines a panic is told with.
+/// How many lines of the console a failure is told with.
 const TOLD: usize = 15;
 
 pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
@@ -50,27 +50,33 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
     if let End::Signalled(signal) = ran.end {
         return Err(Failure::Signalled(signal));
     }
+    let help = Some(told(&ran)).filter(|help| !help.is_empty());
+    Err(Failure::guest(&ran.end.to_string(), help, Code::Guest))
+}
+
+/// Returns what is said of a run that did not end well. The console itself is on the terminal already.
+fn told(ran: &Ran) -> String {
+    let panicked = matches!(ran.end, End::Panicked { .. });
+    let mut help: Vec<String> = match (&ran.cause, panicked) {
+        (Some(cause), true) => vec![format!("likely cause: {}", cause.text)],
+        (Some(cause), false) => vec![cause.text.clone()],
+        (None, _) => Vec::new(),
+    };
     let from = ran.tail.len().saturating_sub(TOLD);
-    let tail: Vec<&str> = ran.tail[from..]
-        .iter()
-        .map(|line| line.text.as_str())
-        .collect();
-    let mut help: Vec<String> = machine::diagnosis::of_death(&ran.end)
-        .map(|cause| cause.text.to_owned())
-        .into_iter()
-        .collect();
+    let tail = ran.tail.iter().skip(from).map(|line| line.text.as_str());
+    let tail: Vec<&str> = tail.collect();
+    let title = match panicked {
+        true => "the lines before the panic:",
+        false => "the last lines of the console:",
+    };
     match tail.is_empty() {
-        false => help.push(format!(
-            "the last lines of the console:\n{}",
-            tail.join("\n")
-        )),
+        false => help.push(format!("{title}\n{}", tail.join("\n"))),
         true if help.is_empty() => help.push(
             "the console said nothing: is its `console=` one that this machine has?".to_owned(),
         ),
         true => {}
     }
-    let help = Some(help.join("\n"));
-    Err(Failure::guest(&ran.end.to_string(), help, Code::Guest))
+    help.join("\n")
 }
 
 fn bootable(context: &Context<'_>, args: &Run) -> Result<(Store, Bootable), Failure> {

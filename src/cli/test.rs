@@ -13,15 +13,16 @@ use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
 use super::serve::Server;
 use super::test_report::{self, Tested};
-use super::{output, realize};
+use super::{interrupt, output, realize};
 use crate::machine::{
-    self, Ending, Invocation, Kind, MachineError, Net, Pattern, Report, Script, Step,
+    self, Ending, Invocation, Kind, MachineError, Net, Pattern, Report, Script, Step, Watch,
 };
 use crate::recipe::{self, Diagnostic, Mode, StepKind, Test};
 use crate::store::Store;
 use crate::ui::seconds;
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
+    check_outputs(args)?;
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
     let tests = chosen(&opened, args)?;
     let (store, made) = realize::made(
@@ -39,10 +40,8 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     }
     let tested = play(context, args, &opened, &cases)?;
     if let Some(path) = &args.junit {
-        write(
-            path,
-            &test_report::junit(&made.image.name, &opened, &tested),
-        )?;
+        let report = test_report::junit(&made.image.name, &opened, &tested);
+        write(path, &report)?;
     }
     if let Some(path) = &args.log {
         write(path, &test_report::log(&tested))?;
@@ -50,22 +49,37 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     if args.json {
         output::print_json(&test_report::json(&made.image, &opened, &tested))?;
     }
-    let failed = tested.iter().filter(|tested| !tested.passed()).count();
-    let skipped = tests.len() - tested.len();
-    let rest = if skipped > 0 {
-        format!(", {skipped} not run")
-    } else {
-        String::new()
+    let (passed, failed, skipped) = test_report::counts(&tested);
+    let rest = match skipped {
+        0 => String::new(),
+        _ => format!(", {skipped} skipped"),
     };
-    let passed = tested.len() - failed;
     context.terminal.line(&format!(
         "{} {}: {passed} passed, {failed} failed{rest}",
         made.image.name, made.image.arch
     ));
-    match failed {
-        0 => Ok(()),
-        _ => Err(Failure::Said(Code::Guest)),
+    match interrupt::signal() {
+        Some(signal) => Err(Failure::Signalled(signal)),
+        None if failed > 0 => Err(Failure::Said(Code::Guest)),
+        None => Ok(()),
     }
+}
+
+/// Refuses two results on one standard output.
+fn check_outputs(args: &Args) -> Result<(), Failure> {
+    let printed = [args.junit.as_deref(), args.log.as_deref()];
+    let printed = printed.into_iter().flatten().filter(|path| is_stdout(path));
+    if printed.count() + usize::from(args.json) > 1 {
+        return Err(Failure::usage(
+            "standard output can have one of `--json`, `--junit -` and `--log -`",
+            "name a file for the others",
+        ));
+    }
+    Ok(())
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 fn chosen<'r>(opened: &'r Opened, args: &Args) -> Result<Vec<&'r Test>, Failure> {
@@ -127,7 +141,7 @@ impl<'r> Case<'r> {
                 None => word,
             });
         }
-        let ready = bootable.ready(context, store, &options, None, &[])?;
+        let ready = bootable.ready(context, store, &options, None, &args.qemu_args)?;
         script.within = machine::scaled(script.within, ready.accelerator);
         Ok(Case {
             test,
@@ -145,7 +159,7 @@ impl Case<'_> {
             Duration::from_millis(self.test.within_ms),
             self.script.within,
         );
-        if report.kind == Kind::Passed || report.elapsed < within || given == within {
+        if report.step.is_none() || report.elapsed < within || given == within {
             return String::new();
         }
         format!(", which is the recipe's {given:?} as TCG needs it")
@@ -159,6 +173,7 @@ fn scripts(opened: &Opened, tests: &[&Test]) -> Result<Vec<Script>, Failure> {
         let mut steps = Vec::new();
         for step in &test.steps {
             let pattern = |pattern: &recipe::Pattern| match pattern {
+                recipe::Pattern::Line(line) => Ok(Pattern::Line(line.clone())),
                 recipe::Pattern::Text(text) => Ok(Pattern::Text(text.clone())),
                 recipe::Pattern::Regex(regex) => Pattern::regex(regex),
             };
@@ -169,6 +184,7 @@ fn scripts(opened: &Opened, tests: &[&Test]) -> Result<Vec<Script>, Failure> {
                 // Served from the start: no step of the script.
                 StepKind::Serve { .. } => continue,
                 StepKind::Exit(recipe::Ending::Poweroff) => Ok(Step::Exit(Ending::PowerOff)),
+                StepKind::Exit(recipe::Ending::Reboot) => Ok(Step::Exit(Ending::Reboot)),
                 StepKind::Exit(recipe::Ending::Panic) => Ok(Step::Exit(Ending::Panic)),
             };
             match made {
@@ -199,8 +215,8 @@ fn scripts(opened: &Opened, tests: &[&Test]) -> Result<Vec<Script>, Failure> {
     })
 }
 
-/// Plays the scripts, `--jobs` at once, and tells of each when it is over. The reports are in the order of the recipe;
-/// without `--keep-going` those that had not begun when one failed are missing.
+/// Plays the scripts, `--jobs` at once, and tells of each when it is over. All are returned, in the order of the recipe; those that had
+/// not begun when one failed without `--keep-going`, or when a signal came, have no report.
 fn play<'r>(
     context: &Context<'_>,
     args: &Args,
@@ -209,26 +225,38 @@ fn play<'r>(
 ) -> Result<Vec<Tested<'r>>, Failure> {
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let results: Mutex<Vec<(usize, Tested<'r>)>> = Mutex::new(Vec::new());
+    let noting = interrupt::Noting::begin();
+    let watch = Watch {
+        progress: context.terminal,
+        stop: noting.noted(),
+    };
+    let unbegun = |case: &Case<'r>| Tested {
+        test: case.test,
+        report: None,
+    };
+    let results = Mutex::new(cases.iter().map(unbegun).collect::<Vec<_>>());
     let broken: Mutex<Option<MachineError>> = Mutex::new(None);
     thread::scope(|scope| {
         for _ in 0..context.jobs().get().min(cases.len()) {
             scope.spawn(|| {
-                while !stop.load(Ordering::SeqCst) {
+                while !stop.load(Ordering::SeqCst) && !watch.stop.load(Ordering::SeqCst) {
                     let index = next.fetch_add(1, Ordering::SeqCst);
                     let Some(case) = cases.get(index) else { return };
-                    match machine::test(&case.invocation, &case.script) {
+                    match machine::test(&case.invocation, &case.script, watch) {
                         Ok(mut report) => {
                             report.message.push_str(&case.more_time(&report));
-                            let tested = Tested {
-                                test: case.test,
-                                report,
-                            };
-                            if !tested.passed() && !args.keep_going {
+                            if let Some(line) = &report.nearly {
+                                report
+                                    .message
+                                    .push_str(&format!("; the console has {line:?}"));
+                            }
+                            if report.kind != Kind::Passed && !args.keep_going {
                                 stop.store(true, Ordering::SeqCst);
                             }
-                            tell(context, opened, &tested);
-                            lock(&results).push((index, tested));
+                            tell(context, opened, case.test, &report);
+                            if let Some(tested) = lock(&results).get_mut(index) {
+                                tested.report = Some(report);
+                            }
                         }
                         Err(error) => {
                             stop.store(true, Ordering::SeqCst);
@@ -242,24 +270,31 @@ fn play<'r>(
     if let Some(error) = lock(&broken).take() {
         return Err(boot::failed(error));
     }
-    let mut results = std::mem::take(&mut *lock(&results));
-    results.sort_by_key(|(index, _)| *index);
-    Ok(results.into_iter().map(|(_, tested)| tested).collect())
+    let tested = std::mem::take(&mut *lock(&results));
+    for one in tested.iter().filter(|one| one.skipped()) {
+        let name = &one.test.name.value;
+        context.terminal.line(&format!("skipped {name}"));
+    }
+    Ok(tested)
 }
 
-fn tell(context: &Context<'_>, opened: &Opened, tested: &Tested<'_>) {
-    let name = &tested.test.name.value;
-    let time = seconds(tested.report.elapsed);
-    if tested.report.kind == Kind::Passed {
+fn tell(context: &Context<'_>, opened: &Opened, test: &Test, report: &Report) {
+    let name = &test.name.value;
+    let time = seconds(report.elapsed);
+    if report.kind == Kind::Passed {
         return context.terminal.line(&format!("passed  {name} ({time})"));
     }
     context.terminal.error(&format!(
         "FAILED  {name} ({time})\n{}",
-        test_report::told(opened, tested)
+        test_report::told(opened, test, report)
     ));
 }
 
+/// Writes a report to a file, or to standard output.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    if is_stdout(path) {
+        return output::print(text);
+    }
     fs::write(path, text).map_err(|error| Failure::io("write", path, error))
 }
 

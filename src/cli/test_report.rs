@@ -9,48 +9,71 @@ use crate::machine::{Kind, Report};
 use crate::realize::Image;
 use crate::recipe::{Step, StepKind, Test};
 
-/// A test that was run.
+/// A test of the recipe, and what became of it.
 pub(super) struct Tested<'r> {
     pub(super) test: &'r Test,
-    pub(super) report: Report,
+    /// None where it was not begun.
+    pub(super) report: Option<Report>,
 }
 
 impl Tested<'_> {
     pub(super) fn passed(&self) -> bool {
-        self.report.kind == Kind::Passed
+        self.kind() == Kind::Passed.name()
     }
 
-    /// Returns the place of the step that it stopped at, as `FILE:LINE`, and the step's text.
-    fn step(&self, opened: &Opened) -> Option<(usize, String)> {
-        // What is served is no step of the script.
-        let serves = |step: &&Step| matches!(step.kind, StepKind::Serve { .. });
-        let mut played = self.test.steps.iter().filter(|step| !serves(step));
-        let step = played.nth(self.report.step?)?;
-        let source = &opened.parsed.source;
-        let text = source
-            .text
-            .get(step.span.clone())
-            .unwrap_or_default()
-            .trim();
-        Some((source.line(step.span.start), text.to_owned()))
+    pub(super) fn skipped(&self) -> bool {
+        self.report.is_none()
+    }
+
+    fn kind(&self) -> &'static str {
+        match &self.report {
+            Some(report) => report.kind.name(),
+            None => "skipped",
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        let elapsed = self.report.as_ref().map(|report| report.elapsed);
+        elapsed.unwrap_or_default().as_secs_f64()
     }
 }
 
+/// Returns how many passed, failed and were skipped.
+pub(super) fn counts(tested: &[Tested<'_>]) -> (usize, usize, usize) {
+    let passed = tested.iter().filter(|tested| tested.passed()).count();
+    let skipped = tested.iter().filter(|tested| tested.skipped()).count();
+    (passed, tested.len() - passed - skipped, skipped)
+}
+
+/// Returns the line in the recipe of the step that a test stopped at, and the step's text.
+fn step(opened: &Opened, test: &Test, report: &Report) -> Option<(usize, String)> {
+    // What is served is no step of the script.
+    let serves = |step: &&Step| matches!(step.kind, StepKind::Serve { .. });
+    let mut played = test.steps.iter().filter(|step| !serves(step));
+    let step = played.nth(report.step?)?;
+    let source = &opened.parsed.source;
+    let text = source.text.get(step.span.clone()).unwrap_or_default();
+    Some((source.line(step.span.start), text.trim().to_owned()))
+}
+
 /// Returns what a person is told of a test that failed.
-pub(super) fn told(opened: &Opened, tested: &Tested<'_>) -> String {
-    let report = &tested.report;
+pub(super) fn told(opened: &Opened, test: &Test, report: &Report) -> String {
     let mut text = format!("  {}: {}\n", report.kind.name(), report.message);
-    if let Some((line, step)) = tested.step(opened) {
+    if let Some((line, step)) = step(opened, test, report) {
         // Writing into a string cannot fail, here and below.
         let _ = writeln!(text, "  at {}:{line}: {step}", opened.parsed.source.name);
     }
-    if let Some(diagnosis) = report.diagnosis {
-        let _ = writeln!(text, "  likely cause: {}", diagnosis.text);
+    if let Some(cause) = &report.cause {
+        let _ = writeln!(text, "  likely cause: {}", cause.text);
     }
     match report.tail() {
         [] => text.push_str("  the console said nothing"),
         lines => {
-            let _ = write!(text, "  the last {} lines of the console:", lines.len());
+            let which = match lines.last() == report.lines.last() {
+                true => format!("the last {} lines", lines.len()),
+                false => "the lines around the panic".to_owned(),
+            };
+            let _ = write!(text, "  {which} of the console:");
             for line in lines {
                 let _ = write!(text, "\n  {:8.3} | {}", line.at.as_secs_f64(), line.text);
             }
@@ -63,13 +86,9 @@ pub(super) fn told(opened: &Opened, tested: &Tested<'_>) -> String {
 pub(super) fn log(tested: &[Tested<'_>]) -> String {
     let mut text = String::new();
     for tested in tested {
-        let _ = writeln!(
-            text,
-            "== {} ({})",
-            tested.test.name.value,
-            tested.report.kind.name()
-        );
-        for line in &tested.report.lines {
+        let name = &tested.test.name.value;
+        let _ = writeln!(text, "== {name} ({})", tested.kind());
+        for line in tested.report.iter().flat_map(|report| &report.lines) {
             let _ = writeln!(text, "{:10.3} {}", line.at.as_secs_f64(), line.text);
         }
     }
@@ -79,19 +98,19 @@ pub(super) fn log(tested: &[Tested<'_>]) -> String {
 /// Returns the reports as JSON.
 pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Value {
     let tests = tested.iter().map(|tested| {
-        let report = &tested.report;
         let mut value = json!({
-            "kind": report.kind.name(),
+            "kind": tested.kind(),
             "name": tested.test.name.value,
             "passed": tested.passed(),
-            "seconds": report.elapsed.as_secs_f64(),
+            "seconds": tested.seconds(),
         });
-        if !tested.passed() {
-            value["message"] = json!(report.message);
-            value["console"] = report.tail().iter().map(|line| json!(line.text)).collect();
-            value["diagnosis"] = json!(report.diagnosis.map(|diagnosis| diagnosis.text));
-        }
-        if let Some((line, step)) = tested.step(opened) {
+        let Some(report) = tested.report.as_ref().filter(|_| !tested.passed()) else {
+            return value;
+        };
+        value["message"] = json!(report.message);
+        value["console"] = report.tail().iter().map(|line| json!(line.text)).collect();
+        value["diagnosis"] = json!(report.cause.as_ref().map(|cause| &cause.text));
+        if let Some((line, step)) = step(opened, tested.test, report) {
             value["line"] = json!(line);
             value["step"] = json!(step);
         }
@@ -108,32 +127,32 @@ pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Val
 
 /// Returns the reports as JUnit XML, as CI systems read it.
 pub(super) fn junit(name: &str, opened: &Opened, tested: &[Tested<'_>]) -> String {
-    let failures = tested.iter().filter(|tested| !tested.passed()).count();
-    let time: f64 = tested
-        .iter()
-        .map(|tested| tested.report.elapsed.as_secs_f64())
-        .sum();
+    let (_, failures, skipped) = counts(tested);
+    let time: f64 = tested.iter().map(Tested::seconds).sum();
     let (count, suite) = (tested.len(), escaped(name));
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  \
-         <testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\" time=\"{time:.3}\">\n"
+         <testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\">\n"
     );
     for tested in tested {
-        let report = &tested.report;
-        let (case, time) = (
-            escaped(&tested.test.name.value),
-            report.elapsed.as_secs_f64(),
-        );
+        let (case, time) = (escaped(&tested.test.name.value), tested.seconds());
         let _ = write!(
             text,
             "    <testcase classname=\"{suite}\" name=\"{case}\" time=\"{time:.3}\""
         );
-        if tested.passed() {
-            text.push_str("/>\n");
-            continue;
-        }
+        let report = match &tested.report {
+            None => {
+                text.push_str(">\n      <skipped/>\n    </testcase>\n");
+                continue;
+            }
+            Some(_) if tested.passed() => {
+                text.push_str("/>\n");
+                continue;
+            }
+            Some(report) => report,
+        };
         let (kind, message) = (report.kind.name(), escaped(&report.message));
-        let body = escaped(&told(opened, tested));
+        let body = escaped(&told(opened, tested.test, report));
         let _ = write!(
             text,
             ">\n      <failure type=\"{kind}\" message=\"{message}\">{body}</failure>\n    </testcase>\n"

@@ -117,6 +117,28 @@ impl Console {
         self.sign().filter(|_| silent)
     }
 
+    /// Returns whether the newest line is a record of the kernel's, ended or not.
+    pub(super) fn kernel_speaks(&self) -> bool {
+        match self.open.is_empty() {
+            true => self
+                .lines
+                .back()
+                .is_some_and(|line| record(&line.text).is_some()),
+            false => self.partial().trim().is_empty(),
+        }
+    }
+
+    /// Returns the newest line that shows something.
+    pub(super) fn newest(&self) -> String {
+        let partial = self.partial();
+        if !partial.trim().is_empty() {
+            return partial;
+        }
+        let mut lines = self.lines.iter().rev().map(|line| &line.text);
+        let shown = lines.find(|text| !text.trim().is_empty());
+        shown.cloned().unwrap_or_default()
+    }
+
     /// Returns all lines kept, the open one last.
     pub(super) fn lines(&self) -> Vec<Line> {
         let open = (!self.open.is_empty()).then(|| Line {
@@ -140,6 +162,21 @@ fn is_spoken(calm: &str) -> bool {
     // A line that has only begun may be the firmware's, which writes byte by byte.
     let theirs = |word: &&str| text.contains(word) || word.starts_with(text);
     !text.is_empty() && !firmware.iter().any(theirs)
+}
+
+/// Returns the lines that tell most: the last ones, [`TAIL`] at most, or those around a panic that stands before them.
+pub(super) fn telling(lines: &[Line]) -> &[Line] {
+    let last = lines.len().saturating_sub(TAIL);
+    let from = panicked(lines).map_or(last, |at| last.min(at.saturating_sub(TAIL / 2)));
+    let to = lines.len().min(from + TAIL);
+    lines.get(from..to).unwrap_or_default()
+}
+
+/// Returns which line the last panic begins with.
+pub(super) fn panicked(lines: &[Line]) -> Option<usize> {
+    lines.iter().rposition(|line| {
+        hint(&line.text).is_some() && !line.text.contains("---[ end Kernel panic")
+    })
 }
 
 /// How a panic begins.

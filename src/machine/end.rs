@@ -40,8 +40,10 @@ pub enum End {
 /// What a guest may come to by itself, as a script expects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Switched off or restarted, or halted where it can do neither.
+    /// Switched off, or halted where it cannot do that.
     PowerOff,
+    /// Restarted.
+    Reboot,
     /// Panicked.
     Panic,
 }
@@ -59,7 +61,8 @@ impl End {
     /// Returns what the guest came to, where the end was its own.
     pub fn ending(&self) -> Option<Ending> {
         match self {
-            End::PoweredOff | End::Rebooted | End::Halted => Some(Ending::PowerOff),
+            End::PoweredOff | End::Halted => Some(Ending::PowerOff),
+            End::Rebooted => Some(Ending::Reboot),
             End::Panicked { .. } => Some(Ending::Panic),
             _ => None,
         }
@@ -92,6 +95,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Ending::PowerOff => "poweroff",
+            Ending::Reboot => "reboot",
             Ending::Panic => "panic",
         })
     }

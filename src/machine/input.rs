@@ -38,6 +38,18 @@ pub(super) struct View {
     pub(super) spoken: bool,
 }
 
+impl View {
+    /// Returns whether the guest has been silent for as long as shows that an unfinished line is a prompt.
+    pub(super) fn still(&self) -> bool {
+        silence(self) >= PROMPT
+    }
+
+    /// Returns whether the last line is a prompt.
+    pub(super) fn prompts(&self) -> bool {
+        self.still() && !self.partial.trim().is_empty()
+    }
+}
+
 /// Input that waits for the guest.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -137,7 +149,7 @@ impl Input {
             return;
         }
         let quiet = silence(view);
-        let prompt = !view.partial.trim().is_empty() && quiet >= PROMPT;
+        let prompt = view.prompts();
         self.ready = match view.spoken {
             true => prompt || quiet >= SILENCE,
             false => view.now >= MUTE && quiet >= MUTE,

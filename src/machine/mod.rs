@@ -11,9 +11,11 @@
 
 mod accelerator;
 mod arguments;
+mod cause;
 mod cmdline;
 mod console;
 pub mod diagnosis;
+mod echo;
 mod emulator;
 mod end;
 mod error;
@@ -21,17 +23,22 @@ mod guest;
 mod input;
 mod lz4;
 mod memory;
+mod play;
 mod probe;
 mod run;
 mod script;
+#[cfg(test)]
+mod scripted;
 mod sys;
 mod terminal;
 mod test;
 mod text;
+mod transcript;
 mod vmlinux;
 
 pub use accelerator::{Accelerator, Choice, Decision, Host, Known, Verdict, choose, scaled};
 pub use arguments::{Machine, MachineKind, Net, Unsuitable, added_words, arguments};
+pub use cause::Cause;
 pub use console::{Line, TAIL};
 pub use emulator::{Emulator, Invocation, quoted};
 pub use end::{End, Ending};
@@ -42,7 +49,7 @@ pub use probe::probe;
 pub use run::{Ran, Seat, run};
 pub use script::{Pattern, Script, Step};
 pub use terminal::{restore_on_panic, window};
-pub use test::{Kind, Report, test};
+pub use test::{Kind, Report, Watch, test};
 pub use vmlinux::vmlinux;
 
 /// Says loudly that a test is not run because a program is missing; in CI that is a failure.

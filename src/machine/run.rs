@@ -13,7 +13,9 @@ use rustix::termios::isatty;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-use super::console::{Line, TAIL};
+use super::cause::Cause;
+use super::console::{Line, TAIL, panicked};
+use super::diagnosis;
 use super::emulator::Invocation;
 use super::end::End;
 use super::error::MachineError;
@@ -50,8 +52,10 @@ pub struct Seat<'a> {
 pub struct Ran {
     /// How it ended.
     pub end: End,
-    /// The console's last [`TAIL`] lines.
+    /// The console's last lines, [`TAIL`] at most: where the guest's kernel panicked, those before the panic.
     pub tail: Vec<Line>,
+    /// The likely cause, where something went wrong and one is known.
+    pub cause: Option<Cause>,
 }
 
 /// Starts a machine and returns when it has ended; the terminal is as before then.
@@ -91,9 +95,14 @@ pub fn run(
     if !warnings.is_empty() {
         progress.event(Event::Detail(format!("QEMU said: {}", warnings.trim_end())));
     }
+    let end = end?;
     let mut tail = guest.console.lines();
+    let cause = diagnosis::of_run(&end, &tail);
+    if let (End::Panicked { .. }, Some(at)) = (&end, panicked(&tail)) {
+        tail.truncate(at);
+    }
     tail.drain(..tail.len().saturating_sub(TAIL));
-    Ok(Ran { end: end?, tail })
+    Ok(Ran { end, tail, cause })
 }
 
 /// What lies between the user and the guest.

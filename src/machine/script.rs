@@ -35,9 +35,11 @@ pub enum Step {
 /// What to look for.
 #[derive(Debug, Clone)]
 pub enum Pattern {
-    /// These characters.
+    /// A whole line.
+    Line(String),
+    /// These characters, anywhere.
     Text(String),
-    /// What this expression matches; it sees the console while it grows, so an open end matches early.
+    /// What this expression matches. A match at the end of what came so far counts once the guest is silent.
     Regex(Regex),
 }
 
@@ -57,6 +59,7 @@ impl Pattern {
     /// Returns the end of the first match that begins at `from` or later; what stands before tells where a line begins.
     fn find(&self, text: &str, from: usize) -> Option<usize> {
         match self {
+            Pattern::Line(line) => line_end(text, from, line),
             Pattern::Text(needle) => {
                 let at = text.get(from..)?.find(needle.as_str())?;
                 Some(from + at + needle.len())
@@ -66,13 +69,17 @@ impl Pattern {
     }
 
     /// Returns the end of the first match in `text` from `from` on, or in `text` without the kernel's records: those may cut a word
-    /// in two.
-    pub(super) fn end_in(&self, text: &str, from: usize) -> Option<usize> {
-        if let Some(end) = self.find(text, from) {
+    /// in two. A regular expression's match at the very end may grow: it counts where the text is `still`.
+    pub(super) fn end_in(&self, text: &str, from: usize, still: bool) -> Option<usize> {
+        let final_in = |text: &str, end: &usize| {
+            still || *end < text.len() || !matches!(self, Pattern::Regex(_))
+        };
+        if let Some(end) = self.find(text, from).filter(|end| final_in(text, end)) {
             return Some(end);
         }
         let read = calm(text.get(..from)?).len();
-        let end = self.find(&calm(text), read)?;
+        let calm = calm(text);
+        let end = self.find(&calm, read).filter(|end| final_in(&calm, end))?;
         Some(end + hidden(text, end))
     }
 }
@@ -80,8 +87,9 @@ impl Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Pattern::Line(line) => write!(f, "line={line:?}"),
             Pattern::Text(text) => write!(f, "{text:?}"),
-            Pattern::Regex(regex) => write!(f, "regex {:?}", regex.as_str()),
+            Pattern::Regex(regex) => write!(f, "regex={:?}", regex.as_str()),
         }
     }
 }
@@ -97,6 +105,18 @@ impl fmt::Display for Step {
     }
 }
 
+/// Returns the end of the first whole line that is `line` and begins at `from` or later.
+fn line_end(text: &str, from: usize, line: &str) -> Option<usize> {
+    let mut start = 0;
+    for one in text.split_inclusive('\n') {
+        if start >= from && one.strip_suffix('\n') == Some(line) {
+            return Some(start + line.len());
+        }
+        start += one.len();
+    }
+    None
+}
+
 /// Returns how many bytes of kernel records stand before the calm text's byte `end`.
 fn hidden(text: &str, end: usize) -> usize {
     let (mut shown, mut hidden) = (0, 0);
@@ -109,114 +129,4 @@ fn hidden(text: &str, end: usize) -> usize {
         hidden += line.len() - kept;
     }
     hidden
-}
-
-/// The part of the console that no step has matched yet.
-#[derive(Debug, Default)]
-pub(super) struct Unread {
-    text: String,
-    /// How much of the text is read: the beginning of the line that the last match ended in.
-    read: usize,
-    /// The first bytes of a character that is not whole yet.
-    torn: Vec<u8>,
-}
-
-/// Text kept for the next match; more is a guest that floods its console.
-const KEPT: usize = 256 * 1024;
-
-impl Unread {
-    /// Takes in cleaned bytes.
-    pub(super) fn take(&mut self, bytes: &[u8]) {
-        self.torn.extend(bytes);
-        let whole = match std::str::from_utf8(&self.torn) {
-            Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            _ => self.torn.len(),
-        };
-        let rest = self.torn.split_off(whole);
-        self.text.push_str(&String::from_utf8_lossy(&self.torn));
-        self.torn = rest;
-        let excess = self.text.len().saturating_sub(KEPT);
-        let cut = (excess..)
-            .find(|at| self.text.is_char_boundary(*at))
-            .unwrap_or(0);
-        self.text.drain(..cut);
-        self.read = self.read.saturating_sub(cut);
-    }
-
-    /// Looks for a pattern; what it matched, and all before, is read then.
-    pub(super) fn find(&mut self, pattern: &Pattern) -> bool {
-        let Some(end) = pattern.end_in(&self.text, self.read) else {
-            return false;
-        };
-        let before = self.text.get(..end).unwrap_or_default();
-        let line = before.rfind('\n').map_or(0, |at| at + 1);
-        self.read = end - line;
-        self.text.drain(..line);
-        true
-    }
-
-    /// Returns whether a pattern is anywhere in it.
-    pub(super) fn holds(&self, pattern: &Pattern) -> bool {
-        pattern.end_in(&self.text, self.read).is_some()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(text: &str) -> Pattern {
-        Pattern::Text(text.to_owned())
-    }
-
-    #[test]
-    fn a_match_is_found_through_the_records_of_the_kernel_and_read_only_once() {
-        let mut unread = Unread::default();
-        unread.take(b"(linux) echo ans\n[    1.000001] a\nans[    1.234567] b\nwer=42\n(linux) ");
-        assert!(!unread.holds(&text("answer=43")));
-        assert!(unread.find(&text("answer=42")));
-        assert!(!unread.holds(&text("answer=42")));
-        assert!(unread.find(&text("\n(linux) ")));
-        assert!(!unread.find(&text("(linux)")));
-    }
-
-    #[test]
-    fn a_line_begins_where_it_does_and_not_where_the_last_match_ended() {
-        let mut unread = Unread::default();
-        unread.take(b"(linux) ");
-        assert!(unread.find(&text("(linux) ")));
-        unread.take(b"uname\n");
-        assert!(!unread.holds(&Pattern::regex("^uname").unwrap()));
-        assert!(unread.find(&text("un")));
-        assert!(!unread.find(&text("un")));
-        unread.take(b"[    1.234567] a\nuname\n");
-        assert!(unread.find(&Pattern::regex("^uname$").unwrap()));
-        assert!(!unread.find(&text("uname")));
-    }
-
-    #[test]
-    fn what_a_program_prints_of_the_kernel_log_is_matched_too() {
-        let mut unread = Unread::default();
-        unread.take(b"(linux) dmesg\n[    0.000000] Linux version 6.1\n");
-        assert!(unread.find(&Pattern::regex(r"^\[ *0\.\d+\] Linux version \d").unwrap()));
-    }
-
-    #[test]
-    fn a_character_in_two_pieces_is_whole() {
-        let mut unread = Unread::default();
-        let bytes = "grün".as_bytes();
-        unread.take(&bytes[..3]);
-        unread.take(&bytes[3..]);
-        unread.take(b"\xff!");
-        assert!(unread.find(&text("grün\u{fffd}!")));
-    }
-
-    #[test]
-    fn a_flood_is_bounded() {
-        let mut unread = Unread::default();
-        for _ in 0..200 {
-            unread.take("é".repeat(4096).as_bytes());
-        }
-        assert!(unread.text.len() <= KEPT);
-    }
 }

@@ -302,6 +302,8 @@ pub enum StepKind {
 /// What a console line is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pattern {
+    /// This text, the whole line.
+    Line(String),
     /// This text, anywhere.
     Text(String),
     /// This regular expression, anywhere.
@@ -311,8 +313,10 @@ pub enum Pattern {
 /// How a guest ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It powers itself off, or reboots.
+    /// It powers itself off.
     Poweroff,
+    /// It restarts.
+    Reboot,
     /// Its kernel panics.
     Panic,
 }

@@ -29,14 +29,14 @@ const EXPECT: Form = Form {
     name: "expect",
     arguments: &["the text"],
     required: 0,
-    properties: &["regex"],
+    properties: &["line", "regex"],
     children: &[],
-    example: "`expect \"TEXT\"` or `expect regex=\"PATTERN\"`",
+    example: "`expect line=\"WHOLE LINE\"`, `expect \"TEXT\"` or `expect regex=\"PATTERN\"`",
 };
 
 const ABSENT: Form = Form {
     name: "absent",
-    example: "`absent \"TEXT\"` or `absent regex=\"PATTERN\"`",
+    example: "`absent line=\"WHOLE LINE\"`, `absent \"TEXT\"` or `absent regex=\"PATTERN\"`",
     ..EXPECT
 };
 
@@ -188,8 +188,9 @@ fn step(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Step> {
                 text: text?.value,
             }
         }
-        _ => match node.get(0)?.choice(&["poweroff", "panic"])? {
+        _ => match node.get(0)?.choice(&["poweroff", "reboot", "panic"])? {
             "poweroff" => StepKind::Exit(Ending::Poweroff),
+            "reboot" => StepKind::Exit(Ending::Reboot),
             _ => StepKind::Exit(Ending::Panic),
         },
     };
@@ -200,34 +201,37 @@ fn step(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Step> {
 }
 
 fn pattern(node: &Node<'_>) -> Option<Pattern> {
-    match (node.get(0), node.prop("regex")) {
-        (Some(text), None) => Some(Pattern::Text(text.line()?.value)),
-        (None, Some(regex)) => {
-            let text = regex.line()?.value;
-            if let Err(error) = regex_lite::Regex::new(&text) {
-                let help = "a character that stands for itself is written with a `\\` before it (in a KDL string `\\\\`)";
-                regex.refuse(
-                    format!("`regex` is no regular expression: {error}"),
-                    "not understood",
-                    help,
-                );
-                return None;
-            }
-            Some(Pattern::Regex(text))
-        }
-        (Some(text), Some(regex)) => {
-            let message = format!("`{}` has both a text and a regex", node.form.name);
-            let error = Diagnostic::error(message, regex.whole.clone(), "a second pattern");
-            let error = error.and(text.span.clone(), "the first one");
-            node.report.add(error.help("write a node for each"));
-            None
-        }
-        (None, None) => {
-            let message = format!("`{}` lacks a text", node.form.name);
-            let help = format!("write {}", node.form.example);
-            node.report
-                .error(message, &node.head, "what should be looked for?", help);
-            None
-        }
+    let (text, line, regex) = (node.get(0), node.prop("line"), node.prop("regex"));
+    let mut given = [text, line, regex].into_iter().flatten();
+    if let (Some(first), Some(second)) = (given.next(), given.next()) {
+        let message = format!("`{}` has two patterns", node.form.name);
+        let error = Diagnostic::error(message, second.whole.clone(), "a second pattern");
+        let error = error.and(first.span.clone(), "the first one");
+        node.report.add(error.help("write a node for each"));
+        return None;
     }
+    if let Some(text) = text {
+        return Some(Pattern::Text(text.line()?.value));
+    }
+    if let Some(line) = line {
+        return Some(Pattern::Line(line.line()?.value));
+    }
+    let Some(regex) = regex else {
+        let message = format!("`{}` lacks a text", node.form.name);
+        let help = format!("write {}", node.form.example);
+        node.report
+            .error(message, &node.head, "what should be looked for?", help);
+        return None;
+    };
+    let text = regex.line()?.value;
+    if let Err(error) = regex_lite::Regex::new(&text) {
+        let help = "a character that stands for itself is written with a `\\` before it (in a KDL string `\\\\`)";
+        regex.refuse(
+            format!("`regex` is no regular expression: {error}"),
+            "not understood",
+            help,
+        );
+        return None;
+    }
+    Some(Pattern::Regex(text))
 }

@@ -50,7 +50,7 @@ boot memory="128MiB" cmdline="quiet"
 test "the shell answers" within="60s" {{
     expect "({name})"
     send "echo answer=$((6*7))"
-    expect "answer=42"
+    expect line="answer=42"
 }}
 "##
     )

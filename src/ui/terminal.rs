@@ -9,6 +9,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::units;
 use crate::progress::{Event, Progress, Stage};
 
+/// The most characters of a guest's line that are shown while it runs.
+const LINE: usize = 200;
+
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -117,6 +120,19 @@ impl Terminal {
         }
     }
 
+    /// Shows a line for a test that runs.
+    fn wait_for(&self, name: String) {
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
+        let style = ProgressStyle::with_template("testing {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = self.bars.add(ProgressBar::no_length().with_style(style));
+        bar.set_message(name.clone());
+        bar.tick();
+        self.running().insert(test_key(&name), bar);
+    }
+
     fn advance(&self, key: &str, done: u64) {
         if let Some(bar) = self.running().get(key) {
             bar.set_position(done);
@@ -148,6 +164,17 @@ fn columns() -> u16 {
 /// The key of a step's bar; no source has such a name.
 fn key(stage: Stage) -> String {
     format!("stage {stage}")
+}
+
+/// The key of a test's line; no source and no step has such a name.
+fn test_key(name: &str) -> String {
+    format!("test {name}")
+}
+
+/// Returns a line of a guest's console as a line of progress may have it.
+fn shown(line: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    line.trim().chars().take(LINE).map(plain).collect()
 }
 
 impl Progress for Terminal {
@@ -199,6 +226,15 @@ impl Progress for Terminal {
             }
             Event::StageAdvanced { stage, done } => self.advance(&key(stage), done),
             Event::StageFinished { stage } => self.finish(&key(stage)),
+            Event::TestStarted { name } if self.drawn => self.wait_for(name),
+            Event::TestStarted { name } => self.line(&format!("testing {name}")),
+            Event::TestWaits { name, step, line } => {
+                let text = format!("{name}: waits for {step} | {}", shown(&line));
+                if let Some(bar) = self.running().get(&test_key(&name)) {
+                    bar.set_message(text);
+                }
+            }
+            Event::TestEnded { name } => self.finish(&test_key(&name)),
             Event::Note(text) => self.line(&text),
             Event::Warning(text) => self.warn(&text),
             Event::Detail(text) => {
