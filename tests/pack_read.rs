@@ -331,8 +331,8 @@ fn a_damaged_field_is_named_with_its_offset() {
     let cases: [(usize, &[u8], &str); 13] = [
         (
             116,
-            b"070702",
-            "at byte 116: expected a header that begins with `070701`, found `070702`",
+            b"070703",
+            "at byte 116: expected a header that begins with `070701`, found `070703`",
         ),
         (
             116,
@@ -377,12 +377,12 @@ fn a_damaged_field_is_named_with_its_offset() {
         (
             field(11),
             b"00000006",
-            "at byte 116: the name `bin/sh` does not end at its only NUL",
+            "at byte 116: the name `bin/sh` does not end at a NUL, or goes on behind it",
         ),
         (
             229,
             b"\0",
-            "at byte 116: the name `bin\\x00sh\\x00` does not end at its only NUL",
+            "at byte 116: the name `bin\\x00sh\\x00` does not end at a NUL, or goes on behind it",
         ),
         (235, b"!", "at byte 235: padding that is not zero"),
         (243, b"!", "at byte 243: padding that is not zero"),
