@@ -248,9 +248,13 @@ impl<'a> Tar<'a> {
     }
 
     fn size(&self, header: &Header) -> Result<u64, ArchiveError> {
-        number(&header.as_old().size)
-            .flatten()
-            .ok_or_else(|| self.tape.problem(StreamProblem::Number("size")))
+        let size = number(&header.as_old().size);
+        match kind_of(header) {
+            // What has no bytes, and GNU tar's labels, may have no size either.
+            b'1'..=b'6' | b'V' => size.map(Option::unwrap_or_default),
+            _ => size.flatten(),
+        }
+        .ok_or_else(|| self.tape.problem(StreamProblem::Number("size")))
     }
 
     fn lenient(&self, field: &[u8], what: &'static str) -> Result<u64, ArchiveError> {

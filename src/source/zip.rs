@@ -105,13 +105,15 @@ impl<'a> Zip<'a> {
         let whole = self.source.opened.blob.size;
         let start = whole.saturating_sub(END + COMMENT);
         let tail = self.at(start, whole - start)?;
-        // The last one whose comment ends with the file.
+        // The last one whose comment ends with the file, or with zeros that pad it.
         let found = (0..tail.len().saturating_sub(END as usize - 1))
             .rev()
             .find(|at| {
                 let record = &tail[*at..];
                 record.starts_with(b"PK\x05\x06")
-                    && record.len() == END as usize + usize::from(short(record, 20))
+                    && record
+                        .get(END as usize + usize::from(short(record, 20))..)
+                        .is_some_and(|behind| behind.iter().all(|byte| *byte == 0))
             });
         let Some(at) = found else {
             return Err(self.problem(StreamProblem::NoDirectory, whole));

@@ -375,7 +375,10 @@ impl<R: BufRead> Reader<R> {
         let mut name = vec![0u8; name_size as usize];
         self.exact(&mut name, "a name")?;
         // Some writers align the data to blocks by more NULs. The kernel takes the name up to the first.
-        let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+        let end = name
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(name.len());
         if end == name.len() || name[end..].iter().any(|byte| *byte != 0) {
             return Err(ReadError::Name { offset, name });
         }
@@ -387,8 +390,8 @@ impl<R: BufRead> Reader<R> {
             return Err(ReadError::Data { offset, name, size });
         }
         // GNU cpio writes none for symlinks, and the kernel checks none of theirs.
-        self.sum = (summed && has_data && mode & 0o170000 == 0o100000 && size > 0)
-            .then_some((check, 0));
+        self.sum =
+            (summed && has_data && mode & 0o170000 == 0o100000 && size > 0).then_some((check, 0));
         Ok(Record {
             offset,
             name,
