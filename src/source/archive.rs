@@ -9,13 +9,14 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use super::apk::{self, Apk};
 use super::archive_error::{ArchiveError, StreamProblem};
 use super::cpio::{self, Cpio};
+use super::deb;
 use super::entry::Walk;
 use super::octal::is_header;
+use super::rpm::{self, Rpm};
 use super::tape::{Input, Tape};
 use super::tar::Tar;
 use super::unpack::{Format, PLAIN, unsupported};
 use super::zip::{self, Zip};
-use super::{deb, rpm};
 use crate::progress::Progress;
 use crate::store::Blob;
 
@@ -60,7 +61,7 @@ const SHELLS: [Shell; 2] = [
     },
     Shell {
         magic: rpm::MAGIC,
-        form: &CPIO,
+        form: &RPM,
         find: rpm::find,
     },
 ];
@@ -80,6 +81,14 @@ static TAR: Form = Form {
     knows: |head| head.first_chunk().is_some_and(is_header),
     plain: false,
     walk: |source| Ok(Box::new(Tar::new(source.tape()?))),
+};
+
+/// Known by its shell.
+static RPM: Form = Form {
+    name: "rpm",
+    knows: |_| false,
+    plain: true,
+    walk: |source| Ok(Box::new(Rpm::new(source)?)),
 };
 
 static CPIO: Form = Form {
@@ -153,7 +162,7 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// Returns the plain bytes.
-    fn tape(&self) -> Result<Tape<'a>, ArchiveError> {
+    pub(super) fn tape(&self) -> Result<Tape<'a>, ArchiveError> {
         let Part {
             offset,
             size,

@@ -296,11 +296,13 @@ fn what_other_machines_write_is_read() {
         ),
         (
             Tar::new()
-                .header(b"n", b'3', b"", |header| header[336] = b'1')
+                .header(b"n", b'3', b"", |header| {
+                    header[329..337].copy_from_slice(b"0000001\0");
+                })
                 .link("m", b'1', "n")
                 .link("s", b'2', "x")
                 .link("t", b'1', "s"),
-            "m 644 0:0 Char 0:0\nn 644 0:0 Char 0:0\ns 777 0:0 link \"x\"\nt 777 0:0 link \"x\"\n",
+            "m 644 0:0 Char 1:0\nn 644 0:0 Char 1:0\ns 777 0:0 link \"x\"\nt 777 0:0 link \"x\"\n",
         ),
         // What macOS keeps beside a file is a file.
         (

@@ -247,7 +247,7 @@ fn the_files_of_an_rpm_are_those_that_rpm2cpio_unpacks() {
     let spec = "Name: x\nVersion: 1\nRelease: 1\nSummary: x\nLicense: MIT\nBuildArch: noarch\n%description\nx\n%install\n\
                 mkdir -p %{buildroot}/usr/bin\necho hello > %{buildroot}/usr/bin/x\nchmod 755 %{buildroot}/usr/bin/x\n\
                 ln %{buildroot}/usr/bin/x %{buildroot}/usr/bin/y\nln -s x %{buildroot}/usr/bin/z\n\
-                %files\n%dir /usr/bin\n/usr/bin/x\n/usr/bin/y\n/usr/bin/z\n";
+                echo p > %{buildroot}/usr/ping\n%files\n%dir /usr/bin\n%caps(cap_net_raw=ep) /usr/ping\n/usr/bin/x\n/usr/bin/y\n/usr/bin/z\n";
     fs::write(directory.join("x.spec"), spec).unwrap();
     for payload in [
         "w9.gzdio",
@@ -261,8 +261,13 @@ fn the_files_of_an_rpm_are_those_that_rpm2cpio_unpacks() {
             "rpmbuild -bb --define \"_topdir $PWD/b\" --define '_binary_payload {payload}' x.spec >&2; cat b/RPMS/noarch/*.rpm"
         );
         let package = shell(directory, &line);
+        // The payload does not say it.
         assert_eq!(
             bed.told(&package, &all()),
+            "`usr/ping` in `it` is refused: it has the extended attribute `security.capability`, which an initramfs cannot hold"
+        );
+        assert_eq!(
+            bed.told(&package, &tree(&[], &["usr/ping"])),
             "usr/bin 755 0:0 dir\nusr/bin/x 755 0:0 file \"hello\\n\"\nusr/bin/y 755 0:0 file \"hello\\n\"\nusr/bin/z 777 0:0 link \"x\"\n",
             "{payload}"
         );
