@@ -331,8 +331,8 @@ fn a_damaged_field_is_named_with_its_offset() {
     let cases: [(usize, &[u8], &str); 13] = [
         (
             116,
-            b"070702",
-            "at byte 116: expected a header that begins with `070701`, found `070702`",
+            b"070703",
+            "at byte 116: expected a header that begins with `070701`, found `070703`",
         ),
         (
             116,
@@ -377,12 +377,12 @@ fn a_damaged_field_is_named_with_its_offset() {
         (
             field(11),
             b"00000006",
-            "at byte 116: the name `bin/sh` does not end at its only NUL",
+            "at byte 116: the name `bin/sh` does not end at a NUL, or goes on behind it",
         ),
         (
             229,
             b"\0",
-            "at byte 116: the name `bin\\x00sh\\x00` does not end at its only NUL",
+            "at byte 116: the name `bin\\x00sh\\x00` does not end at a NUL, or goes on behind it",
         ),
         (235, b"!", "at byte 235: padding that is not zero"),
         (243, b"!", "at byte 243: padding that is not zero"),
@@ -479,4 +479,60 @@ fn no_noise_makes_the_reader_panic_or_run_on() {
     }
     assert!(outcomes[0] > 3000 && outcomes[1] > 50, "{outcomes:?}");
     assert_eq!(Digest::of(&seeds[2]), Digest::of(&archive()));
+}
+
+/// One file, the only one of an archive, of the form that `magic` says, with NULs behind its name and a sum.
+fn of_form(magic: &str, nuls: usize, sum: u32) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let entries = [
+        ("f", 0o100644, &b"\xff1234"[..], nuls, sum),
+        ("TRAILER!!!", 0, b"", 0, 0),
+    ];
+    for (name, mode, body, nuls, sum) in entries {
+        let size = name.len() + 1 + nuls;
+        let fields = [
+            0,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            body.len(),
+            0,
+            0,
+            0,
+            0,
+            size,
+            sum as usize,
+        ];
+        archive.extend_from_slice(magic.as_bytes());
+        for field in fields {
+            archive.extend_from_slice(format!("{field:08X}").as_bytes());
+        }
+        archive.extend_from_slice(name.as_bytes());
+        archive.resize((archive.len() + 1 + nuls).next_multiple_of(4), 0);
+        archive.extend_from_slice(body);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    }
+    archive
+}
+
+#[test]
+fn names_padded_with_nuls_and_archives_with_sums_are_read_as_the_kernel_reads_them() {
+    const SUM: u32 = 0xff + 0x31 + 0x32 + 0x33 + 0x34;
+    for (magic, nuls, sum) in [("070701", 0, 0), ("070701", 401, 0), ("070702", 3, SUM)] {
+        let archive = of_form(magic, nuls, sum);
+        let mut reader = Reader::new(&archive[..]);
+        let record = reader.next_record().unwrap().unwrap();
+        assert_eq!(
+            (&record.name[..], record.nuls as usize, record.check),
+            (&b"f"[..], nuls, sum)
+        );
+        assert!(reader.next_record().unwrap().is_none(), "{magic} {nuls}");
+    }
+    let wrong = of_form("070702", 0, SUM + 1);
+    assert_eq!(
+        names(&wrong).unwrap_err().to_string(),
+        "at byte 117: the data before it has another sum than its header says"
+    );
 }

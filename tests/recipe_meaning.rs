@@ -155,6 +155,33 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(recipe.archs(), Arch::ALL);
 }
 
+// The official suite's multiline_string_escape_in_closing_line, its _shallow, and the same with nothing before the escape.
+#[test]
+fn an_escape_may_stand_before_the_closing_quotes() {
+    for (text, expected) in [
+        (
+            "\"\"\"\n    foo \\\nbar\n    baz\n    \\   \"\"\"",
+            "foo bar\nbaz",
+        ),
+        (
+            "\"\"\"\n  foo \\\nbar\n  baz\n  \\   \"\"\"",
+            "foo bar\nbaz",
+        ),
+        ("\"\"\"\none\n\\ \"\"\"", "one"),
+    ] {
+        let recipe = format!(
+            "image t\nsource a {{ local b sha256=\"{}\" }}\nkernel from=a\ninitramfs {{ file \"/init\" text={text} }}\n",
+            "1".repeat(64)
+        );
+        let entries = right(&recipe).recipe.initramfs.entries;
+        let origin = match &entries[0].kind {
+            EntryKind::File { origin, .. } => origin.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(origin, Origin::Text(expected.into()), "{text}");
+    }
+}
+
 #[test]
 fn places_are_bytes_of_the_shown_text() {
     let parsed = right(EVERYTHING);

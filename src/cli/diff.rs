@@ -114,7 +114,7 @@ const MAGICS: [(&[u8], Option<(&str, &str)>); 14] = [
     (b"\xfd7zXZ", None),
     (b"\x28\xb5\x2f\xfd", None),
     (b"\0\0\0\0", None),
-    (b"070702", Some(("a cpio archive with checksums (crc)", "unpack it, and pack it with `cpio -o -H newc`"))),
+    (b"070702", None),
     (b"070707", Some(("a cpio archive of the old format (odc)", "the kernel unpacks none either: pack it with `cpio -o -H newc`"))),
     (b"\xc7\x71", Some(("a cpio archive of the oldest format (bin)", "the kernel unpacks none either: pack it with `cpio -o -H newc`"))),
     (b"\x02\x21\x4c\x18", Some(("lz4 data", "`lz4 -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),

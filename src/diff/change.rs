@@ -72,6 +72,8 @@ fields! {
     LinkData, "With which of a file's names its data is.", "data at the hard link";
     TargetSize, "The size of a symlink, with the NUL that it may end with.", "symlink size";
     Check, "The check field.", "check";
+    Sums, "Whether the headers are those of an archive with sums.", "archive with sums";
+    Nuls, "NULs behind the name, beside its own.", "NULs behind the name";
     Digits, "The letters of hexadecimal numbers.", "hexadecimal digits";
     Trailer, "The entry that ends an archive.", "trailer";
     Padding, "Zeros behind the archive.", "padding";

@@ -202,6 +202,8 @@ fn pair(
     );
     form.extend(text(Field::Host, records.map(host)));
     form.extend(number(Field::Check, |record| record.check));
+    form.extend(number(Field::Sums, |record| record.summed.into()));
+    form.extend(number(Field::Nuls, |record| record.nuls));
     if same_kind && one.record.is_symlink() && target(one) == target(other) {
         form.extend(number(Field::TargetSize, |record| record.size));
     }

@@ -217,6 +217,8 @@ fn trailer(segment: &Segment) -> String {
             trailer.dev.0 | trailer.dev.1 | trailer.rdev.0 | trailer.rdev.1,
         ),
         ("check", trailer.check),
+        ("sums", trailer.summed.into()),
+        ("NULs", trailer.nuls),
     ];
     let set = fields.iter().filter(|(_, value)| *value != 0);
     let set: Vec<String> = set.map(|(name, value)| format!("{name} {value}")).collect();

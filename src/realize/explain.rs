@@ -156,7 +156,9 @@ fn archive_help(error: &ArchiveError) -> Option<&'static str> {
             "leave it out with `exclude \"..\"` in the `tree` node, or take another source"
         }
         ArchiveError::TooMany { .. } => "take another source, or a part of it packed anew",
-        ArchiveError::Deb { .. } | ArchiveError::Decompress { .. } | ArchiveError::Tar { .. } => {
+        ArchiveError::Deb { .. }
+        | ArchiveError::Decompress { .. }
+        | ArchiveError::Stream { .. } => {
             "its sha256 is the declared one, so it was like this when it was pinned: take a whole file and pin that with \
              `mkimg pin --refresh`"
         }

@@ -131,8 +131,11 @@ impl Scanner<'_> {
         loop {
             let start = self.at;
             self.spaces();
+            let indent = start..self.at;
+            while hashes == 0 && self.at_white_space_escape() {
+                self.escape();
+            }
             if self.rest().starts_with(&close) {
-                let indent = start..self.at;
                 let quotes = self.at..self.at + close.len();
                 self.at = quotes.end;
                 return self.indentation(&lines, indent, quotes);
@@ -142,6 +145,12 @@ impl Scanner<'_> {
                 return;
             }
         }
+    }
+
+    /// Says whether here is a `\` that takes the white space behind it away. Such a one may stand before closing quotes.
+    fn at_white_space_escape(&self) -> bool {
+        let behind = self.rest().strip_prefix('\\');
+        behind.is_some_and(|rest| rest.starts_with(|c| is_space(c) || is_newline(c)))
     }
 
     /// Reads to the end of a line of a string; `false` where the string ended.

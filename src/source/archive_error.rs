@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::store::StoreError;
 
 /// What can be read, for messages.
-const SUPPORTED: &str = "mkimg reads .deb, .tar, .tar.gz, .tar.xz and .tar.zst";
+const SUPPORTED: &str = "mkimg reads .deb, .rpm, .apk, .zip, .whl, .tar and .cpio, these two also compressed with gzip, xz, zstd, bzip2, lzma or lzip";
 
 /// A failure to read members out of an archive. `archive` is always the name that the caller gave it.
 #[derive(Debug, thiserror::Error)]
@@ -70,15 +70,17 @@ pub enum ArchiveError {
         #[source]
         source: io::Error,
     },
-    /// The tar stream is broken.
-    #[error("`{archive}` is no valid tar archive: at byte {offset}: {problem}")]
-    Tar {
+    /// The members, one behind the other, are broken.
+    #[error("`{archive}` is no valid {form} archive: at byte {offset}: {problem}")]
+    Stream {
         /// The archive.
         archive: String,
+        /// What it should be: `tar`, say.
+        form: &'static str,
         /// The byte in the decompressed stream, or near it.
         offset: u64,
         /// What is there.
-        problem: TarProblem,
+        problem: StreamProblem,
     },
     /// A member cannot become part of an image.
     #[error("`{member}` in `{archive}` is refused: {problem}")]
@@ -202,7 +204,7 @@ pub enum DebProblem {
     #[error("its first member is `{0}`, not `debian-binary`")]
     First(String),
     /// `debian-binary` says another version.
-    #[error("its format version is `{0}`, not `2.0`")]
+    #[error("its format version is `{0}`, not `2.` and a number")]
     Version(String),
     /// Neither `debian-binary` nor anything else is there.
     #[error("it has no members")]
@@ -214,7 +216,7 @@ pub enum DebProblem {
     #[error("its second member is missing, `control.tar` must be there")]
     Short,
     /// The data member is missing.
-    #[error("it has no data member (`data.tar`, `data.tar.gz`, `data.tar.xz` or `data.tar.zst`)")]
+    #[error("it has no data member (`data.tar`, `data.tar.xz` or the like)")]
     NoData,
     /// A second data member.
     #[error("it has two data members, the second is `{0}`")]
@@ -223,16 +225,18 @@ pub enum DebProblem {
     #[error("the member `{0}` does not belong there: only names that start with `_` may be added")]
     Unexpected(String),
     /// A member compressed in a way that mkimg does not read.
-    #[error("`{0}` is compressed in a way that is not supported: .gz, .xz, .zst or nothing is")]
+    #[error(
+        "`{0}` is compressed in a way that is not supported: .gz, .xz, .zst, .bz2, .lzma, .lz or nothing is"
+    )]
     Compression(String),
     /// The data member's bytes are not what its name says.
     #[error("the bytes of `{0}` are not what its name says")]
     Mismatch(String),
 }
 
-/// Why some bytes are no tar archive.
+/// Why some bytes are no archive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TarProblem {
+pub enum StreamProblem {
     /// The very first block is no header.
     #[error("what is inside is not tar")]
     NotTar,
@@ -245,10 +249,7 @@ pub enum TarProblem {
     /// The stream ends inside a member or a header.
     #[error("it is truncated")]
     Truncated,
-    /// The stream ends behind a member, without the zero block that ends an archive.
-    #[error("it ends without the zero blocks that end an archive: it is truncated")]
-    NoEnd,
-    /// Something follows the zero blocks.
+    /// Something follows the end.
     #[error("something follows the end of the archive")]
     Trailing,
     /// A pax extended header is malformed.
@@ -263,7 +264,28 @@ pub enum TarProblem {
     /// A global pax header says something about members.
     #[error("a global pax header sets `{0}`, which is not supported")]
     Global(String),
-    /// Sizes on what has no bytes: readers do not agree where the next header is.
+    /// Another thing stands where a header must.
+    #[error("`{0}` stands where a header must")]
+    Magic(String),
+    /// No header of a package stands where one must.
+    #[error("a header must be there, and none is")]
+    Header,
+    /// A field of a cpio header is no number, or no kind of file.
+    #[error("a field of the header is malformed")]
+    Digits,
+    /// A name without its NUL, or of no sensible length.
+    #[error("a name is malformed")]
+    Name,
+    /// The central directory of a zip archive is missing, or not where it should be.
+    #[error("its central directory is missing or damaged: is it truncated?")]
+    NoDirectory,
+    /// The sum of a member's bytes is another one.
+    #[error("the bytes of a file are not those that its header says: their sum is wrong")]
+    Sum,
+    /// The map of a sparse file is malformed, or is not about the bytes that are there.
+    #[error("the map of the sparse file is malformed")]
+    Map,
+    /// Sizes on what has no bytes, where readers do not agree where the next header is.
     #[error("`{0}` is no file and yet has a size")]
     Size(String),
 }
@@ -292,20 +314,22 @@ pub enum MemberProblem {
     /// A component of its name has more than 255 bytes, the kernel's `NAME_MAX`.
     #[error("a component of its name is longer than 255 bytes")]
     LongComponent,
-    /// The archive has it twice.
-    #[error("the archive has it twice")]
-    Duplicate,
     /// What should be a directory above it is something else in the same archive.
     #[error("`{0}` above it is {1}, not a directory")]
     Below(String, &'static str),
+    /// What should be a directory above it is a symlink in the same archive, and leads nowhere or out of it.
+    #[error("`{0}` above it is a symlink that leads to no directory in the archive")]
+    BelowLink(String),
     /// It is no directory, but the archive already has something below it.
     #[error("it is {0}, yet the archive has `{1}` below it")]
     Above(&'static str, String),
     /// It has an extended attribute, an access control list or a capability, which an initramfs cannot hold.
     #[error("it has the extended attribute `{0}`, which an initramfs cannot hold")]
     Attribute(String),
-    /// It is a sparse file.
-    #[error("it is stored as a sparse file: pack the archive without `--sparse`")]
+    /// It is a sparse file in a form of star's, which says nowhere how it is stored.
+    #[error(
+        "it is stored as a sparse file in a way that is not known: pack the archive without `-sparse`"
+    )]
     Sparse,
     /// It has 4 GiB or more.
     #[error("it has {0} bytes, and an initramfs holds files below 4 GiB")]
@@ -313,9 +337,21 @@ pub enum MemberProblem {
     /// It is a named pipe.
     #[error("it is a named pipe")]
     Fifo,
-    /// It is of a type that means nothing to mkimg.
-    #[error("it is of the unknown type `{0}`")]
-    Type(String),
+    /// It is a socket.
+    #[error("it is a socket")]
+    Socket,
+    /// Its mode is one of a device, a pipe or a socket, of which a zip archive says no more.
+    #[error("it is a device, a pipe or a socket")]
+    Special,
+    /// It is encrypted.
+    #[error("it is encrypted")]
+    Encrypted,
+    /// It is compressed in a way of zip's that mkimg does not read.
+    #[error("it is compressed with method {0}, which is not supported")]
+    Method(u16),
+    /// It is the rest of a file that begins in another archive.
+    #[error("it is the rest of a file that begins in another volume")]
+    Volume,
     /// Its link target is empty, has a NUL byte or more than 4095 bytes.
     #[error("its link target is empty, too long or has a NUL byte")]
     Target,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::archive::Archive;
 use super::archive_error::ArchiveError;
-use super::tar::{EntryKind, Walk};
+use super::entry::EntryKind;
 use crate::progress::Silent;
 use crate::store::Blob;
 
@@ -75,7 +75,7 @@ pub fn control(archive: &Blob, name: &str) -> Result<Option<Control>, ArchiveErr
     let Some(found) = Archive::control(archive, name)? else {
         return Ok(None);
     };
-    let mut walk = Walk::new(found.tape(1, LARGEST * 16, &Silent)?);
+    let mut walk = found.walk(1, LARGEST * 16, &Silent)?;
     while let Some(entry) = walk.next()? {
         if entry.path != b"control" || !matches!(entry.kind, EntryKind::File) {
             continue;

@@ -7,13 +7,17 @@
 //! ..
 //! ```
 //!
-//! Sources: deb(5) of dpkg 1.21 and ar(5). Stricter than dpkg-deb, which skips what it does not know: what stands behind the
-//! data member would be bytes that nobody reads, and two data members would be read differently by different tools.
-//! Members whose names start with `_` may be added before and after the data member, as deb(5) says.
+//! Sources: deb(5) of dpkg 1.21 and ar(5). As deb(5) says, a higher minor number of the version and more lines behind it are
+//! passed over, and members whose names start with `_` may be added before and after the data member. As dpkg-deb does, times,
+//! owners and modes of members are not looked at, and the last member may lack its padding. Stricter than dpkg-deb, which
+//! skips what it does not know: what stands behind the data member would be bytes that nobody reads, and two data members
+//! would be read differently by different tools.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::archive_error::{DebProblem, shown};
+use super::archive::{Opened, Part};
+use super::archive_error::{ArchiveError, DebProblem, shown};
+use super::pax::decimal;
 use super::unpack::Format;
 
 /// The first bytes of every ar archive.
@@ -22,7 +26,7 @@ pub(super) const MAGIC: &[u8] = b"!<arch>\n";
 const HEADER: u64 = 60;
 
 /// The two tar archives of a package.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Shell {
     /// What the package says of itself.
     pub(super) control: Part,
@@ -30,20 +34,8 @@ pub(super) struct Shell {
     pub(super) data: Part,
 }
 
-/// Where one of them is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    /// The first byte.
-    pub(super) offset: u64,
-    /// The number of bytes.
-    pub(super) size: u64,
-    /// How they are compressed.
-    pub(super) format: Format,
-}
-
 /// Why the shell could not be read.
-#[derive(Debug)]
-pub(super) enum DebError {
+enum DebError {
     Problem(DebProblem),
     Io(io::Error),
 }
@@ -66,8 +58,18 @@ struct Member {
     size: u64,
 }
 
-/// Finds the two tar archives of a package of `size` bytes. Reads the headers of all members, and nothing else.
-pub(super) fn find(file: &mut (impl Read + Seek), size: u64) -> Result<Shell, DebError> {
+/// Finds the two tar archives of a package. Reads the headers of all members, and nothing else.
+pub(super) fn find(file: &mut (impl Read + Seek), opened: &Opened) -> Result<Shell, ArchiveError> {
+    parts(file, opened.blob.size).map_err(|error| match error {
+        DebError::Io(source) => opened.failed(source),
+        DebError::Problem(problem) => ArchiveError::Deb {
+            archive: opened.name.to_owned(),
+            problem,
+        },
+    })
+}
+
+fn parts(file: &mut (impl Read + Seek), size: u64) -> Result<Shell, DebError> {
     let mut at = MAGIC.len() as u64;
     let Some(first) = next(file, &mut at, size)? else {
         return Err(DebProblem::Empty.into());
@@ -78,7 +80,7 @@ pub(super) fn find(file: &mut (impl Read + Seek), size: u64) -> Result<Shell, De
     let mut version = Vec::new();
     file.seek(SeekFrom::Start(first.offset))?;
     file.take(first.size.min(64)).read_to_end(&mut version)?;
-    if version != b"2.0\n" {
+    if !is_version_2(&version) {
         return Err(DebProblem::Version(shown(&version)).into());
     }
     let mut control = None;
@@ -108,8 +110,8 @@ pub(super) fn find(file: &mut (impl Read + Seek), size: u64) -> Result<Shell, De
         let format = format.ok_or_else(|| DebProblem::Compression(name.clone()))?;
         let mut head = Vec::new();
         file.seek(SeekFrom::Start(member.offset))?;
-        file.take(member.size.min(8)).read_to_end(&mut head)?;
-        if format != Format::Plain && Format::of(&head) != Some(format) {
+        file.take(member.size.min(16)).read_to_end(&mut head)?;
+        if !format.begins(&head) {
             return Err(DebProblem::Mismatch(name).into());
         }
         data = Some(Part {
@@ -124,16 +126,18 @@ pub(super) fn find(file: &mut (impl Read + Seek), size: u64) -> Result<Shell, De
     })
 }
 
+/// Says whether `debian-binary` begins with a line `2.` and a minor number.
+fn is_version_2(text: &[u8]) -> bool {
+    let line = text.split(|byte| *byte == b'\n').next();
+    let minor = line.and_then(|line| line.strip_prefix(b"2."));
+    text.contains(&b'\n')
+        && minor.is_some_and(|minor| !minor.is_empty() && minor.iter().all(u8::is_ascii_digit))
+}
+
 /// Returns the compression that a member's name says, where the name is `stem` and a suffix; the inner `None` is a suffix that
 /// is not supported.
-fn stem(name: &[u8], stem: &[u8]) -> Option<Option<Format>> {
-    Some(match name.strip_prefix(stem)? {
-        b"" => Some(Format::Plain),
-        b".gz" => Some(Format::Gzip),
-        b".xz" => Some(Format::Xz),
-        b".zst" => Some(Format::Zstd),
-        _ => None,
-    })
+fn stem(name: &[u8], stem: &[u8]) -> Option<Option<&'static Format>> {
+    name.strip_prefix(stem).map(Format::by_suffix)
 }
 
 /// Reads the member header at `at` and moves `at` behind the member.
@@ -150,8 +154,7 @@ fn next(file: &mut (impl Read + Seek), at: &mut u64, end: u64) -> Result<Option<
         offset: start,
         field,
     };
-    let (name, rest) = header.split_at(16);
-    let (numbers, magic) = rest.split_at(42);
+    let (name, size, magic) = (&header[..16], &header[48..58], &header[58..]);
     if magic != b"`\n" {
         return Err(bad("end mark").into());
     }
@@ -161,28 +164,11 @@ fn next(file: &mut (impl Read + Seek), at: &mut u64, end: u64) -> Result<Option<
     if name.is_empty() || name.iter().any(|byte| !byte.is_ascii_graphic()) {
         return Err(bad("name").into());
     }
-    let (times, rest) = numbers.split_at(24);
-    let (mode, size) = rest.split_at(8);
-    let (mtime, owner) = times.split_at(12);
-    let (uid, gid) = owner.split_at(6);
-    for (field, digits, what) in [
-        (mtime, 10, "time"),
-        (uid, 10, "user id"),
-        (gid, 10, "group id"),
-        (mode, 8, "mode"),
-    ] {
-        // Blank is what some builders write; the values mean nothing here.
-        let field = field.trim_ascii_end();
-        if !field.is_empty() {
-            number(field, digits).ok_or_else(|| bad(what))?;
-        }
-    }
-    let size = number(size.trim_ascii_end(), 10).ok_or_else(|| bad("size"))?;
+    let size = decimal(size.trim_ascii_end()).ok_or_else(|| bad("size"))?;
     let offset = start + HEADER;
     fits(&format!("`{}`", shown(name)), offset, size, end)?;
     *at = offset + size;
-    if size % 2 == 1 {
-        fits("the padding", *at, 1, end)?;
+    if size % 2 == 1 && *at < end {
         let mut padding = [0u8];
         file.seek(SeekFrom::Start(*at))?;
         file.read_exact(&mut padding)?;
@@ -208,17 +194,5 @@ fn fits(what: &str, offset: u64, need: u64, end: u64) -> Result<(), DebProblem> 
         offset,
         need,
         have,
-    })
-}
-
-fn number(field: &[u8], radix: u32) -> Option<u64> {
-    if field.is_empty() {
-        return None;
-    }
-    field.iter().try_fold(0u64, |value, byte| {
-        let digit = char::from(*byte).to_digit(radix)?;
-        value
-            .checked_mul(u64::from(radix))?
-            .checked_add(u64::from(digit))
     })
 }

@@ -22,11 +22,10 @@ use std::thread::{self, ScopedJoinHandle};
 
 use super::archive::Archive;
 use super::archive_error::ArchiveError;
+use super::entry::Walk;
 use super::listing::{Listing, Record, RecordKind, Span};
-use super::name::Names;
+use super::names::Names;
 use super::pick::{Pick, Taken};
-use super::tape::Tape;
-use super::tar::Walk;
 use super::want::{Plan, Want};
 use crate::digest::Digest;
 use crate::progress::{Event, Progress, Stage};
@@ -308,9 +307,9 @@ impl<'a> Shelf<'a> {
             if picks.is_empty() {
                 break;
             }
-            let tape = archive.tape(threads, self.limits.max_unpacked, self.progress)?;
+            let walk = archive.walk(threads, self.limits.max_unpacked, self.progress)?;
             let mut again = Vec::new();
-            for (index, taken, unpacked) in pass(tape, self.name, picks)? {
+            for (index, taken, unpacked) in pass(walk, self.name, picks)? {
                 match taken {
                     Taken::Again(pick) => again.push((index, pick, unpacked)),
                     done => results[index] = Some((done, unpacked)),
@@ -380,7 +379,7 @@ impl<'a> Shelf<'a> {
     }
 }
 
-/// Passes over an archive: the second one is for the bytes of files that stood before the hard links to them.
+/// Passes over an archive: the second one is for the bytes of files that stood before it was known that they are wanted.
 const PASSES: usize = 2;
 
 /// A want's place in the list, what takes for it, and the plain bytes that had to be read for it before.
@@ -388,21 +387,20 @@ type Taker<'a> = (usize, Pick<'a>, u64);
 
 /// Reads an archive once, until every pick has what it wants.
 fn pass<'a>(
-    tape: Tape<'_>,
+    mut walk: Box<dyn Walk + '_>,
     name: &str,
     mut picks: Vec<Taker<'a>>,
 ) -> Result<Vec<(usize, Taken<'a>, u64)>, ArchiveError> {
-    let mut walk = Walk::new(tape);
     let mut names = Names::new();
     let mut done = Vec::new();
     while !picks.is_empty() {
-        let Some(entry) = walk.next()? else {
+        let Some(mut entry) = walk.next()? else {
             break;
         };
-        let number = names.add(name, &entry)?;
+        let place = names.add(name, &mut entry)?;
         let mut takers = Vec::new();
         for (_, pick, _) in &mut picks {
-            if pick.offer(&entry, number, &names)? {
+            if pick.offer(&entry, &place, &names)? {
                 takers.push(pick);
             }
         }

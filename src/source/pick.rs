@@ -3,11 +3,11 @@
 use std::io;
 
 use super::archive_error::{ArchiveError, MemberProblem, shown};
+use super::entry::Entry;
 use super::listing::Record;
-use super::name::Names;
+use super::names::{Names, Place};
 use super::pick_one::One;
 use super::pick_tree::Tree;
-use super::tar::Entry;
 use super::want::Plan;
 use crate::store::{BlobWriter, Scratch, Store, StoreError};
 
@@ -23,7 +23,8 @@ pub(super) enum Taken<'a> {
     One(Record, Box<BlobWriter<'a>>),
     /// Members whose bytes are in a file of the given size.
     Tree(Vec<Record>, Scratch, u64),
-    /// The bytes behind hard links stood before the links: the archive has to be read again.
+    /// The bytes that are wanted stood where nobody knew it yet, before a hard link to them, say: the archive has to be read
+    /// again.
     Again(Pick<'a>),
 }
 
@@ -54,12 +55,12 @@ impl<'a> Pick<'a> {
     pub(super) fn offer(
         &mut self,
         entry: &Entry,
-        number: usize,
+        place: &Place,
         names: &Names,
     ) -> Result<bool, ArchiveError> {
         match self {
-            Pick::One(one) => one.offer(entry, number, names),
-            Pick::Tree(tree) => tree.offer(entry, number, names),
+            Pick::One(one) => one.offer(entry, place, names),
+            Pick::Tree(tree) => tree.offer(entry, place, names),
         }
     }
 

@@ -1,13 +1,14 @@
 //! One file out of an archive.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use super::archive_error::{ArchiveError, shown};
+use super::entry::{Entry, EntryKind};
 use super::listing::{Record, RecordKind, Span};
-use super::name::{Names, Seen};
+use super::names::{Names, Place, What};
 use super::pick::{Pick, Taken, refused, written};
 use super::suggest;
-use super::tar::{Entry, EntryKind};
 use super::want::{Glob, Stop, is_in};
 use crate::digest::Digest;
 use crate::store::{BlobWriter, Store};
@@ -21,21 +22,14 @@ pub(super) struct One<'a> {
     archive: &'a str,
     glob: &'a Glob,
     stop: Stop,
-    /// In the second pass: the member that matched, a hard link, and the file that it names.
-    link: Option<(Vec<u8>, Vec<u8>)>,
-    /// The first few that match.
-    matches: Vec<Vec<u8>>,
-    count: usize,
-    found: Option<Found<'a>>,
-    /// The first symlink that matches, for the error.
-    symlink: Option<usize>,
+    /// In the second pass: the name that matched, and the member whose bytes it has.
+    wanted: Option<(Vec<u8>, usize)>,
+    /// The names that match, whatever stands there in the end, and the first at which a file stood.
+    matches: BTreeSet<usize>,
+    first: Option<usize>,
+    /// The member that was taken last.
+    found: Option<(usize, Record, Box<BlobWriter<'a>>)>,
     done: bool,
-}
-
-enum Found<'a> {
-    File(Record, Box<BlobWriter<'a>>),
-    /// A hard link to the file of this number.
-    Link(usize),
 }
 
 impl<'a> One<'a> {
@@ -45,11 +39,10 @@ impl<'a> One<'a> {
             archive,
             glob,
             stop: glob.stop(deb),
-            link: None,
-            matches: Vec::new(),
-            count: 0,
+            wanted: None,
+            matches: BTreeSet::new(),
+            first: None,
             found: None,
-            symlink: None,
             done: false,
         }
     }
@@ -59,25 +52,27 @@ impl<'a> One<'a> {
     }
 
     pub(super) fn passed(&mut self) {
-        self.done |= self.stop == Stop::First && self.count > 0;
+        self.done |= match &self.wanted {
+            Some(_) => self.found.is_some(),
+            None => self.stop == Stop::First && !self.matches.is_empty(),
+        };
     }
 
     pub(super) fn offer(
         &mut self,
         entry: &Entry,
-        number: usize,
+        place: &Place,
         names: &Names,
     ) -> Result<bool, ArchiveError> {
-        if let Some((link, file)) = &self.link {
-            if entry.path != *file {
-                return Ok(false);
-            }
-            let path = link.clone();
-            return self.take(entry, path);
+        if let Some((path, content)) = &self.wanted {
+            return match place.fresh && place.content == Some(*content) {
+                true => self.take(entry, *content, path.clone()),
+                false => Ok(false),
+            };
         }
         if let Stop::Leaving(directory) = &self.stop
-            && self.count > 0
             && !is_in(&entry.path, directory)
+            && self.first.is_some()
         {
             self.done = true;
             return Ok(false);
@@ -85,48 +80,22 @@ impl<'a> One<'a> {
         if !self.glob.matches(&entry.path) {
             return Ok(false);
         }
-        match &entry.kind {
-            EntryKind::File | EntryKind::HardLink(_) => {}
-            // A pattern may well match other things beside the file.
-            _ if !self.glob.is_path() => {
-                if matches!(entry.kind, EntryKind::Symlink(_)) {
-                    self.symlink.get_or_insert(number);
-                }
-                return Ok(false);
-            }
-            kind => {
-                let (found, help) = suggest::not_a_file(names, number, kind);
-                return Err(ArchiveError::NotAFile {
-                    archive: self.archive.to_owned(),
-                    path: shown(&entry.path),
-                    found,
-                    help,
-                });
-            }
-        }
-        self.count += 1;
-        if self.matches.len() < LISTED {
-            self.matches.push(entry.path.clone());
-        }
-        if self.count > 1 {
-            // An error from here on, but the others are worth naming.
-            self.found = None;
+        self.matches.insert(place.number);
+        if !matches!(entry.kind, EntryKind::File | EntryKind::HardLink(_))
+            || *self.first.get_or_insert(place.number) != place.number
+        {
             return Ok(false);
         }
-        if let Some(flaw) = &entry.flaw {
-            return Err(refused(self.archive, &entry.path, flaw.clone()));
+        if let Some(problem) = entry.flaw.as_ref().or(names.broken(place.number)) {
+            return Err(refused(self.archive, &entry.path, problem.clone()));
         }
-        match names.seen(number) {
-            Seen::HardLink(root) => {
-                self.found = Some(Found::Link(*root));
-                Ok(false)
-            }
-            Seen::BrokenLink(problem) => Err(refused(self.archive, &entry.path, problem.clone())),
-            _ => self.take(entry, entry.path.clone()),
+        match place.content.filter(|_| place.fresh) {
+            Some(content) => self.take(entry, content, entry.path.clone()),
+            None => Ok(false),
         }
     }
 
-    fn take(&mut self, entry: &Entry, path: Vec<u8>) -> Result<bool, ArchiveError> {
+    fn take(&mut self, entry: &Entry, content: usize, path: Vec<u8>) -> Result<bool, ArchiveError> {
         if let Some(flaw) = &entry.flaw {
             return Err(refused(self.archive, &entry.path, flaw.clone()));
         }
@@ -144,14 +113,13 @@ impl<'a> One<'a> {
             gid: entry.gid,
         };
         let writer = Box::new(self.store.blob_writer()?);
-        self.found = Some(Found::File(record, writer));
-        self.count = 1;
+        self.found = Some((content, record, writer));
         Ok(true)
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         match &mut self.found {
-            Some(Found::File(_, writer)) => writer
+            Some((_, _, writer)) => writer
                 .write_all(bytes)
                 .map_err(|error| written(self.store, error)),
             _ => Ok(()),
@@ -159,40 +127,72 @@ impl<'a> One<'a> {
     }
 
     pub(super) fn finish(mut self: Box<Self>, names: &Names) -> Result<Taken<'a>, ArchiveError> {
-        let archive = self.archive.to_owned();
-        let path = self.glob.text().to_owned();
-        if self.count > 1 {
-            let mut members: Vec<String> = self
-                .matches
-                .iter()
-                .map(|path| format!("`{}`", shown(path)))
-                .collect();
-            if self.count > members.len() {
-                members.push("..".to_owned());
+        let (path, content) = match self.wanted.take() {
+            Some(wanted) => wanted,
+            None => {
+                let number = self.only(names)?;
+                // A file has one.
+                (
+                    names.path(number),
+                    names.content(number).unwrap_or_default(),
+                )
             }
-            return Err(ArchiveError::Several {
-                archive,
-                path,
-                count: self.count,
-                members: members.join(", "),
-            });
-        }
+        };
         match self.found.take() {
-            Some(Found::File(record, writer)) => Ok(Taken::One(record, writer)),
-            Some(Found::Link(root)) => {
-                let link = self.matches.pop().unwrap_or_default();
-                self.link = Some((link, names.path(root)));
-                self.stop = Stop::First;
-                self.count = 0;
+            Some((found, record, writer)) if found == content => {
+                let record = Record { path, ..record };
+                Ok(Taken::One(record, writer))
+            }
+            _ => {
+                self.wanted = Some((path, content));
                 self.done = false;
                 Ok(Taken::Again(Pick::One(self)))
             }
-            None => Err(ArchiveError::NoMatch {
-                archive,
-                what: "file",
-                help: suggest::instead(names, &path, self.symlink),
-                path,
-            }),
         }
+    }
+
+    /// Returns the number of the one file that matches.
+    fn only(&self, names: &Names) -> Result<usize, ArchiveError> {
+        let archive = self.archive.to_owned();
+        let path = self.glob.text().to_owned();
+        let what = |number: &&usize| names.what(**number);
+        let mut files = (self.matches.iter()).filter(|at| matches!(what(at), Some(What::File)));
+        let count = files.clone().count();
+        match files.next() {
+            Some(number) if count == 1 => return Ok(*number),
+            None => {}
+            Some(first) => {
+                let listed = std::iter::once(first).chain(files).take(LISTED);
+                let mut members: Vec<String> = listed
+                    .map(|number| format!("`{}`", shown(&names.path(*number))))
+                    .collect();
+                if count > members.len() {
+                    members.push("..".to_owned());
+                }
+                return Err(ArchiveError::Several {
+                    archive,
+                    path,
+                    count,
+                    members: members.join(", "),
+                });
+            }
+        }
+        if let Some(number) = self.matches.first().filter(|_| self.glob.is_path()) {
+            let (found, help) = suggest::not_a_file(names, *number);
+            return Err(ArchiveError::NotAFile {
+                archive,
+                path: shown(&names.path(*number)),
+                found,
+                help,
+            });
+        }
+        // A pattern may well match other things beside the file.
+        let link = (self.matches.iter()).find(|at| matches!(what(at), Some(What::Symlink(_))));
+        Err(ArchiveError::NoMatch {
+            archive,
+            what: "file",
+            help: suggest::instead(names, &path, link.copied()),
+            path,
+        })
     }
 }

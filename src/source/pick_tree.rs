@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write as _};
 
 use super::archive_error::{ArchiveError, MemberProblem};
+use super::entry::{Entry, EntryKind};
 use super::listing::{Record, RecordKind, Span};
-use super::name::{Names, Seen};
+use super::names::{Names, Place, What};
 use super::pick::{Pick, Taken, refused, written};
 use super::suggest;
-use super::tar::{Entry, EntryKind};
 use super::want::Glob;
 use crate::digest::Hasher;
 use crate::store::{Scratch, Store, SyncBehind};
@@ -23,9 +23,9 @@ pub(super) struct Tree<'a> {
     used: Vec<bool>,
     /// By the number of a name: is it selected?
     verdicts: Vec<Verdict>,
-    /// Files whose bytes are needed for the hard links to them alone, found out in the first pass.
-    extra: BTreeSet<Vec<u8>>,
-    /// Links and devices, and where the bytes of files are.
+    /// Members that are needed for the hard links to them alone, found out in the first pass.
+    extra: BTreeSet<usize>,
+    /// By member: links and devices, and where the bytes of files are.
     kinds: BTreeMap<usize, RecordKind>,
     /// Directories that are refused if something below them is selected.
     flawed: BTreeMap<usize, MemberProblem>,
@@ -109,13 +109,20 @@ impl<'a> Tree<'a> {
     pub(super) fn offer(
         &mut self,
         entry: &Entry,
-        number: usize,
+        place: &Place,
         names: &Names,
     ) -> Result<bool, ArchiveError> {
         self.judge(names);
-        if self.verdict(number) != Verdict::In && !self.extra.contains(&entry.path) {
-            if let (EntryKind::Directory, Some(flaw)) = (&entry.kind, &entry.flaw) {
-                self.flawed.insert(number, flaw.clone());
+        let number = place.number;
+        let extra = place
+            .content
+            .is_some_and(|content| self.extra.contains(&content));
+        if self.verdict(number) != Verdict::In && !extra {
+            if matches!(entry.kind, EntryKind::Directory) {
+                match &entry.flaw {
+                    Some(flaw) => self.flawed.insert(number, flaw.clone()),
+                    None => self.flawed.remove(&number),
+                };
             }
             return Ok(false);
         }
@@ -123,16 +130,19 @@ impl<'a> Tree<'a> {
         if let Some(flaw) = &entry.flaw {
             return refuse(flaw.clone());
         }
+        if let Some(problem) = names.broken(number) {
+            return refuse(problem.clone());
+        }
+        let Some(content) = place.content.filter(|_| place.fresh) else {
+            // Known when all bytes are.
+            return Ok(false);
+        };
         let kind = match &entry.kind {
             EntryKind::File => {
-                self.current = Some((number, Hasher::new(), self.size));
+                self.current = Some((content, Hasher::new(), self.size));
                 return Ok(true);
             }
-            EntryKind::HardLink(_) => match names.seen(number) {
-                Seen::BrokenLink(problem) => return refuse(problem.clone()),
-                // Known when all bytes are.
-                _ => return Ok(false),
-            },
+            EntryKind::HardLink(_) => return Ok(false),
             EntryKind::Fifo => return refuse(MemberProblem::Fifo),
             EntryKind::Directory => RecordKind::Directory,
             EntryKind::Symlink(target) => RecordKind::Symlink(target.clone()),
@@ -146,7 +156,7 @@ impl<'a> Tree<'a> {
                 minor: *minor,
             },
         };
-        self.kinds.insert(number, kind);
+        self.kinds.insert(content, kind);
         Ok(false)
     }
 
@@ -164,13 +174,13 @@ impl<'a> Tree<'a> {
     }
 
     pub(super) fn passed(&mut self) {
-        if let Some((number, hasher, offset)) = self.current.take() {
+        if let Some((content, hasher, offset)) = self.current.take() {
             let span = Span {
                 digest: hasher.finish(),
                 size: self.size - offset,
                 offset,
             };
-            self.kinds.insert(number, RecordKind::File(span));
+            self.kinds.insert(content, RecordKind::File(span));
         }
     }
 
@@ -196,21 +206,19 @@ impl<'a> Tree<'a> {
             if self.verdict(number) != Verdict::In {
                 continue;
             }
-            // The file behind a hard link is one file with it: bytes, mode and owner.
-            let root = match names.seen(number) {
-                Seen::HardLink(root) => *root,
-                _ => number,
+            // Nothing but a directory that the archive does not have itself.
+            let Some(content) = names.content(number) else {
+                continue;
             };
-            match self.kinds.get(&root) {
+            match self.kinds.get(&content) {
                 Some(kind) => {
                     let path = names.path(number);
-                    records.insert(path.clone(), record(path, kind.clone(), names, root));
+                    records.insert(path.clone(), record(path, kind.clone(), names, number));
                 }
-                None if root != number => {
-                    missing.insert(names.path(root));
+                // The names of one file are one with it: bytes, mode and owner.
+                None => {
+                    missing.insert(content);
                 }
-                // Nothing but a directory that the archive does not have itself.
-                None => continue,
             }
             let mut at = number;
             while let Some(parent) = names.parent(at) {
@@ -228,7 +236,7 @@ impl<'a> Tree<'a> {
         for number in parents {
             let path = names.path(number);
             // The root has no entry of its own.
-            if path.is_empty() || !matches!(names.seen(number), Seen::Directory) {
+            if path.is_empty() || !matches!(names.what(number), Some(What::Directory)) {
                 continue;
             }
             if let Some(flaw) = self.flawed.remove(&number) {

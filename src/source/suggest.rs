@@ -1,8 +1,7 @@
 //! What somebody may have meant who named a member that is not there.
 
 use super::archive_error::shown;
-use super::name::{Names, Seen};
-use super::tar::EntryKind;
+use super::names::{Names, What};
 
 /// Suggestions in one message.
 const MOST: usize = 3;
@@ -15,16 +14,16 @@ const LONGEST: usize = 255;
 const ALIKE: f64 = 0.75;
 
 /// Returns what a member that is no file is, and what to do about it.
-pub(super) fn not_a_file(names: &Names, number: usize, kind: &EntryKind) -> (String, String) {
-    match kind {
-        EntryKind::Symlink(target) => {
+pub(super) fn not_a_file(names: &Names, number: usize) -> (String, String) {
+    match names.what(number).unwrap_or(&What::Directory) {
+        What::Symlink(target) => {
             let help = match resolved(&names.path(number), target) {
                 Some(path) => format!("name `{}` instead", shown(&path)),
                 None => "name what it points to instead".to_owned(),
             };
             (format!("a symlink to `{}`", shown(target)), help)
         }
-        EntryKind::Directory => (
+        What::Directory => (
             "a directory".to_owned(),
             "`tree` takes directories".to_owned(),
         ),
@@ -39,7 +38,7 @@ pub(super) fn not_a_file(names: &Names, number: usize, kind: &EntryKind) -> (Str
 /// matched.
 pub(super) fn instead(names: &Names, text: &str, symlink: Option<usize>) -> String {
     if let Some(number) = symlink.or_else(|| symlink_above(names, text))
-        && let Seen::Symlink(target) = names.seen(number)
+        && let Some(What::Symlink(target)) = names.what(number)
     {
         let path = names.path(number);
         let below = text.as_bytes().get(path.len()..).unwrap_or_default();
@@ -69,7 +68,7 @@ fn symlink_above(names: &Names, text: &str) -> Option<usize> {
     let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
     slashes
         .filter_map(|(at, _)| names.find(&bytes[..at]))
-        .find(|number| matches!(names.seen(*number), Seen::Symlink(_)))
+        .find(|number| matches!(names.what(*number), Some(What::Symlink(_))))
 }
 
 /// Returns the normal path that a symlink at `path` points to; `None` where it leaves the archive.
@@ -95,7 +94,7 @@ fn closest(names: &Names, text: &str) -> Vec<String> {
     let plain: String = text.chars().filter(|c| !"*?[]".contains(*c)).collect();
     let base = |path: &str| path.rsplit('/').next().map(str::to_owned);
     let mut found: Vec<(f64, String)> = (0..names.len().min(COMPARED))
-        .filter(|number| matches!(names.seen(*number), Seen::File | Seen::HardLink(_)))
+        .filter(|number| matches!(names.what(*number), Some(What::File)))
         .map(|number| names.path(number))
         .filter(|path| path.len() <= LONGEST)
         .filter_map(|path| {

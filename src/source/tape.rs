@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Take};
 
-use super::archive_error::{ArchiveError, TarProblem};
+use super::archive_error::{ArchiveError, StreamProblem};
 use super::unpack::Format;
 use crate::progress::{Event, Progress, Stage};
 
@@ -52,26 +52,32 @@ impl Read for Input<'_> {
 /// ready beyond them, so that the count depends on the archive alone.
 pub(super) struct Tape<'a> {
     archive: &'a str,
-    format: Format,
+    form: &'static str,
+    format: &'static Format,
     reader: BufReader<Box<dyn Read + 'a>>,
     read: u64,
+    /// Bytes that were counted and not read.
+    holes: u64,
     limit: u64,
 }
 
 impl<'a> Tape<'a> {
-    /// Returns the tape of `input`, of which at most `limit` bytes may be read.
+    /// Returns the tape of `input`, of which at most `limit` bytes may be read. `form` is what is on it, for messages.
     pub(super) fn new(
         archive: &'a str,
-        format: Format,
+        form: &'static str,
+        format: &'static Format,
         input: Input<'a>,
         threads: usize,
         limit: u64,
     ) -> Tape<'a> {
         Tape {
             archive,
+            form,
             format,
             reader: BufReader::with_capacity(BUFFER, format.reader(input, threads)),
             read: 0,
+            holes: 0,
             limit,
         }
     }
@@ -81,15 +87,32 @@ impl<'a> Tape<'a> {
         self.archive
     }
 
-    /// Returns the number of bytes read so far.
+    /// Returns the number of bytes read or counted so far.
     pub(super) fn position(&self) -> u64 {
-        self.read
+        self.read + self.holes
+    }
+
+    /// Counts zeros that a member has beyond its bytes on the tape.
+    pub(super) fn count(&mut self, zeros: u64) -> Result<(), ArchiveError> {
+        if zeros > self.limit.saturating_sub(self.position()) {
+            return Err(self.too_large());
+        }
+        self.holes += zeros;
+        Ok(())
+    }
+
+    fn too_large(&self) -> ArchiveError {
+        ArchiveError::TooLarge {
+            archive: self.archive.to_owned(),
+            limit: self.limit,
+        }
     }
 
     /// Returns the error for a problem at this place.
-    pub(super) fn problem(&self, problem: TarProblem) -> ArchiveError {
-        ArchiveError::Tar {
+    pub(super) fn problem(&self, problem: StreamProblem) -> ArchiveError {
+        ArchiveError::Stream {
             archive: self.archive.to_owned(),
+            form: self.form,
             offset: self.read,
             problem,
         }
@@ -108,18 +131,15 @@ impl<'a> Tape<'a> {
                 Err(source) => {
                     return Err(ArchiveError::Decompress {
                         archive: self.archive.to_owned(),
-                        format: self.format.name(),
+                        format: self.format.name,
                         source,
                     });
                 }
             }
         };
-        let allowed = self.limit - self.read;
+        let allowed = self.limit.saturating_sub(self.read + self.holes);
         if allowed == 0 && most > 0 && !have.is_empty() {
-            return Err(ArchiveError::TooLarge {
-                archive: self.archive.to_owned(),
-                limit: self.limit,
-            });
+            return Err(self.too_large());
         }
         // Never more than the slice has.
         let count = most.min(allowed).min(have.len() as u64) as usize;
@@ -137,7 +157,7 @@ impl<'a> Tape<'a> {
     ) -> Result<(), ArchiveError> {
         while count > 0 {
             match self.some(count, sink)? {
-                0 => return Err(self.problem(TarProblem::Truncated)),
+                0 => return Err(self.problem(StreamProblem::Truncated)),
                 some => count -= some,
             }
         }
@@ -149,9 +169,9 @@ impl<'a> Tape<'a> {
         self.take(count, &mut |_| Ok(()))
     }
 
-    /// Reads the next 512 bytes; `None` at the end.
-    pub(super) fn block(&mut self) -> Result<Option<[u8; 512]>, ArchiveError> {
-        let mut block = [0u8; 512];
+    /// Reads the next `N` bytes; `None` at the end.
+    pub(super) fn block<const N: usize>(&mut self) -> Result<Option<[u8; N]>, ArchiveError> {
+        let mut block = [0u8; N];
         let mut filled = 0usize;
         while filled < block.len() {
             let rest = &mut block[filled..];
@@ -163,7 +183,7 @@ impl<'a> Tape<'a> {
             })?;
             match (count, filled) {
                 (0, 0) => return Ok(None),
-                (0, _) => return Err(self.problem(TarProblem::Truncated)),
+                (0, _) => return Err(self.problem(StreamProblem::Truncated)),
                 _ => filled += count,
             }
         }
@@ -173,16 +193,17 @@ impl<'a> Tape<'a> {
     /// Reads to the end, where the decoder makes its last checks; every byte must be zero.
     pub(super) fn finish(&mut self) -> Result<(), ArchiveError> {
         loop {
-            let (archive, start) = (self.archive, self.read);
+            let (archive, form, start) = (self.archive, self.form, self.read);
             let count = self.some(u64::MAX, &mut |bytes| match bytes
                 .iter()
                 .position(|byte| *byte != 0)
             {
                 None => Ok(()),
-                Some(at) => Err(ArchiveError::Tar {
+                Some(at) => Err(ArchiveError::Stream {
                     archive: archive.to_owned(),
+                    form,
                     offset: start + at as u64,
-                    problem: TarProblem::Trailing,
+                    problem: StreamProblem::Trailing,
                 }),
             })?;
             if count == 0 {

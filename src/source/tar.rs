@@ -9,171 +9,95 @@
 //! The crate `tar` gives the layout of a header; what the fields hold is read here, since that crate takes numbers with junk
 //! behind them, splits pax records at line breaks inside of values, and returns what is left of a truncated member.
 //!
-//! Stricter than GNU tar, where tools differ in what they make of a file: at least one zero block must end the stream (else
-//! an archive cut between two members would pass), nothing but zeros may follow it, and what is no file must have no size.
+//! Read as GNU tar and bsdtar read it where these agree: a stream may end without zero blocks, but not inside of a member; what
+//! is no file has no bytes, whatever its size says; a member of an unknown type is a file (POSIX). Where they do not agree a
+//! stream is refused: with something behind the first zero block, or with a hard link of some size in a pax archive.
 
-use ::tar::{EntryType, Header};
+use ::tar::Header;
 
-use super::archive_error::{ArchiveError, MemberProblem, TarProblem, shown};
+use super::archive_error::{ArchiveError, MemberProblem, StreamProblem, shown};
+use super::entry::{Entry, EntryKind, FILE_LIMIT, Sink, Walk};
 use super::name;
+use super::octal::{is_header, lenient, number};
 use super::pax::Pax;
+use super::sparse::Map;
 use super::tape::Tape;
 
 /// The largest pax or GNU long-name header that is taken, in bytes. Names end at 4095.
 const EXTENDED: u64 = 1 << 20;
 
-/// Files of this size and more do not fit into newc, whose sizes are 32 bits.
-const FILE_LIMIT: u64 = 1 << 32;
-
-/// One member of the stream.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// Its path, normal; empty is the root.
-    pub(super) path: Vec<u8>,
-    pub(super) kind: EntryKind,
-    /// The permission bits, at most 0o7777.
-    pub(super) mode: u32,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
-    /// The number of bytes of a file; else 0.
-    pub(super) size: u64,
-    /// Why it cannot be part of an image. Members that nobody wants may have such a flaw.
-    pub(super) flaw: Option<MemberProblem>,
-}
-
-/// What a member is.
-#[derive(Debug)]
-pub(super) enum EntryKind {
-    File,
-    /// To the normal path.
-    HardLink(Vec<u8>),
-    /// With its body.
-    Symlink(Vec<u8>),
-    Directory,
-    Device {
-        block: bool,
-        major: u32,
-        minor: u32,
-    },
-    Fifo,
-}
-
-impl EntryKind {
-    /// Returns what it is, with an article.
-    pub(super) fn noun(&self) -> &'static str {
-        match self {
-            EntryKind::File => "a file",
-            EntryKind::HardLink(_) => "a hard link",
-            EntryKind::Symlink(_) => "a symlink",
-            EntryKind::Directory => "a directory",
-            EntryKind::Device { .. } => "a device",
-            EntryKind::Fifo => "a named pipe",
-        }
-    }
-}
-
 /// Walks over a tar stream.
-pub(super) struct Walk<'a> {
+pub(super) struct Tar<'a> {
     tape: Tape<'a>,
-    /// Bytes of the current member that were not read yet, and the zeros behind them.
+    /// Stored bytes of the current member that were not read yet, and the zeros behind them.
     body: u64,
     padding: u64,
+    /// Where they belong, of a sparse file.
+    map: Option<Map>,
     first: bool,
+    /// Was there a pax header?
+    pax: bool,
+    /// What global headers say of all members behind them.
+    owner: (Option<u64>, Option<u64>),
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Tar<'a> {
     /// Begins at the tape's place.
-    pub(super) fn new(tape: Tape<'a>) -> Walk<'a> {
-        Walk {
+    pub(super) fn new(tape: Tape<'a>) -> Tar<'a> {
+        Tar {
             tape,
             body: 0,
             padding: 0,
+            map: None,
             first: true,
+            pax: false,
+            owner: (None, None),
         }
     }
 
-    /// Returns the number of plain bytes that were read.
-    pub(super) fn position(&self) -> u64 {
-        self.tape.position()
-    }
-
-    /// Passes the current member's bytes to `sink`.
-    pub(super) fn body(
-        &mut self,
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
-        let body = std::mem::take(&mut self.body);
-        self.tape.take(body, sink)
-    }
-
-    /// Returns the next member, passing over what is left of the one before; `None` at the archive's end, behind which
-    /// everything was checked.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
-        let mut long = Long::default();
-        loop {
-            let Some(header) = self.header()? else {
-                if long.any() {
-                    return Err(self.tape.problem(TarProblem::Dangling));
-                }
-                return Ok(None);
-            };
-            let old = header.as_old();
-            let size = self.number(&old.size, "size")?;
-            let kind = header.entry_type();
-            let slot = match kind {
-                EntryType::GNULongName => &mut long.name,
-                EntryType::GNULongLink => &mut long.link,
-                EntryType::XHeader => &mut long.pax,
-                EntryType::XGlobalHeader => &mut None,
-                _ => return self.entry(&header, size, long).map(Some),
-            };
-            if slot.is_some() {
-                return Err(self.tape.problem(TarProblem::Dangling));
-            }
-            if size > EXTENDED {
-                return Err(self.tape.problem(TarProblem::Extended(size)));
-            }
-            let mut bytes = Vec::new();
-            self.tape.take(size, &mut |some| {
-                bytes.extend_from_slice(some);
-                Ok(())
-            })?;
-            self.tape.skip(padding(size))?;
-            if kind == EntryType::XGlobalHeader {
-                self.global(&bytes)?;
-            } else {
-                *slot = Some(bytes);
-            }
+    /// Reads the bytes of a header that describes another one.
+    fn extended(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
+        if size > EXTENDED {
+            return Err(self.tape.problem(StreamProblem::Extended(size)));
         }
+        let mut bytes = Vec::new();
+        self.tape.take(size, &mut |some| {
+            bytes.extend_from_slice(some);
+            Ok(())
+        })?;
+        self.tape.skip(padding(size))?;
+        Ok(bytes)
     }
 
     /// Reads the next header and checks its sum; `None` at the end.
     fn header(&mut self) -> Result<Option<Header>, ArchiveError> {
+        self.map = None;
         let left = std::mem::take(&mut self.body);
         self.tape.skip(left)?;
         let left = std::mem::take(&mut self.padding);
         self.tape.skip(left)?;
         let first = std::mem::replace(&mut self.first, false);
-        let Some(block) = self.tape.block()? else {
-            return Err(self.tape.problem(match first {
-                true => TarProblem::NotTar,
-                false => TarProblem::NoEnd,
-            }));
+        let Some(block) = self.tape.block::<512>()? else {
+            // Some writers leave the zero blocks out.
+            return match first {
+                true => Err(self.tape.problem(StreamProblem::NotTar)),
+                false => Ok(None),
+            };
         };
         if block.iter().all(|byte| *byte == 0) {
             return match self.tape.finish() {
                 Ok(()) => Ok(None),
                 // A disk image, say.
-                Err(ArchiveError::Tar { .. }) if first => {
-                    Err(self.tape.problem(TarProblem::NotTar))
+                Err(ArchiveError::Stream { .. }) if first => {
+                    Err(self.tape.problem(StreamProblem::NotTar))
                 }
                 Err(error) => Err(error),
             };
         }
         if !is_header(&block) {
             return Err(self.tape.problem(match first {
-                true => TarProblem::NotTar,
-                false => TarProblem::Checksum,
+                true => StreamProblem::NotTar,
+                false => StreamProblem::Checksum,
             }));
         }
         Ok(Some(Header::from_byte_slice(&block).clone()))
@@ -181,24 +105,25 @@ impl<'a> Walk<'a> {
 
     fn entry(&mut self, header: &Header, size: u64, long: Long) -> Result<Entry, ArchiveError> {
         let pax = match &long.pax {
-            Some(bytes) => Pax::parse(bytes).ok_or_else(|| self.tape.problem(TarProblem::Pax))?,
+            Some(bytes) => {
+                Pax::parse(bytes).ok_or_else(|| self.tape.problem(StreamProblem::Pax))?
+            }
             None => Pax::default(),
         };
         let old = header.as_old();
-        let raw = match (&pax.path, long.name) {
+        let sparse_name = pax.sparse.as_ref().and_then(|sparse| sparse.name);
+        let raw = match (sparse_name.or(pax.path), long.name) {
             (Some(path), _) => path.to_vec(),
             (None, Some(path)) => without_nul(path),
             (None, None) => header.path_bytes().into_owned(),
         };
+        let archive = self.tape.archive();
         let member = |problem| ArchiveError::Member {
-            archive: self.tape.archive().to_owned(),
+            archive: archive.to_owned(),
             member: shown(&raw),
             problem,
         };
         let path = name::normal(&raw).map_err(member)?;
-        if pax.sparse {
-            return Err(member(MemberProblem::Sparse));
-        }
         let target = || {
             let target = match (&pax.linkpath, &long.link) {
                 (Some(target), _) => target.to_vec(),
@@ -213,35 +138,56 @@ impl<'a> Walk<'a> {
                 false => Ok(target),
             }
         };
-        let kind = match header.entry_type() {
-            // The first tar had no type for directories: a slash at the end said it.
-            EntryType::Regular if raw.ends_with(b"/") => EntryKind::Directory,
-            EntryType::Regular | EntryType::Continuous => EntryKind::File,
-            EntryType::Directory => EntryKind::Directory,
-            EntryType::Link => EntryKind::HardLink(name::normal(&target()?).map_err(member)?),
-            EntryType::Symlink => EntryKind::Symlink(target()?),
-            EntryType::Fifo => EntryKind::Fifo,
-            EntryType::Char | EntryType::Block => {
+        let flag = kind_of(header);
+        let kind = match flag {
+            b'1' => EntryKind::HardLink(name::normal(&target()?).map_err(member)?),
+            b'2' => EntryKind::Symlink(target()?),
+            b'3' | b'4' => {
                 let (major, minor) = self.device(header)?;
                 EntryKind::Device {
-                    block: header.entry_type().is_block_special(),
+                    block: flag == b'4',
                     major: u32::try_from(major).map_err(|_| member(MemberProblem::Device))?,
                     minor: u32::try_from(minor).map_err(|_| member(MemberProblem::Device))?,
                 }
             }
-            EntryType::GNUSparse => return Err(member(MemberProblem::Sparse)),
-            other => {
-                return Err(member(MemberProblem::Type(shown(&[other.as_byte()]))));
-            }
+            b'5' | b'D' => EntryKind::Directory,
+            b'6' => EntryKind::Fifo,
+            b'M' => return Err(member(MemberProblem::Volume)),
+            // The first tar had no type for directories: a slash at the end said it.
+            _ if raw.ends_with(b"/") => EntryKind::Directory,
+            _ => EntryKind::File,
         };
         if path.is_empty() && !matches!(kind, EntryKind::Directory) {
             return Err(member(MemberProblem::Empty));
         }
-        let size = pax.size.unwrap_or(size);
         let is_file = matches!(kind, EntryKind::File);
-        if !is_file && size != 0 {
-            return Err(self.tape.problem(TarProblem::Size(shown(&raw))));
-        }
+        let stored = match (flag, pax.size.unwrap_or(size)) {
+            // GNU tar's list of what a directory held is the only body of something else.
+            (b'D', size) => size,
+            (_, size) if is_file => size,
+            // bsdtar goes by the size of a hard link where the archive is of the pax format, GNU tar never does.
+            (b'1', 1..) if self.pax => {
+                return Err(self.tape.problem(StreamProblem::Size(shown(&raw))));
+            }
+            (b'1'..=b'6', _) | (_, 0) => 0,
+            _ => return Err(self.tape.problem(StreamProblem::Size(shown(&raw)))),
+        };
+        let map = match &pax.sparse {
+            Some(sparse) if is_file && sparse.foreign => return Err(member(MemberProblem::Sparse)),
+            Some(sparse) if is_file => Some(Map::pax(sparse, stored, &mut self.tape)?),
+            _ if flag == b'S' && header.as_gnu().is_none() => {
+                return Err(member(MemberProblem::Sparse));
+            }
+            _ if flag == b'S' && is_file => {
+                Some(Map::gnu(header.as_bytes(), stored, &mut self.tape)?)
+            }
+            _ => None,
+        };
+        let size = match &map {
+            Some(map) => map.size,
+            None if is_file => stored,
+            None => 0,
+        };
         let flaw = match (&pax.attribute, &kind) {
             (Some(key), _) => Some(MemberProblem::Attribute(shown(key))),
             (None, EntryKind::Fifo) => Some(MemberProblem::Fifo),
@@ -251,59 +197,124 @@ impl<'a> Walk<'a> {
         let mode = match kind {
             EntryKind::Symlink(_) => 0o777,
             // Some writers put the file type there as well: masked, the bits cannot say anything else.
-            _ => (self.number_or_zero(&old.mode, "mode")? & 0o7777) as u32,
+            _ => (self.lenient(&old.mode, "mode")? & 0o7777) as u32,
         };
         let entry = Entry {
             path,
             kind,
             mode,
-            uid: match pax.uid {
+            uid: match pax.uid.or(self.owner.0) {
                 Some(uid) => uid,
-                None => self.number_or_zero(&old.uid, "user id")?,
+                None => self.lenient(&old.uid, "user id")?,
             },
-            gid: match pax.gid {
+            gid: match pax.gid.or(self.owner.1) {
                 Some(gid) => gid,
-                None => self.number_or_zero(&old.gid, "group id")?,
+                None => self.lenient(&old.gid, "group id")?,
             },
             size,
+            inode: None,
             flaw,
         };
-        (self.body, self.padding) = (size, padding(size));
+        self.body = map.as_ref().map_or(stored, |map| map.stored);
+        // The map of a sparse file may have been in front of its bytes, in whole blocks.
+        self.padding = padding(self.body);
+        if let Some(map) = map.filter(|map| map.size < FILE_LIMIT) {
+            self.tape.count(map.size - map.stored)?;
+            self.map = Some(map);
+        }
         Ok(entry)
     }
 
-    /// Checks a global header: what it sets holds for all members behind it, which is refused but for what mkimg never keeps.
-    fn global(&self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let pax = Pax::parse(bytes).ok_or_else(|| self.tape.problem(TarProblem::Pax))?;
-        match pax.meaningful {
-            Some(key) => Err(self.tape.problem(TarProblem::Global(shown(key)))),
-            None => Ok(()),
+    /// Takes what a global header says of all members behind it. What can only hold for one is refused.
+    fn global(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let pax = Pax::parse(bytes).ok_or_else(|| self.tape.problem(StreamProblem::Pax))?;
+        if let Some(key) = pax.of_one() {
+            return Err(self.tape.problem(StreamProblem::Global(shown(key))));
         }
+        self.owner = (pax.uid.or(self.owner.0), pax.gid.or(self.owner.1));
+        Ok(())
     }
 
     fn device(&self, header: &Header) -> Result<(u64, u64), ArchiveError> {
         let (major, minor) = match (header.as_ustar(), header.as_gnu()) {
             (Some(ustar), _) => (ustar.dev_major, ustar.dev_minor),
             (None, Some(gnu)) => (gnu.dev_major, gnu.dev_minor),
-            (None, None) => return Err(self.tape.problem(TarProblem::Number("device number"))),
+            (None, None) => return Err(self.tape.problem(StreamProblem::Number("device number"))),
         };
         Ok((
-            self.number_or_zero(&major, "device number")?,
-            self.number_or_zero(&minor, "device number")?,
+            self.lenient(&major, "device number")?,
+            self.lenient(&minor, "device number")?,
         ))
     }
 
-    fn number(&self, field: &[u8], what: &'static str) -> Result<u64, ArchiveError> {
-        number(field)
-            .flatten()
-            .ok_or_else(|| self.tape.problem(TarProblem::Number(what)))
+    fn size(&self, header: &Header) -> Result<u64, ArchiveError> {
+        let size = number(&header.as_old().size);
+        match kind_of(header) {
+            // What has no bytes, and GNU tar's labels, may have no size either.
+            b'1'..=b'6' | b'V' => size.map(Option::unwrap_or_default),
+            _ => size.flatten(),
+        }
+        .ok_or_else(|| self.tape.problem(StreamProblem::Number("size")))
     }
 
-    fn number_or_zero(&self, field: &[u8], what: &'static str) -> Result<u64, ArchiveError> {
-        number(field)
-            .map(Option::unwrap_or_default)
-            .ok_or_else(|| self.tape.problem(TarProblem::Number(what)))
+    fn lenient(&self, field: &[u8], what: &'static str) -> Result<u64, ArchiveError> {
+        lenient(field).ok_or_else(|| self.tape.problem(StreamProblem::Number(what)))
     }
+}
+
+impl Walk for Tar<'_> {
+    fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
+        let mut long = Long::default();
+        loop {
+            let Some(header) = self.header()? else {
+                if long.any() {
+                    return Err(self.tape.problem(StreamProblem::Dangling));
+                }
+                return Ok(None);
+            };
+            let size = self.size(&header)?;
+            let slot = match kind_of(&header) {
+                b'L' => &mut long.name,
+                b'K' => &mut long.link,
+                // Solaris has a letter of its own for it.
+                b'x' | b'X' => &mut long.pax,
+                b'g' => &mut None,
+                // The name of the archive, for people.
+                b'V' => {
+                    (self.body, self.padding) = (size, padding(size));
+                    continue;
+                }
+                _ => return self.entry(&header, size, long).map(Some),
+            };
+            if slot.is_some() {
+                return Err(self.tape.problem(StreamProblem::Dangling));
+            }
+            let bytes = self.extended(size)?;
+            self.pax |= matches!(kind_of(&header), b'x' | b'X' | b'g');
+            if kind_of(&header) == b'g' {
+                self.global(&bytes)?;
+            } else {
+                *slot = Some(bytes);
+            }
+        }
+    }
+
+    fn body(&mut self, sink: &mut Sink) -> Result<(), ArchiveError> {
+        let body = std::mem::take(&mut self.body);
+        match self.map.take() {
+            Some(map) => map.pass(&mut self.tape, sink),
+            None => self.tape.take(body, sink),
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.tape.position()
+    }
+}
+
+/// Returns the letter that says what a member is.
+fn kind_of(header: &Header) -> u8 {
+    header.as_old().linkflag[0]
 }
 
 /// What stands before a member and describes it.
@@ -317,55 +328,6 @@ struct Long {
 impl Long {
     fn any(&self) -> bool {
         self.name.is_some() || self.link.is_some() || self.pax.is_some()
-    }
-}
-
-/// Says whether a block is a header: whether its sum is right.
-pub(super) fn is_header(block: &[u8; 512]) -> bool {
-    let header = Header::from_byte_slice(block);
-    let field = &header.as_old().cksum;
-    // The sum is taken with the field itself as eight spaces.
-    let all: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
-    let own: u64 = field.iter().map(|byte| u64::from(*byte)).sum();
-    number(field) == Some(Some(all - own + 8 * u64::from(b' ')))
-}
-
-/// Reads a number: octal digits with spaces before and spaces or NULs behind, or base-256 where the first bit is set.
-/// The inner `None` is a blank field.
-fn number(field: &[u8]) -> Option<Option<u64>> {
-    match field {
-        [first, rest @ ..] if first & 0x80 != 0 => {
-            // The second bit is the sign; negative numbers mean nothing in any of the fields.
-            if first & 0x40 != 0 {
-                return None;
-            }
-            rest.iter()
-                .try_fold(u64::from(first & 0x3f), |value, byte| {
-                    (value >> 56 == 0).then(|| value << 8 | u64::from(*byte))
-                })
-                .map(Some)
-        }
-        field => {
-            let field = field.trim_ascii_start();
-            let end = field
-                .iter()
-                .position(|byte| matches!(byte, 0 | b' '))
-                .unwrap_or(field.len());
-            let (digits, rest) = field.split_at(end);
-            if !rest.iter().all(|byte| matches!(byte, 0 | b' ')) {
-                return None;
-            }
-            if digits.is_empty() {
-                return Some(None);
-            }
-            digits
-                .iter()
-                .try_fold(0u64, |value, byte| {
-                    let digit = char::from(*byte).to_digit(8)?;
-                    value.checked_mul(8)?.checked_add(u64::from(digit))
-                })
-                .map(Some)
-        }
     }
 }
 

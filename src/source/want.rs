@@ -16,11 +16,11 @@ pub enum Want {
     /// The one regular file (or hard link) whose name is `path`, or matches it where it is a pattern.
     ///
     /// Reading stops as soon as it is certain, which is a function of the archive and the path alone:
-    /// - a path without `*?[`: behind the first member of that name;
+    /// - a path without `*?[`, in a `.deb`: behind the first member of that name, since dpkg-deb writes each name once;
     /// - a pattern, in a `.deb`: once a file matched and a member follows that is not below the directories in front of the
     ///   first component with one of `*?[` (`boot` for `boot/vmlinuz-*`; a pattern without any is read to the end). dpkg-deb
     ///   writes a directory's files together, and only symlinks, which never match, at the end;
-    /// - a pattern in any other archive: at the end.
+    /// - in any other archive: at the end, since a later member takes the place of an earlier one of the same name.
     ///
     /// What stands behind that place is not looked at: the archive's sha256 answers for it.
     One {
@@ -50,7 +50,7 @@ pub(super) enum Plan {
 }
 
 /// Changes when another set of members would come out of the same archive for the same want.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
 
 impl Plan {
     /// Understands a want. Order and repetition of patterns mean nothing.
@@ -177,7 +177,7 @@ impl Glob {
     /// Returns where reading stops when one file that matches is wanted.
     pub(super) fn stop(&self, deb: bool) -> Stop {
         if self.is_path() {
-            return Stop::First;
+            return if deb { Stop::First } else { Stop::End };
         }
         let fixed = self
             .text

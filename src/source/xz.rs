@@ -1,10 +1,10 @@
-//! xz through liblzma, on one thread or several.
+//! xz, on one thread or several, and the two formats around the same coding, lzma and lzip: through liblzma.
 
 use std::io::{self, BufRead, Read};
 
 use liblzma::stream::{Action, Error, MtStreamBuilder, Status, Stream, TELL_UNSUPPORTED_CHECK};
 
-use super::unpack::{trailing, truncated};
+use super::unpack::{only_zeros, trailing, truncated};
 
 /// The most memory that decompression may need, in bytes. `xz -9` needs 65 MiB; more is asked for by hand only.
 const MEMORY: u64 = 512 << 20;
@@ -12,8 +12,19 @@ const MEMORY: u64 = 512 << 20;
 /// The memory up to which blocks are decoded at once: each of them is kept whole until its turn comes.
 const MEMORY_THREADS: u64 = 256 << 20;
 
-/// Reads plain bytes out of one xz stream or several.
+/// What stands around the coded bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coder {
+    Xz,
+    /// What came before xz: one stream without a sum.
+    Lzma,
+    /// Members with sums, one behind the other.
+    Lzip,
+}
+
+/// Reads plain bytes out of one stream or several.
 pub(super) struct XzReader<R> {
+    coder: Coder,
     input: R,
     threads: u32,
     state: State,
@@ -30,8 +41,9 @@ enum State {
 
 impl<R: BufRead> XzReader<R> {
     /// Returns a reader that uses up to `threads` threads. A file of one block is never decoded by more than one.
-    pub(super) fn new(input: R, threads: usize) -> XzReader<R> {
+    pub(super) fn new(coder: Coder, input: R, threads: usize) -> XzReader<R> {
         XzReader {
+            coder,
             input,
             threads: u32::try_from(threads).unwrap_or(u32::MAX).clamp(1, 64),
             state: State::Fresh,
@@ -39,6 +51,11 @@ impl<R: BufRead> XzReader<R> {
     }
 
     fn stream(&self) -> Result<Stream, Error> {
+        match self.coder {
+            Coder::Lzma => return Stream::new_lzma_decoder(MEMORY),
+            Coder::Lzip => return Stream::new_lzip_decoder(MEMORY, TELL_UNSUPPORTED_CHECK),
+            Coder::Xz => {}
+        }
         if self.threads == 1 {
             return Stream::new_stream_decoder(MEMORY, TELL_UNSUPPORTED_CHECK);
         }
@@ -49,8 +66,14 @@ impl<R: BufRead> XzReader<R> {
             .decoder()
     }
 
-    /// Passes over stream padding; says whether another stream follows. Padding is zeros, a multiple of four of them.
+    /// Passes over stream padding; says whether another stream follows. Padding is zeros, of xz a multiple of four of them.
     fn more(&mut self) -> io::Result<bool> {
+        let next = self.input.fill_buf()?.first();
+        match self.coder {
+            Coder::Lzip if next == Some(&b'L') => return Ok(true),
+            Coder::Lzip | Coder::Lzma => return only_zeros(&mut self.input).map(|()| false),
+            Coder::Xz => {}
+        }
         let mut padding = 0u64;
         loop {
             let have = self.input.fill_buf()?;
@@ -126,22 +149,25 @@ impl<R: BufRead> Read for XzReader<R> {
 /// Returns a decoder's error in words; liblzma's own are terse.
 fn explained(error: &Error) -> io::Error {
     let (kind, text) = match error {
-        Error::Data => (io::ErrorKind::InvalidData, "the xz data is corrupt"),
-        Error::Format => (io::ErrorKind::InvalidData, "this is not xz data"),
+        Error::Data => (io::ErrorKind::InvalidData, "the data is corrupt"),
+        Error::Format => (
+            io::ErrorKind::InvalidData,
+            "this is not what it begins like",
+        ),
         Error::MemLimit => (
             io::ErrorKind::InvalidData,
-            "the xz data needs more than 512 MiB of memory",
+            "the data needs more than 512 MiB of memory",
         ),
         Error::Mem => (io::ErrorKind::OutOfMemory, "no memory left for the decoder"),
         Error::Options => (
             io::ErrorKind::InvalidData,
-            "the xz data is corrupt, or uses a filter that is not known",
+            "the data is corrupt, or uses a filter that is not known",
         ),
         Error::UnsupportedCheck | Error::NoCheck => (
             io::ErrorKind::InvalidData,
-            "the xz data has a check that is not known",
+            "the data has a check that is not known",
         ),
-        Error::Program => (io::ErrorKind::InvalidData, "the xz data is corrupt"),
+        Error::Program => (io::ErrorKind::InvalidData, "the data is corrupt"),
     };
     io::Error::new(kind, text)
 }

@@ -16,7 +16,13 @@ const FOUND: &str = "etc 755 0:0 dir\netc/motd 644 0:0 file \"hello\"\n";
 fn a_package_is_read_whatever_its_data_is_compressed_with() {
     let bed = Bed::new();
     assert_eq!(bed.told(&deb(&data()), &all()), FOUND);
-    for (suffix, program) in [("gz", "gzip"), ("xz", "xz"), ("zst", "zstd")] {
+    for (suffix, program) in [
+        ("gz", "gzip"),
+        ("xz", "xz"),
+        ("zst", "zstd"),
+        ("bz2", "bzip2"),
+        ("lzma", "lzma"),
+    ] {
         let Some(data) = filter(program, &["-c"], &data()) else {
             return;
         };
@@ -56,7 +62,7 @@ fn a_file_that_is_no_package_is_refused_with_the_reason() {
     let mut padding = ar(&[version, control]);
     ar_member(&mut padding, "_odd", b"odd");
     *padding.last_mut().unwrap() = 0;
-    let cases: [(&str, Vec<u8>, &str); 24] = [
+    let cases: [(&str, Vec<u8>, &str); 22] = [
         ("nothing", b"!<arch>\n".to_vec(), "it has no members"),
         (
             "another first member",
@@ -71,7 +77,12 @@ fn a_file_that_is_no_package_is_refused_with_the_reason() {
         (
             "another version",
             ar(&[("debian-binary", b"3.0\n"), control, members]),
-            "its format version is `3.0\\n`, not `2.0`",
+            "its format version is `3.0\\n`, not `2.` and a number",
+        ),
+        (
+            "a version without a number",
+            ar(&[("debian-binary", b"2.\n"), control, members]),
+            "its format version is `2.\\n`, not `2.` and a number",
         ),
         (
             "no control member",
@@ -86,7 +97,7 @@ fn a_file_that_is_no_package_is_refused_with_the_reason() {
         (
             "no data member",
             ar(&[version, control]),
-            "it has no data member (`data.tar`, `data.tar.gz`, `data.tar.xz` or `data.tar.zst`)",
+            "it has no data member (`data.tar`, `data.tar.xz` or the like)",
         ),
         (
             "two data members",
@@ -104,14 +115,9 @@ fn a_file_that_is_no_package_is_refused_with_the_reason() {
             "the member `extra` does not belong there: only names that start with `_` may be added",
         ),
         (
-            "bzip2",
-            ar(&[version, control, ("data.tar.bz2", b"BZh9")]),
-            "`data.tar.bz2` is compressed in a way that is not supported: .gz, .xz, .zst or nothing is",
-        ),
-        (
-            "lzma",
-            ar(&[version, control, ("data.tar.lzma", b"\x5d\0\0")]),
-            "`data.tar.lzma` is compressed in a way that is not supported: .gz, .xz, .zst or nothing is",
+            "lz4",
+            ar(&[version, control, ("data.tar.lz4", b"\x04\x22\x4d\x18")]),
+            "`data.tar.lz4` is compressed in a way that is not supported: .gz, .xz, .zst, .bz2, .lzma, .lz or nothing is",
         ),
         (
             "bytes that are not what the name says",
@@ -159,19 +165,9 @@ fn a_file_that_is_no_package_is_refused_with_the_reason() {
             "it is truncated: `control.tar` at byte 132 needs 9999999999 bytes, 3132 are there",
         ),
         (
-            "a mode that is not octal",
-            patched(72 + 40, b"9"),
-            "the member header at byte 72 has a bad mode",
-        ),
-        (
             "a name with a control character",
             patched(72, b"\x01"),
             "the member header at byte 72 has a bad name",
-        ),
-        (
-            "a time that is no number",
-            patched(72 + 16, b"?"),
-            "the member header at byte 72 has a bad time",
         ),
     ];
     let bed = Bed::new();
@@ -185,4 +181,34 @@ fn a_file_that_is_no_package_is_refused_with_the_reason() {
         }
     }
     assert_eq!(bed.kept(), Vec::<String>::new());
+}
+
+#[test]
+fn a_package_that_dpkg_deb_reads_is_read() {
+    let bed = Bed::new();
+    let data = data();
+    let control: (&str, &[u8]) = ("control.tar", b"");
+    for version in [&b"2.1\n"[..], b"2.0\nmore\n", b"2.17\n\n"] {
+        let package = ar(&[("debian-binary", version), control, ("data.tar", &data)]);
+        assert_eq!(bed.told(&package, &all()), FOUND, "{version:?}");
+    }
+    let Some(gz) = filter("gzip", &["-nc"], &data) else {
+        return;
+    };
+    // Times, owners and modes go nowhere, and behind the last member nothing need be padded.
+    for more in [0, 1] {
+        let member = [&gz[..], &vec![0; more]].concat();
+        let mut package = ar(&[
+            ("debian-binary", b"2.0\n"),
+            control,
+            ("data.tar.gz", &member),
+        ]);
+        let header = 72 + 60;
+        package[header + 16..header + 18].copy_from_slice(b"-1");
+        package[header + 40] = b'?';
+        if member.len() % 2 == 1 {
+            package.pop();
+        }
+        assert_eq!(bed.told(&package, &all()), FOUND, "{more}");
+    }
 }

@@ -1,8 +1,8 @@
 //! Compressed archives: sound, concatenated, cut, corrupt, with something behind, and bombs.
 
-use mkimg::source::{ArchiveKind, Limits, archive_kind};
+use mkimg::source::Limits;
 
-use super::bed::{Bed, LIMITS, Tar, all, chain, filter, one};
+use super::bed::{Bed, LIMITS, Tar, all, chain, filter};
 
 /// Bytes that do not compress well, so that every format has several blocks of them.
 fn noise(size: usize) -> Vec<u8> {
@@ -16,8 +16,11 @@ fn noise(size: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(size).collect()
 }
 
-const FORMATS: [(&str, &[&str]); 5] = [
+const FORMATS: [(&str, &[&str]); 8] = [
     ("gzip", &["-c"]),
+    ("bzip2", &["-c"]),
+    ("lzip", &["-c"]),
+    ("lzma", &["-c"]),
     ("xz", &["-c"]),
     // Several blocks, whose sizes stand in their headers: what several threads take at once.
     ("xz", &["-c", "-T2", "--block-size=64KiB"]),
@@ -38,7 +41,6 @@ fn each_format_is_known_by_its_bytes_and_read_by_any_number_of_threads() {
         let Some(bytes) = filter(program, arguments, &tar()) else {
             return;
         };
-        assert_eq!(archive_kind(&bytes), Some(ArchiveKind::Tar), "{program}");
         for jobs in [1, 2, 8] {
             let bed = Bed::new();
             let limits = Limits { jobs, ..LIMITS };
@@ -48,6 +50,10 @@ fn each_format_is_known_by_its_bytes_and_read_by_any_number_of_threads() {
                 plain,
                 "{program} {arguments:?} {jobs}"
             );
+        }
+        if program == "lzma" {
+            // It has no magic bytes that a second stream could be known by.
+            continue;
         }
         // Two streams one after the other are one, as the programs have it.
         let (one, other) = (&tar()[..100_000], &tar()[100_000..]);
@@ -87,35 +93,42 @@ fn compressed_bytes_that_are_cut_changed_or_followed_by_something_are_refused() 
         ] {
             refused(&good[..end], "cut");
         }
-        for junk in [&b"junk"[..], b"\0", &good[..5]] {
-            let mut bytes = good.clone();
-            bytes.extend_from_slice(junk);
-            refused(&bytes, "followed");
+        // Zeros pad a file to the blocks of a tape.
+        let zeros = [&good[..], &[0; 512]].concat();
+        let padded = bed.told(&zeros, &all());
+        assert_eq!(!padded.starts_with(&start), program != "zstd", "{program}");
+        for junk in [&b"junk"[..], b"\0", b"\0junk", &good[..5]] {
+            let padding = junk == b"\0" && !["xz", "zstd"].contains(&program);
+            let bytes = [&good[..], junk].concat();
+            if padding {
+                assert_eq!(bed.told(&bytes, &all()), padded, "{program}");
+            } else {
+                refused(&bytes, "followed");
+            }
         }
-        // The last bytes are sums in each format.
+        // The last bytes are sums in each format but lzma.
         let mut bytes = good.clone();
-        let last = bytes.len() - if program == "xz" { 20 } else { 2 };
+        let last = match program {
+            "xz" | "lzip" => 20,
+            "lzma" => good.len() - 9000,
+            _ => 4,
+        };
+        let last = bytes.len() - last;
         bytes[last] ^= 0x10;
         refused(&bytes, "changed");
-        // Who needs the first file alone does not read that far.
-        assert!(
-            bed.read(&bytes, &one("f")).is_ok(),
-            "{program} {arguments:?}"
-        );
     }
-    assert_eq!(bed.kept().len(), FORMATS.len());
 }
 
 #[test]
 fn a_bomb_ends_at_the_limit() {
     let bed = Bed::new();
     let limits = Limits {
-        max_unpacked: 50_000_000,
+        max_unpacked: 10_000_000,
         jobs: 2,
     };
-    let bomb = Tar::new().file("zeros", &vec![0; 60_000_000]).end();
+    let bomb = Tar::new().file("zeros", &vec![0; 12_000_000]).end();
     // Behind the end of the archive, where no size is declared.
-    let hidden = [Tar::new().file("f", b"").end(), vec![0; 60_000_000]].concat();
+    let hidden = [Tar::new().file("f", b"").end(), vec![0; 12_000_000]].concat();
     for bomb in [bomb, hidden] {
         for (program, arguments) in FORMATS {
             let Some(bytes) = filter(program, arguments, &bomb) else {
@@ -125,7 +138,7 @@ fn a_bomb_ends_at_the_limit() {
             let error = bed.read_limited(&bytes, &all(), &limits).unwrap_err();
             assert_eq!(
                 chain(&error),
-                "`it` has more than 50000000 bytes when it is decompressed: raise the limit with `--max-unpacked` if you trust it",
+                "`it` has more than 10000000 bytes when it is decompressed: raise the limit with `--max-unpacked` if you trust it",
                 "{program}"
             );
         }
@@ -136,7 +149,7 @@ fn a_bomb_ends_at_the_limit() {
 #[test]
 fn what_is_no_archive_says_what_it_is_and_what_is_read() {
     let bed = Bed::new();
-    let supported = "mkimg reads .deb, .tar, .tar.gz, .tar.xz and .tar.zst";
+    let supported = "mkimg reads .deb, .rpm, .apk, .zip, .whl, .tar and .cpio, these two also compressed with gzip, xz, zstd, bzip2, lzma or lzip";
     let is = |what: &str| format!("`it` is {what}, which is not supported: {supported}");
     let none = format!("`it` is not an archive: {supported}");
     let mut elf = b"\x7fELF".to_vec();
@@ -145,7 +158,7 @@ fn what_is_no_archive_says_what_it_is_and_what_is_read() {
     almost[0] ^= 1;
     let mut disk = vec![0; 4096];
     disk[1080] = 0x53;
-    let cases: [(&[u8], String); 13] = [
+    let cases: [(&[u8], String); 11] = [
         (
             &disk,
             "`it` is no valid tar archive: at byte 512: what is inside is not tar".to_owned(),
@@ -155,12 +168,16 @@ fn what_is_no_archive_says_what_it_is_and_what_is_read() {
         (&[0; 511], none.clone()),
         (&elf, none.clone()),
         (&almost, none),
-        (b"BZh91AY", is("compressed with bzip2")),
-        (b"\x5d\0\0\x80\0\xff\xff", is("compressed with lzma")),
-        (b"LZIP\x01", is("compressed with lzip")),
         (b"\x04\x22\x4d\x18", is("compressed with lz4")),
-        (b"PK\x03\x04", is("a zip archive")),
-        (b"070701", is("a cpio archive")),
+        (b"7z\xbc\xaf\x27\x1c", is("a 7z archive")),
+        (
+            b"PK\x03\x04",
+            "`it` is no valid zip archive: at byte 4: its central directory is missing or damaged: is it truncated?".to_owned(),
+        ),
+        (
+            b"070701",
+            "`it` is no valid cpio archive: at byte 6: it is truncated".to_owned(),
+        ),
         (&[0; 1024], String::new()),
     ];
     for (bytes, expected) in cases {

@@ -16,7 +16,7 @@ const BUSYBOX: (&str, &str) = ("busybox-static", "1:1.35.0-4+deb12u1+b1");
 const CLOUD: (&str, &str) = ("linux-image-6.1.0-50-cloud-amd64", "6.1.176-1");
 
 /// Returns a line for each thing below a directory, without owners: the tests may not run as root.
-fn on_disk(root: &Path) -> Vec<String> {
+pub(super) fn on_disk(root: &Path) -> Vec<String> {
     fn walk(root: &Path, directory: &Path, lines: &mut Vec<String>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
@@ -46,7 +46,7 @@ fn on_disk(root: &Path) -> Vec<String> {
     lines
 }
 
-fn of_members(members: &[Member]) -> Vec<String> {
+pub(super) fn of_members(members: &[Member]) -> Vec<String> {
     let mut lines: Vec<String> = members
         .iter()
         .map(|member| {
@@ -161,39 +161,5 @@ fn what_gnu_tar_packs_in_each_of_its_formats_is_what_it_unpacks() {
             let members = bed.read(&archive, &all()).unwrap();
             assert_eq!(of_members(&members), expected, "{format}");
         }
-    }
-}
-
-#[test]
-fn a_sparse_file_of_gnu_tar_is_refused_in_each_of_its_forms() {
-    let Some(tar) = tool("tar") else {
-        return;
-    };
-    let bed = Bed::new();
-    let from = bed.directory.path().join("from");
-    fs::create_dir(&from).unwrap();
-    let sparse = fs::File::create(from.join("sparse")).unwrap();
-    sparse.set_len(10 << 20).unwrap();
-    for form in [
-        "--format=gnu",
-        "--sparse-version=0.0",
-        "--sparse-version=0.1",
-        "--sparse-version=1.0",
-    ] {
-        let archive = bed.directory.path().join("archive.tar");
-        let mut command = Command::new(&tar);
-        if form != "--format=gnu" {
-            command.arg("--format=pax");
-        }
-        command.args([form, "--sparse", "-cf"]).arg(&archive);
-        let status = command.arg("-C").arg(&from).arg("sparse").status();
-        assert!(status.unwrap().success());
-        let archive = fs::read(&archive).unwrap();
-        assert!(archive.len() < 1 << 20, "{form}");
-        let text = bed.told(&archive, &all());
-        assert!(
-            text.contains("it is stored as a sparse file"),
-            "{form}: {text}"
-        );
     }
 }

@@ -68,26 +68,9 @@ fn a_member_that_cannot_be_in_an_image_is_refused_by_name() {
             "a component of its name is longer than 255 bytes",
         ),
         (
-            Tar::new().file("f", b"1").file("./f", b"1"),
-            "f",
-            "the archive has it twice",
-        ),
-        (
-            Tar::new().file("f", b"1").dir("f/"),
-            "f",
-            "the archive has it twice",
-        ),
-        (
-            Tar::new()
-                .dir("d")
-                .header(b"d", b'5', b"", |header| header[105] = b'7'),
-            "d",
-            "the archive has it twice",
-        ),
-        (
             Tar::new().link("l", b'2', "d").file("l/f", b"1"),
             "l/f",
-            "`l` above it is a symlink, not a directory",
+            "`l` above it is a symlink that leads to no directory in the archive",
         ),
         (
             Tar::new().file("f", b"").dir("f/a/b"),
@@ -115,19 +98,9 @@ fn a_member_that_cannot_be_in_an_image_is_refused_by_name() {
             "it has the extended attribute `SCHILY.acl.access`, which an initramfs cannot hold",
         ),
         (
-            x(&[("RHT.security.selinux", b"x")]),
+            x(&[("SCHILY.realsize", b"1")]),
             "f",
-            "it has the extended attribute `RHT.security.selinux`, which an initramfs cannot hold",
-        ),
-        (
-            x(&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0")]),
-            "f",
-            "it is stored as a sparse file: pack the archive without `--sparse`",
-        ),
-        (
-            Tar::new().header(b"s", b'S', b"", |_| {}),
-            "s",
-            "it is stored as a sparse file: pack the archive without `--sparse`",
+            "it is stored as a sparse file in a way that is not known: pack the archive without `-sparse`",
         ),
         (
             Tar::new().header(b"p", b'6', b"", |_| {}),
@@ -135,19 +108,9 @@ fn a_member_that_cannot_be_in_an_image_is_refused_by_name() {
             "it is a named pipe",
         ),
         (
-            Tar::new().header(b"v", b'V', b"", |_| {}),
-            "v",
-            "it is of the unknown type `V`",
-        ),
-        (
             Tar::new().header(b"m", b'M', b"", |_| {}),
             "m",
-            "it is of the unknown type `M`",
-        ),
-        (
-            Tar::new().header(b"u", 0xff, b"", |_| {}),
-            "u",
-            "it is of the unknown type `\\xff`",
+            "it is the rest of a file that begins in another volume",
         ),
         (
             Tar::new().link("l", b'2', ""),
@@ -173,11 +136,6 @@ fn a_member_that_cannot_be_in_an_image_is_refused_by_name() {
             Tar::new().dir("d").link("l", b'1', "d"),
             "l",
             "it is a hard link to `d`, which is a directory, not a file",
-        ),
-        (
-            Tar::new().link("s", b'2', "x").link("l", b'1', "./s"),
-            "l",
-            "it is a hard link to `s`, which is a symlink, not a file",
         ),
         (
             Tar::new().link("l", b'1', "../f"),
@@ -261,13 +219,22 @@ fn a_broken_tar_stream_is_refused_with_the_place() {
             }),
             tar_error(1536, "the header's checksum is wrong"),
         ),
+        // What is no file has no bytes, so what follows must be a header.
         (
             f().header(b"d", b'5', b"body", |_| {}),
-            tar_error(1536, "`d` is no file and yet has a size"),
+            tar_error(2048, "the header's checksum is wrong"),
         ),
         (
-            f().header(b"h", b'1', b"body", |header| header[157] = b'f'),
-            tar_error(1536, "`h` is no file and yet has a size"),
+            f().header(b"d/", b'0', b"body", |_| {}),
+            tar_error(1536, "`d/` is no file and yet has a size"),
+        ),
+        // In an archive with pax headers bsdtar goes by the size, GNU tar does not.
+        (
+            Tar::new()
+                .pax(b'g', &[("comment", b"c")])
+                .file("f", b"12345")
+                .header(b"h", b'1', b"body", |header| header[157] = b'f'),
+            tar_error(2560, "`h` is no file and yet has a size"),
         ),
         (
             f().header(b"l", b'L', b"name\0", |_| {})
@@ -338,11 +305,6 @@ fn an_archive_that_is_cut_anywhere_or_goes_on_behind_its_end_is_refused() {
     let whole = Tar::new().file("f", b"12345").end();
     for (end, offset, problem) in [
         (1535, 1024, "it is truncated"),
-        (
-            1024,
-            1024,
-            "it ends without the zero blocks that end an archive: it is truncated",
-        ),
         (1023, 512, "it is truncated"),
         (516, 512, "it is truncated"),
         (512, 512, "it is truncated"),
@@ -351,11 +313,13 @@ fn an_archive_that_is_cut_anywhere_or_goes_on_behind_its_end_is_refused() {
         let text = bed.told(&whole[..end], &all());
         assert!(text.ends_with(problem), "{end} {offset}: {text}");
     }
-    // One zero block is what some writers leave it at.
-    assert_eq!(
-        bed.told(&whole[..1536], &all()),
-        "f 644 0:0 file \"12345\"\n"
-    );
+    // One zero block is what some writers leave it at, or none.
+    for end in [1536, 1024] {
+        assert_eq!(
+            bed.told(&whole[..end], &all()),
+            "f 644 0:0 file \"12345\"\n"
+        );
+    }
     let mut twice = whole.clone();
     twice.extend_from_slice(&whole);
     assert_eq!(

@@ -57,11 +57,6 @@ fn a_tar_that_could_not_become_an_image_faithfully_is_refused_with_the_member_an
             vec!["`/etc/passwd` in `thing` is refused: its name is absolute"],
         ),
         (
-            "twice",
-            tar().file("a", b"x").file("./a", b"y"),
-            vec!["`a` in `thing` is refused: the archive has it twice"],
-        ),
-        (
             "newline",
             tar().file("a\nb", b"x"),
             vec!["`a\\nb` in `thing` is refused: its name has a line break"],
@@ -69,7 +64,10 @@ fn a_tar_that_could_not_become_an_image_faithfully_is_refused_with_the_member_an
         (
             "symlink above",
             tar().link(b'2', "d", "/etc").file("d/passwd", b"x"),
-            vec!["`d/passwd`", "`d` above it is a symlink, not a directory"],
+            vec![
+                "`d/passwd`",
+                "`d` above it is a symlink that leads to no directory",
+            ],
         ),
         (
             "file above",
@@ -94,11 +92,6 @@ fn a_tar_that_could_not_become_an_image_faithfully_is_refused_with_the_member_an
             "fifo",
             tar().raw(b'6', b"p", b"", 0, b""),
             vec!["`p` in `thing` is refused: it is a named pipe"],
-        ),
-        (
-            "unknown type",
-            tar().raw(b'Z', b"z", b"", 0, b""),
-            vec!["`z`", "it is of the unknown type `Z`"],
         ),
         (
             "4 GiB",
@@ -143,7 +136,6 @@ fn a_tar_that_could_not_become_an_image_faithfully_is_refused_with_the_member_an
 #[test]
 fn a_broken_archive_is_named_with_the_place_that_is_broken() {
     let good = tar().file("a", b"x").end();
-    let cut = good[..good.len() - 1024].to_vec();
     let mut sum = good.clone();
     sum[0] = b'b';
     let mut trailing = good.clone();
@@ -159,10 +151,9 @@ fn a_broken_archive_is_named_with_the_place_that_is_broken() {
         (
             "no archive",
             b"hello".to_vec(),
-            vec!["`thing` is not an archive", ".tar.zst"],
+            vec!["`thing` is not an archive", "zstd"],
         ),
         ("empty", Vec::new(), vec!["`thing` is not an archive"]),
-        ("no end", cut, vec!["at byte ", "truncated"]),
         ("inside a member", good[..700].to_vec(), vec!["truncated"]),
         ("checksum", sum, vec!["not"]),
         (

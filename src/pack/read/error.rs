@@ -36,7 +36,7 @@ pub enum ReadError {
         /// What is there.
         found: Vec<u8>,
     },
-    /// A header does not begin with `070701`.
+    /// A header begins with neither `070701` nor `070702`.
     #[error("at byte {offset}: expected a header that begins with `070701`, found `{}`", .found.escape_ascii())]
     Magic {
         /// Where.
@@ -62,13 +62,19 @@ pub enum ReadError {
         /// The declared size.
         size: u32,
     },
-    /// A name has a NUL elsewhere than at its end, or none there.
-    #[error("at byte {offset}: the name `{}` does not end at its only NUL", .name.escape_ascii())]
+    /// A name has no NUL, or something behind it.
+    #[error("at byte {offset}: the name `{}` does not end at a NUL, or goes on behind it", .name.escape_ascii())]
     Name {
         /// Where.
         offset: u64,
         /// The name as it is there.
         name: Vec<u8>,
+    },
+    /// The sum of a file's data is not the one in its header: the kernel stops there.
+    #[error("at byte {offset}: the data before it has another sum than its header says")]
+    Sum {
+        /// Where the data ends.
+        offset: u64,
     },
     /// Something other than a file or symlink has data: the kernel loses its way there.
     #[error("at byte {offset}: `{}` has {size} bytes of data but can have none", .name.escape_ascii())]

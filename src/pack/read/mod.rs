@@ -40,8 +40,12 @@ pub struct Record {
     pub dev: (u32, u32),
     /// Major and minor number of the device that a node stands for.
     pub rdev: (u32, u32),
-    /// The check field; 0 in this format.
+    /// The check field: 0, but where the archive has sums (070702), that of the data.
     pub check: u32,
+    /// Has the archive sums (070702)?
+    pub summed: bool,
+    /// NULs behind the name, beside its own.
+    pub nuls: u32,
 }
 
 impl Record {
@@ -105,6 +109,8 @@ pub struct Reader<R: BufRead> {
     any: bool,
     /// Bytes of the current body that are still to come.
     left: u32,
+    /// The sum that the current body should have, and that of what was read of it.
+    sum: Option<(u32, u32)>,
     /// Where the current compressed data begins in the input.
     raw: u64,
     segments: Vec<Segment>,
@@ -129,6 +135,7 @@ impl<R: BufRead> Reader<R> {
             after_plain: false,
             any: false,
             left: 0,
+            sum: None,
             raw: 0,
             segments: Vec::new(),
         }
@@ -147,6 +154,12 @@ impl<R: BufRead> Reader<R> {
         while self.left > 0 {
             let count = self.body_bytes()?.len();
             self.pass_body(count);
+        }
+        if let Some((said, sum)) = self.sum.take()
+            && said != sum
+        {
+            let offset = self.offset;
+            return Err(ReadError::Sum { offset });
         }
         loop {
             if self.inside {
@@ -300,6 +313,12 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn pass_body(&mut self, count: usize) {
+        if let Some((_, sum)) = &mut self.sum
+            && let Ok(bytes) = self.layer.fill()
+        {
+            let bytes = bytes.iter().take(count);
+            *sum = bytes.fold(*sum, |sum, byte| sum.wrapping_add(u32::from(*byte)));
+        }
         self.pass(count);
         // Never more than `left`, see `body_bytes`.
         self.left -= count as u32;
@@ -324,7 +343,8 @@ impl<R: BufRead> Reader<R> {
         let offset = self.offset;
         let mut magic = [0u8; 6];
         self.exact(&mut magic, "a header")?;
-        if &magic != b"070701" {
+        let summed = &magic == b"070702";
+        if &magic != b"070701" && !summed {
             return Err(ReadError::Magic {
                 offset,
                 found: magic,
@@ -354,15 +374,24 @@ impl<R: BufRead> Reader<R> {
         }
         let mut name = vec![0u8; name_size as usize];
         self.exact(&mut name, "a name")?;
-        if name.iter().position(|byte| *byte == 0) != Some(name.len() - 1) {
+        // Some writers align the data to blocks by more NULs. The kernel takes the name up to the first.
+        let end = name
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(name.len());
+        if end == name.len() || name[end..].iter().any(|byte| *byte != 0) {
             return Err(ReadError::Name { offset, name });
         }
-        name.pop();
+        let nuls = (name.len() - end - 1) as u32;
+        name.truncate(end);
         self.padding()?;
         let has_data = matches!(mode & 0o170000, 0o100000 | 0o120000) && name != b"TRAILER!!!";
         if size > 0 && !has_data {
             return Err(ReadError::Data { offset, name, size });
         }
+        // GNU cpio writes none for symlinks, and the kernel checks none of theirs.
+        self.sum =
+            (summed && has_data && mode & 0o170000 == 0o100000 && size > 0).then_some((check, 0));
         Ok(Record {
             offset,
             name,
@@ -376,6 +405,8 @@ impl<R: BufRead> Reader<R> {
             dev: (major, minor),
             rdev: (rmajor, rminor),
             check,
+            summed,
+            nuls,
         })
     }
 }
