@@ -191,7 +191,7 @@ fn unreachable_help(reason: &Reason) -> Option<String> {
             "check the registry's name and port, the network and the proxy variables; a registry that speaks plain http \
              needs `--plain-http`"
         }
-        Reason::Proxy(_) => "check the proxy variables",
+        Reason::Proxy { .. } => "check the proxy variables",
         Reason::Silent { .. } => {
             "try again later; `--timeout TIME` says how long a silent registry is waited for"
         }

@@ -27,7 +27,7 @@ pub(crate) use http::{Answer, Authorization, Http, Request};
 
 pub use deadline::Deadline;
 pub use error::{Attempt, Failure, FetchError, Kind, Mismatch, Reason};
-pub use options::{FetchOptions, Mirror, NotAMirror, Proxies, SNAPSHOT_ROOT};
+pub use options::{FetchOptions, MAX_DOWNLOAD, Mirror, NotAMirror, Proxies, SNAPSHOT_ROOT};
 pub use redirect::{REDIRECTS, RedirectError};
 
 use crate::digest::Digest;
