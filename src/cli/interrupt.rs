@@ -2,10 +2,12 @@
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::signal::SIGXFSZ;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -49,6 +51,24 @@ pub(super) fn watch(quiet: bool) {
     });
     // Nothing is begun before the handler is there. Where there is no thread, the channel is closed as well.
     let _ = waiting.recv();
+}
+
+/// Sees to it that the limits of this process end in errors that say so: a write beyond `ulimit -f` fails, where the system would
+/// end the process without a word, and as many files may be open as `ulimit -Hn` lets.
+pub(super) fn meet_limits() {
+    // A handler, and not `SIG_IGN`: programs that are started here get the system's own way again. Without one, that is ours too.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() && limit.current.is_some() {
+        // macOS refuses a number without end.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        );
+    }
 }
 
 /// Leaves the signals to a running machine, which ends in order: the terminal, then the process.

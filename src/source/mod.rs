@@ -1,6 +1,7 @@
 //! Locations to verified blobs, and archives to their members.
 
 pub mod apt;
+pub mod apt_lists;
 mod archive;
 mod archive_error;
 mod control;

@@ -11,7 +11,9 @@
 mod archives;
 mod disk;
 mod downloads;
+mod limits;
 mod machines;
+mod pins;
 mod preflight;
 mod recipes;
 mod signals;

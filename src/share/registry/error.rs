@@ -192,7 +192,7 @@ fn unreachable_help(reason: &Reason) -> Option<String> {
              needs `--plain-http`"
         }
         Reason::Proxy { .. } => "check the proxy variables",
-        Reason::Silent { .. } => {
+        Reason::Silent { .. } | Reason::Slow { .. } => {
             "try again later; `--timeout TIME` says how long a silent registry is waited for"
         }
         Reason::Redirect(_) => {

@@ -188,8 +188,8 @@ impl Download<'_, '_> {
             return Ok(answer);
         }
         let code = answer.status();
-        // Neither a passing trouble nor the question who asks is about the range.
-        if from == 0 || passing(code) || matches!(code, 401 | 407) {
+        // Neither a passing trouble, nor the question who asks, nor a file that is not there is about the range.
+        if from == 0 || passing(code) || matches!(code, 401 | 404 | 407 | 410) {
             return Err(answer.refusal().into());
         }
         // Another range than the asked one, none beyond what we have, or a server that wants no ranges at all.
@@ -414,7 +414,7 @@ impl Download<'_, '_> {
 }
 
 /// Returns the first line of what looks like text, cut to a length that fits into a message.
-pub(super) fn first_line(head: &[u8]) -> Option<String> {
+pub(crate) fn first_line(head: &[u8]) -> Option<String> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         // The head may end in the middle of a letter.

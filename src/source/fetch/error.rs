@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::redirect::RedirectError;
 use crate::digest::Digest;
-use crate::store::StoreError;
+use crate::store::{StoreError, limit_help, limit_help_behind};
 
 /// Why a fetch failed. The text says all of it, causes included, one line for each location: of several failures at several
 /// locations none is the cause of the other, so [`Error::source`] has nothing to add.
@@ -226,6 +226,9 @@ impl FetchError {
         match self {
             FetchError::Source(failure) => failure.help(),
             FetchError::Store { error, .. } => {
+                if let Some(limit) = limit_help_behind(&**error) {
+                    return vec![limit.to_owned()];
+                }
                 vec![
                     match **error {
                         StoreError::NoSpace { .. } => {
@@ -364,6 +367,7 @@ impl Reason {
             Reason::Offline => {
                 "run once without `--offline`, or give the file with `mkimg add FILE` or `--mirror DIR`"
             }
+            Reason::File { source, .. } if limit_help(source).is_some() => limit_help(source)?,
             Reason::NoFile | Reason::File { .. } => {
                 "correct the path (a relative one starts at the recipe's directory)"
             }

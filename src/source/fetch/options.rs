@@ -7,6 +7,7 @@ use reqwest::Url;
 
 use super::deadline::Deadline;
 use super::error::Reason;
+use super::redirect::redacted;
 
 /// The archive of everything that Debian ever published (`snapshot.debian.org`); `ARCHIVE/TIMESTAMP/PATH` follows.
 pub const SNAPSHOT_ROOT: &str = "https://snapshot.debian.org/archive/";
@@ -121,7 +122,7 @@ impl std::str::FromStr for Mirror {
     type Err = NotAMirror;
 
     fn from_str(text: &str) -> Result<Mirror, NotAMirror> {
-        let no = || NotAMirror(text.to_owned());
+        let no = || NotAMirror(redacted(text));
         if text.starts_with("file:") {
             let url = Url::parse(text).map_err(|_| no())?;
             return url.to_file_path().map(Mirror).map_err(|()| no());
