@@ -6,7 +6,6 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::signal::SIGXFSZ;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -53,22 +52,10 @@ pub(super) fn watch(quiet: bool) {
     let _ = waiting.recv();
 }
 
-/// Sees to it that the limits of this process end in errors that say so: a write beyond `ulimit -f` fails, where the system would
-/// end the process without a word, and as many files may be open as `ulimit -Hn` lets.
-pub(super) fn meet_limits() {
-    // A handler, and not `SIG_IGN`: programs that are started here get the system's own way again. Without one, that is ours too.
+/// Has a write beyond `ulimit -f` fail, so that an error can say so: the system would end the process without a word.
+pub(super) fn outlive_size_limit() {
+    // A handler, and not `SIG_IGN`: programs that are started here get the system's own way again.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || limit.maximum.is_none() && limit.current.is_some() {
-        // macOS refuses a number without end.
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: limit.maximum,
-                ..limit
-            },
-        );
-    }
 }
 
 /// Leaves the signals to a running machine, which ends in order: the terminal, then the process.

@@ -61,7 +61,7 @@ use crate::ui::{Terminal, Verbosity};
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let terminal = terminal(&arguments.global);
-    interrupt::meet_limits();
+    interrupt::outlive_size_limit();
     interrupt::watch(arguments.global.quiet);
     let done = run(arguments, &terminal);
     interrupt::wait_if_ending();

@@ -72,7 +72,8 @@ pub fn pin(name: &str, bytes: &[u8], pins: &[Pin]) -> Result<Vec<u8>, PinError> 
             edits.extend(changes(&edited, node, pin));
         }
     }
-    edits.sort_by_key(|(span, _)| span.start);
+    // From the end to the beginning; what is inserted stands before what is taken out at the same place.
+    edits.sort_by_key(|(span, _)| (span.start, span.end));
     for (span, new) in edits.into_iter().rev() {
         if edited.get(span.clone()).is_none() {
             return Err(PinError::Changed);

@@ -47,20 +47,25 @@ pub fn replace<T, E>(
     let mut path = path.to_path_buf();
     let mut mode = MODE;
     if there == There::Follow
-        && let Ok(real) = fs::canonicalize(&path)
+        && let Ok(found) = fs::metadata(&path)
     {
-        path = real;
-        let found = fs::metadata(&path).map_err(&failed)?;
-        if !found.is_file() {
-            let mut out = File::options().write(true).open(&path).map_err(&failed)?;
+        if !found.is_file() || is_stream(&path) {
+            let mut out = File::options().append(true).open(&path).map_err(&failed)?;
             return write(&mut out);
         }
+        path = fs::canonicalize(&path).unwrap_or(path);
         mode = found.permissions().mode() & 0o777;
     }
     let mut beside = Beside::create(&path).map_err(&failed)?;
     let written = write(&mut beside.file)?;
     beside.publish(&path, mode, there).map_err(failed)?;
     Ok(written)
+}
+
+/// Says whether a path is another name of a file that is open already: whoever reads it there would not see a new one.
+fn is_stream(path: &Path) -> bool {
+    let names = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"];
+    names.iter().any(|name| path.starts_with(name))
 }
 
 /// Makes `link` a symlink to `target`, at once, whatever is there but a directory.

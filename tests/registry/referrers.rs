@@ -1,11 +1,17 @@
 //! Referrers: by the API where there is one, else by the tag.
 
+use std::fs;
+use std::process::Command;
+
 use mkimg::digest::Digest;
 use mkimg::share::oci::{Descriptor, INDEX, Index};
 use mkimg::share::{Destination as _, Origin as _};
 
 use crate::bed::{Bed, Fake, assert_told, manifest, named, of_manifest};
+use crate::cli::{run, stdout};
 use crate::server::{Reply, Request, Server};
+use crate::support::tool;
+use crate::tiny::two;
 
 fn referrer(subject: &[u8], what: &[u8]) -> (Descriptor, Vec<u8>) {
     let mut referrer = manifest(what);
@@ -205,4 +211,34 @@ fn an_index_that_is_none_is_told() {
         1,
         &["could not list what is said about the image", "500"],
     );
+}
+
+#[test]
+fn a_signature_is_seen_on_a_registry_that_has_the_api() {
+    let Some(keygen) = tool("ssh-keygen") else {
+        return;
+    };
+    let fake = Fake {
+        referrers: true,
+        ..Fake::default()
+    };
+    let server = fake.serve();
+    let reference = format!("{}/team/thing:1", server.address());
+    let project = two("a");
+    let key = project.path("key");
+    let generated = Command::new(keygen)
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "ann", "-f"])
+        .arg(&key)
+        .status()
+        .unwrap();
+    assert!(generated.success());
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    fs::write(project.path("trust"), format!("ann {public}")).unwrap();
+    run(&mut project.mkimg(["push", "two", &reference, "--sign", "key"]));
+    let verify = ["verify", &reference, "--trust", "trust", "--cache", "other"];
+    let table = stdout(&run(&mut project.mkimg(verify)));
+    assert!(table.contains("ann"), "{table}");
+    let held = fake.manifests.lock().unwrap();
+    let tags = held.keys().filter(|name| name.starts_with("sha256-"));
+    assert_eq!(tags.count(), 0);
 }
