@@ -241,6 +241,7 @@ fn an_upload_goes_where_it_is_redirected_to_and_credentials_do_not() {
     for method in ["POST", "PUT"] {
         for status in ["307 Temporary Redirect", "308 Permanent Redirect"] {
             fake.blobs.lock().unwrap().clear();
+            fake.manifests.lock().unwrap().clear();
             let target = target.clone();
             let here = fake.serve_but(move |request| {
                 if !request.headers.contains_key("authorization") {

@@ -205,10 +205,10 @@ impl Download<'_, '_> {
     fn goes_on(&mut self, answer: &Answer, from: u64) -> Result<bool, StoreError> {
         let piece = || answer.range().map(|piece| piece.first) == Some(from);
         let whole = answer.status() == 200;
-        if !(whole || answer.status() == 206 && self.sink.resumes() && piece()) {
+        if !(whole || from > 0 && answer.status() == 206 && self.sink.resumes() && piece()) {
             return Ok(false);
         }
-        if whole || from == 0 {
+        if whole {
             self.restart()?;
         }
         Ok(true)
