@@ -23,10 +23,35 @@ pub fn limit_help(error: &io::Error) -> Option<&'static str> {
 pub fn limit_help_behind(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<io::Error>().and_then(limit_help) {
+        let io = error.downcast_ref::<io::Error>();
+        if let Some(found) = io.and_then(limit_help) {
             return Some(found);
         }
-        next = error.source();
+        // The source of an `io::Error` skips the error that it wraps.
+        next = match io.and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_found_behind_other_errors_and_nothing_else_is_one() {
+        let os = |error: Errno| io::Error::from(error);
+        for (error, word) in [
+            (Errno::FBIG, "ulimit -f"),
+            (Errno::MFILE, "ulimit -n"),
+            (Errno::NFILE, "fs.file-max"),
+        ] {
+            let wrapped = io::Error::other(io::Error::other(os(error)));
+            assert!(limit_help_behind(&wrapped).is_some_and(|help| help.contains(word)));
+        }
+        assert_eq!(limit_help_behind(&io::Error::other(os(Errno::NOENT))), None);
+        assert_eq!(limit_help_behind(&io::Error::other("text")), None);
+    }
 }

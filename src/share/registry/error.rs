@@ -178,6 +178,9 @@ impl RegistryError {
 }
 
 fn unreachable_help(reason: &Reason) -> Option<String> {
+    if let Some(limit) = reason.limit() {
+        return Some(limit.to_owned());
+    }
     let text = match reason {
         Reason::Offline => "run it without `--offline`",
         Reason::Untrusted(_) => {

@@ -250,7 +250,7 @@ impl Download<'_, '_> {
     fn take_in(&mut self, location: &str, mut answer: Answer) -> Result<Body, Halt> {
         let start = self.sink.size();
         let sent = answer.length().and_then(|length| start.checked_add(length));
-        let total = sent.max(answer.range().and_then(|piece| piece.total));
+        let total = sent.or(answer.range().and_then(|piece| piece.total));
         if total.is_some_and(|total| total > self.limit()) {
             // What is there is the beginning of that file.
             self.restart()?;

@@ -326,7 +326,19 @@ impl Reason {
         }
     }
 
+    /// Returns what to do where a limit of this process is the reason.
+    pub(crate) fn limit(&self) -> Option<&'static str> {
+        match self {
+            Reason::File { source, .. } | Reason::Broke(source) => limit_help(source),
+            Reason::Network(error) | Reason::Client(error) => limit_help_behind(error),
+            _ => None,
+        }
+    }
+
     fn help(&self) -> Option<&'static str> {
+        if let Some(limit) = self.limit() {
+            return Some(limit);
+        }
         Some(match self {
             Reason::Mismatch(_) => {
                 "if the file was meant to change, check it and pin it anew with `mkimg pin --refresh`; \
@@ -367,7 +379,6 @@ impl Reason {
             Reason::Offline => {
                 "run once without `--offline`, or give the file with `mkimg add FILE` or `--mirror DIR`"
             }
-            Reason::File { source, .. } if limit_help(source).is_some() => limit_help(source)?,
             Reason::NoFile | Reason::File { .. } => {
                 "correct the path (a relative one starts at the recipe's directory)"
             }
