@@ -31,6 +31,15 @@ pub enum Event {
         /// Its size in bytes.
         size: u64,
     },
+    /// A source that nobody knew the digest of is in the cache: compared with nothing.
+    DownloadFirstSeen {
+        /// The source's name.
+        name: String,
+        /// Its size in bytes.
+        size: u64,
+        /// Where it came from.
+        from: String,
+    },
     /// A location failed and is tried again after a pause.
     DownloadRetried {
         /// The source's name.

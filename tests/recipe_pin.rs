@@ -60,6 +60,7 @@ fn pins(parsed: &Parsed, size: Option<u64>) -> Vec<Pin> {
         location: span.clone(),
         sha256: digest("d"),
         size,
+        drop_snapshot: false,
     };
     locations.map(|location| pin(&location.span)).collect()
 }
@@ -99,6 +100,7 @@ fn what_is_pinned_stays_as_it_is() {
             location: location.span.clone(),
             sha256: location.sha256.as_ref().unwrap().value,
             size: location.size.as_ref().map(|size| size.value),
+            drop_snapshot: false,
         })
         .collect();
     assert_eq!(same.len(), 4);
@@ -125,6 +127,7 @@ fn a_pin_of_another_text_is_refused() {
         location: 3..9,
         sha256: digest("d"),
         size: None,
+        drop_snapshot: false,
     };
     let error = pin("x.kdl", text.as_bytes(), &[stray]).unwrap_err();
     assert!(matches!(error, PinError::NoLocation(3)), "{error}");
@@ -142,4 +145,18 @@ fn mirrors_that_would_disagree_are_refused() {
     let first = pins(&parsed, None).swap_remove(0);
     let error = pin("x.kdl", text.as_bytes(), &[first]).unwrap_err();
     assert!(matches!(error, PinError::Invalid(_)), "{error}");
+}
+
+#[test]
+fn a_snapshot_is_taken_out_and_nothing_else() {
+    let text = BEFORE.replace("image \"é\"", "image \"e\"");
+    let parsed = parse("x.kdl", text.as_bytes(), Mode::Pin).unwrap();
+    let mut pins = pins(&parsed, Some(100));
+    for pin in &mut pins {
+        pin.drop_snapshot = true;
+    }
+    let after = pin("x.kdl", text.as_bytes(), &pins).unwrap();
+    let expected = pinned(&text, Some(100)).replace(" snapshot=\"20260711T101637Z\"", "");
+    assert!(expected.len() < pinned(&text, Some(100)).len());
+    assert_eq!(String::from_utf8(after).unwrap(), expected);
 }

@@ -59,6 +59,9 @@ pub(super) struct Global {
     /// The most that an archive may unpack to, such as 8GiB
     #[arg(long, global = true, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
     pub(super) max_unpacked: u64,
+    /// The most bytes of a source that declares no size, such as 8GiB
+    #[arg(long, global = true, value_name = "SIZE", default_value = "4GiB", value_parser = parse_size)]
+    pub(super) max_download: u64,
     /// Say nothing but results and errors
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,

@@ -129,6 +129,7 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
 pub(super) fn options(context: &Context<'_>) -> Vec<String> {
     let global = &context.global;
     let mut options = vec!["--max-unpacked".to_owned(), global.max_unpacked.to_string()];
+    options.extend(["--max-download".to_owned(), global.max_download.to_string()]);
     if global.offline {
         options.push("--offline".to_owned());
     }

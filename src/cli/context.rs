@@ -23,6 +23,7 @@ use crate::recipe::{self, Mode, Parsed};
 use crate::share::bundle::is_bundle;
 use crate::share::substitutes::Taken;
 use crate::source::apt;
+use crate::source::fetch::redirect::redacted;
 use crate::source::fetch::{FetchOptions, Mirror, Proxies};
 use crate::store::{Store, StoreError};
 use crate::ui::{self, Terminal};
@@ -180,13 +181,14 @@ impl Context<'_> {
         for mirror in &self.global.mirrors {
             mirrors.push(mirror.parse::<Mirror>().map_err(|error| {
                 Failure::usage(
-                    format!("`--mirror {mirror}`: {error}"),
+                    format!("`--mirror {}`: {error}", redacted(mirror)),
                     "name a directory, or a file:// URL of one",
                 )
             })?);
         }
         Ok(FetchOptions {
             offline: self.global.offline,
+            max_download: self.global.max_download,
             mirrors,
             debian_mirrors: self.debian_mirrors()?,
             apt_roots: apt::roots_of_machine(Path::new("/etc/apt")),
@@ -218,7 +220,7 @@ impl Context<'_> {
         {
             None => Ok(named),
             Some(odd) => Err(Failure::usage(
-                format!("`{odd}` is no Debian mirror"),
+                format!("`{}` is no Debian mirror", redacted(odd)),
                 "`--debian-mirror` and MKIMG_DEBIAN_MIRROR take http, https and file URLs, and directories, separated by commas",
             )),
         }

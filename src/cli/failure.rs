@@ -9,7 +9,7 @@ use crate::realize::{Outcome, RealizeError};
 use crate::recipe::{Diagnostic, Invalid, SourceText};
 use crate::share::ShareError;
 use crate::source::fetch::FetchError;
-use crate::store::StoreError;
+use crate::store::{StoreError, limit_help_behind};
 use crate::ui::{self, Terminal};
 
 /// The exit codes of the command line (DESIGN.md section 8).
@@ -237,7 +237,9 @@ impl Failure {
                 code as u8
             }
             Failure::Plain { error, help, code } => {
-                ui::print_error(error.as_ref(), help.as_deref(), terminal.color());
+                let limit = limit_help_behind(error.as_ref());
+                let help = limit.or(help.as_deref());
+                ui::print_error(error.as_ref(), help, terminal.color());
                 code as u8
             }
             Failure::Said(code) => code as u8,

@@ -2,10 +2,11 @@
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use signal_hook::consts::signal::SIGXFSZ;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -62,6 +63,12 @@ pub(super) fn watch(quiet: bool) {
     });
     // Nothing is begun before the handler is there. Where there is no thread, the channel is closed as well.
     let _ = waiting.recv();
+}
+
+/// Has a write beyond `ulimit -f` fail, so that an error can say so: the system would end the process without a word.
+pub(super) fn outlive_size_limit() {
+    // A handler, and not `SIG_IGN`: programs that are started here get the system's own way again.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
 /// Leaves the signals to a running machine, which ends in order: the terminal, then the process.

@@ -1,8 +1,6 @@
 //! `mkimg lock`: what a recipe gives, for every architecture that it has, into the file beside it.
 
-use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::args::LockVerb;
@@ -15,6 +13,7 @@ use crate::arch::Arch;
 use crate::lock::{self, Lock};
 use crate::realize::Realized;
 use crate::recipe::Mode;
+use crate::store::{There, replace};
 
 pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure> {
     let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
@@ -101,15 +100,9 @@ pub(super) fn write(context: &Context<'_>, path: &Path, lock: &Lock) -> Result<(
         return Ok(());
     }
     let io = |error| Failure::io("write the lock", path, error);
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(io)?;
-    file.write_all(text.as_bytes()).map_err(io)?;
-    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|error| io(error.error))?;
+    replace(path, There::Replace, io, |file| {
+        file.write_all(text.as_bytes()).map_err(io)
+    })?;
     let word = if there.is_some() { "updated" } else { "wrote" };
     context
         .terminal

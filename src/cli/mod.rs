@@ -64,6 +64,7 @@ use crate::ui::{Terminal, Verbosity};
 pub fn main() -> ExitCode {
     let arguments = command::parse(env::args_os()).unwrap_or_else(|error| error.exit());
     let terminal = terminal(&arguments.global);
+    interrupt::outlive_size_limit();
     interrupt::watch(arguments.global.quiet);
     let done = run(arguments, &terminal);
     interrupt::wait_if_ending();

@@ -1,7 +1,6 @@
 //! `mkimg new`: a recipe to start from, that realizes and boots as it is.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::args::New;
@@ -9,6 +8,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use crate::recipe;
+use crate::store::{There, replace};
 
 pub(super) fn run(context: &Context<'_>, args: &New) -> Result<(), Failure> {
     let name = &args.name;
@@ -24,18 +24,15 @@ pub(super) fn run(context: &Context<'_>, args: &New) -> Result<(), Failure> {
         Some(path) => path.clone(),
         None => default_path(name)?,
     };
-    let opened = OpenOptions::new().write(true).create_new(true).open(&path);
-    let mut file = opened.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::usage(
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::usage(
             format!("`{}` is there already", path.display()),
             "take another name, or another file with `--output`; `--output -` prints the recipe",
         ),
         _ => Failure::io("create", &path, error),
-    })?;
-    file.write_all(text.as_bytes()).map_err(|error| {
-        // Half a recipe is none.
-        let _ = std::fs::remove_file(&path);
-        Failure::io("write", &path, error)
+    };
+    replace(&path, There::Keep, failed, |file| {
+        file.write_all(text.as_bytes()).map_err(failed)
     })?;
     let shown = path.display();
     context.terminal.line(&format!(

@@ -1,8 +1,8 @@
 //! `mkimg pin`: fetches sources and writes their sha256 and size into the recipe, in place.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use super::args::Pin as Args;
@@ -10,11 +10,17 @@ use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
 use super::output;
 use crate::arch::Arch;
+use crate::progress::{Event, Progress as _};
 use crate::recipe::edit::{self, Pin, PinError};
-use crate::recipe::{Location, Mode, Source};
-use crate::source::fetch::{Fetcher, Wanted};
-use crate::store::{Blob, Store};
+use crate::recipe::{EntryKind, Location, Mode, Origin, Place, Recipe, Source};
+use crate::source::apt_lists::{Listed, listed};
+use crate::source::archive_kind;
+use crate::source::fetch::{Fetcher, FirstSeen, SNAPSHOT_ROOT, Wanted, first_line};
+use crate::store::{Blob, Store, There, replace};
 use crate::ui::bytes;
+
+/// Where apt keeps the lists of its archives.
+const LISTS: &str = "/var/lib/apt/lists";
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     let opened = context.open(args.recipe.as_deref(), Mode::Pin)?;
@@ -56,14 +62,14 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     })?;
     if after == before {
         context.terminal.line(&format!(
-            "{name}: nothing to pin: every location has its sha256"
+            "{name}: nothing to pin: every location has its sha256; `--refresh` fetches them anew, `--source NAME` one of them"
         ));
         return Ok(());
     }
     if args.dry_run {
         return output::write(|out| out.write_all(&after));
     }
-    replace(&opened.path, &after)?;
+    write(&opened.path, &after)?;
     let places = if pins.len() == 1 {
         "1 location".to_owned()
     } else {
@@ -71,6 +77,15 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     };
     context.terminal.line(&format!("{name}: pinned {places}"));
     Ok(())
+}
+
+/// The bytes that the locations of a source share, and how far they are known.
+struct Fetched {
+    blob: Blob,
+    /// Where they came from, where they were compared with no sha256 of the recipe.
+    from: Option<String>,
+    /// How far they are known, for people.
+    known: String,
 }
 
 /// Returns what to write for the locations of a source. Those of one architecture are mirrors: one is fetched, and each of
@@ -92,21 +107,49 @@ fn pins_of(
         if !refresh && locations.iter().find(lacking).is_none() {
             continue;
         }
-        let blob = fetch(context, store, opened, source, &locations, refresh)?;
+        let fetched = fetch(context, store, opened, source, &locations, refresh)?;
+        let blob = &fetched.blob;
         let of = arch.map_or(String::new(), |arch| format!(" {arch}"));
         let name = &source.name.value;
         context.terminal.line(&format!(
-            "{name}{of}: sha256 {}, {}",
+            "{name}{of}: sha256 {}, {}, {}",
             blob.digest,
-            bytes(blob.size)
+            bytes(blob.size),
+            fetched.known
         ));
-        pins.extend(locations.into_iter().map(|location| Pin {
-            location: location.span.clone(),
-            sha256: blob.digest,
-            size: Some(blob.size),
-        }));
+        for location in locations {
+            let stale = stale_snapshot(location, &fetched);
+            if let Some(snapshot) = stale {
+                context.terminal.event(Event::Warning(format!(
+                    "{name}{of}: `snapshot=\"{snapshot}\"` is taken out: the snapshot archive of that time has the bytes of the old sha256"
+                )));
+            }
+            pins.push(Pin {
+                location: location.span.clone(),
+                sha256: blob.digest,
+                size: Some(blob.size),
+                drop_snapshot: stale.is_some(),
+            });
+        }
     }
     Ok(pins)
+}
+
+/// Returns the time stamp of a location whose file is another one now, unless it came from that very snapshot.
+fn stale_snapshot<'l>(location: &'l Location, fetched: &Fetched) -> Option<&'l str> {
+    let Place::Debian {
+        snapshot: Some(snapshot),
+        ..
+    } = &location.place
+    else {
+        return None;
+    };
+    let old = location.sha256.as_ref()?.value;
+    let own = format!("/{snapshot}/");
+    let came = fetched.from.as_ref();
+    let from_there =
+        came.is_some_and(|from| from.starts_with(SNAPSHOT_ROOT) && from.contains(&own));
+    (old != fetched.blob.digest && !from_there).then_some(snapshot)
 }
 
 /// Fetches the bytes that the locations share: checked against the sha256 that one of them has, unless all is to be new.
@@ -117,7 +160,7 @@ fn fetch(
     source: &Source,
     locations: &[&Location],
     refresh: bool,
-) -> Result<Blob, Failure> {
+) -> Result<Fetched, Failure> {
     let options = context.fetch_options()?;
     let fetcher = Fetcher::new(store, context.terminal, options);
     let name = source.name.value.as_str();
@@ -137,10 +180,15 @@ fn fetch(
             base: opened.base.clone(),
         };
         let blobs = fetcher.fetch_all(&[wanted])?;
-        return blobs
+        let blob = blobs
             .into_iter()
             .next()
-            .ok_or_else(|| Failure::usage("nothing was fetched", "this is a bug: report it"));
+            .ok_or_else(|| Failure::usage("nothing was fetched", "this is a bug: report it"))?;
+        return Ok(Fetched {
+            blob,
+            from: None,
+            known: "the sha256 that the recipe has".to_owned(),
+        });
     }
     let mut failed = None;
     for location in locations {
@@ -150,7 +198,7 @@ fn fetch(
             .map(|size| size.value)
             .filter(|_| !refresh);
         match fetcher.fetch_unpinned(name, &location.place, &opened.base, size) {
-            Ok(blob) => return Ok(blob),
+            Ok(seen) => return judged(opened, name, location, seen),
             Err(error) => failed = Some(error),
         }
     }
@@ -160,19 +208,107 @@ fn fetch(
     })
 }
 
-/// Writes a file anew: beside the old one, which it replaces at once. A recipe that is a symlink stays one.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+/// Says how far bytes are known that no sha256 of the recipe is about; refuses those that cannot be meant.
+fn judged(
+    opened: &Opened,
+    name: &str,
+    location: &Location,
+    seen: FirstSeen,
+) -> Result<Fetched, Failure> {
+    let FirstSeen { blob, from } = seen;
+    if is_unpacked(&opened.parsed.recipe, name) {
+        check_archive(name, &blob, &from)?;
+    }
+    let known = match &location.place {
+        Place::Debian { path, archive, .. } => {
+            agreement(name, &blob, &from, &listed(Path::new(LISTS), archive, path))?
+        }
+        _ => None,
+    };
+    Ok(Fetched {
+        known: known.unwrap_or_else(|| format!("first seen, from {from}")),
+        from: Some(from),
+        blob,
+    })
+}
+
+/// Compares what came with the lists that apt has of the archive; `None` where none has the file.
+fn agreement(
+    name: &str,
+    blob: &Blob,
+    from: &str,
+    listed: &[Listed],
+) -> Result<Option<String>, Failure> {
+    let Some(other) = listed.first() else {
+        return Ok(None);
+    };
+    if let Some(same) = listed.iter().find(|entry| entry.sha256 == blob.digest) {
+        return Ok(Some(format!(
+            "from {from}, agrees with apt's signed list of {}",
+            same.suite
+        )));
+    }
+    Err(Failure::Plain {
+        error: format!(
+            "what came for `{name}` from {from} is not the package that apt's signed list of {} has: it has sha256 {}, and sha256 {} came",
+            other.suite, other.sha256, blob.digest
+        )
+        .into(),
+        help: Some(
+            "do not use what came; `--debian-mirror URL` names another mirror, and `apt update` renews the lists".to_owned(),
+        ),
+        code: Code::Mismatch,
+    })
+}
+
+/// Says whether the recipe reads members out of a source.
+fn is_unpacked(recipe: &Recipe, name: &str) -> bool {
+    let kernel = &recipe.kernel;
+    let of_kernel = kernel.path.is_some() && kernel.from.value == name;
+    of_kernel
+        || recipe
+            .initramfs
+            .entries
+            .iter()
+            .any(|entry| match &entry.kind {
+                EntryKind::Tree { from, .. } => from.value == name,
+                EntryKind::File {
+                    origin:
+                        Origin::Source {
+                            from,
+                            path: Some(_),
+                        },
+                    ..
+                } => from.value == name,
+                _ => false,
+            })
+}
+
+/// Refuses what is no archive: the page of a login or of an error, say.
+fn check_archive(name: &str, blob: &Blob, from: &str) -> Result<(), Failure> {
+    let mut head = Vec::new();
+    File::open(&blob.path)
+        .and_then(|file| file.take(512).read_to_end(&mut head))
+        .map_err(|error| Failure::io("read", &blob.path, error))?;
+    if archive_kind(&head).is_some() || head == [0; 512] {
+        return Ok(());
+    }
+    let begins =
+        first_line(&head).map_or(String::new(), |line| format!(": it begins with `{line}`"));
+    Err(Failure::Plain {
+        error: format!(
+            "what came for `{name}` from {from} is no archive, and the recipe takes members out of it{begins}"
+        )
+        .into(),
+        help: Some("look at the address with a browser, and correct the location".to_owned()),
+        code: Code::Failed,
+    })
+}
+
+/// Writes a recipe anew, at once. One that is a symlink stays one.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let io = |error| Failure::io("write the recipe", path, error);
-    let real = fs::canonicalize(path).map_err(io)?;
-    let directory = real.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::Builder::new()
-        .prefix(".mkimg-pin")
-        .tempfile_in(directory)
-        .map_err(io)?;
-    new.write_all(bytes).map_err(io)?;
-    new.as_file().sync_all().map_err(io)?;
-    let mode = fs::metadata(&real).map_err(io)?.permissions();
-    new.as_file().set_permissions(mode).map_err(io)?;
-    new.persist(&real).map_err(|error| io(error.error))?;
-    Ok(())
+    replace(path, There::Follow, io, |file| {
+        file.write_all(bytes).map_err(io)
+    })
 }

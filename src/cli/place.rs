@@ -44,7 +44,7 @@ impl<'c> Place<'c> {
         }
         let reference = what.parse::<Reference>().map_err(|error| {
             Failure::usage(
-                format!("there is no file `{}`, and {error}", what.escape_debug()),
+                format!("there is no file `{}`, and {error}", error.text.escape_debug()),
                 "name a bundle (`mkimg export` writes one), or REGISTRY/REPOSITORY with :TAG or @sha256:HEX",
             )
         })?;

@@ -1,8 +1,6 @@
 //! `mkimg realize`: recipe to image; prints its path.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,7 +18,7 @@ use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
 use crate::recipe::Mode;
 use crate::share::substitutes::Taken;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, replace_link};
 use crate::ui::{bytes, seconds};
 
 pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> {
@@ -143,15 +141,5 @@ fn check_link(link: &Path) -> Result<(), Failure> {
 fn out_link(link: &Path, target: &Path) -> Result<(), Failure> {
     let target = fs::canonicalize(target).map_err(|error| Failure::io("find", target, error))?;
     check_link(link)?;
-    let name = link
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let beside = link.with_file_name(format!(".{name}.{}", std::process::id()));
-    symlink(&target, &beside).map_err(|error| Failure::io("make the symlink", &beside, error))?;
-    fs::rename(&beside, link).map_err(|error: io::Error| {
-        let _ = fs::remove_file(&beside);
-        Failure::io("make the symlink", link, error)
-    })
+    replace_link(&target, link).map_err(|error| Failure::io("make the symlink", link, error))
 }

@@ -1,6 +1,6 @@
 //! What the verbs that talk to registries share: where credentials are kept, how patient to be, and files of pins.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::values::parse_time;
 use crate::digest::Digest;
 use crate::share::registry::{Registry, RegistryOptions};
 use crate::share::{MAX_PINS, Pins, Reference};
+use crate::store::{There, replace};
 
 /// How to reach a registry.
 #[derive(Debug, Clone, Default, Args)]
@@ -141,18 +142,8 @@ impl PinFile {
         }
         let path = &self.path;
         let io = |error| Failure::io("write the pin into", path, error);
-        // Through a symlink, to the file that it names.
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let beside = target.with_file_name(format!(".{name}.{}", std::process::id()));
-        let mut file = File::create(&beside).map_err(io)?;
-        let written = file
-            .write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&beside, &target));
-        if written.is_err() {
-            let _ = fs::remove_file(&beside);
-        }
-        written.map_err(io)
+        replace(path, There::Follow, io, |file| {
+            file.write_all(text.as_bytes()).map_err(io)
+        })
     }
 }

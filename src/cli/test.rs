@@ -1,6 +1,6 @@
 //! `mkimg test`: realize, boot each of the recipe's tests in a machine of its own, and report.
 
-use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::machine::{
     self, Ending, Invocation, Kind, MachineError, Net, Pattern, Report, Script, Step, Watch,
 };
 use crate::recipe::{self, Diagnostic, Mode, StepKind, Test};
-use crate::store::Store;
+use crate::store::{Store, There, replace};
 use crate::ui::seconds;
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
@@ -295,7 +295,10 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     if is_stdout(path) {
         return output::print(text);
     }
-    fs::write(path, text).map_err(|error| Failure::io("write", path, error))
+    let io = |error| Failure::io("write", path, error);
+    replace(path, There::Follow, io, |file| {
+        file.write_all(text.as_bytes()).map_err(io)
+    })
 }
 
 /// Locks; a poisoned lock is one whose value is whole: every change under it is a single push or store.

@@ -24,6 +24,8 @@ pub struct Pin {
     pub sha256: Digest,
     /// The size in bytes to write; `None` leaves the size as it is.
     pub size: Option<u64>,
+    /// Whether to take `snapshot` out: the archive of that time has other bytes.
+    pub drop_snapshot: bool,
 }
 
 /// Why a recipe was not edited.
@@ -67,10 +69,11 @@ pub fn pin(name: &str, bytes: &[u8], pins: &[Pin]) -> Result<Vec<u8>, PinError> 
         let start = pin.location.start;
         let node = locations.get(&start).ok_or(PinError::NoLocation(start))?;
         if wanted.insert(start, pin).is_none() {
-            edits.extend(changes(node, pin));
+            edits.extend(changes(&edited, node, pin));
         }
     }
-    edits.sort_by_key(|(span, _)| span.start);
+    // From the end to the beginning; what is inserted stands before what is taken out at the same place.
+    edits.sort_by_key(|(span, _)| (span.start, span.end));
     for (span, new) in edits.into_iter().rev() {
         if edited.get(span.clone()).is_none() {
             return Err(PinError::Changed);
@@ -99,8 +102,14 @@ fn nodes(text: &str) -> Result<KdlDocument, PinError> {
 }
 
 /// Returns the replacements for one location.
-fn changes(node: &KdlNode, pin: &Pin) -> Vec<Edit> {
+fn changes(text: &str, node: &KdlNode, pin: &Pin) -> Vec<Edit> {
     let mut edits = Vec::new();
+    if let Some(snapshot) = node.entry("snapshot").filter(|_| pin.drop_snapshot) {
+        let span = range(snapshot.span());
+        let before = text.get(..span.start).unwrap_or_default();
+        let start = before.trim_end_matches([' ', '\t']).len();
+        edits.push((start..span.end, String::new()));
+    }
     let mut missing = String::new();
     let sha256 = format!("\"{}\"", pin.sha256);
     let size = pin.size.map(|size| size.to_string());
@@ -147,6 +156,9 @@ fn records(
             }
         }
         if let Some(pin) = pins.get(&range(node.name().span()).start) {
+            if pin.drop_snapshot {
+                properties.remove("snapshot");
+            }
             properties.insert(
                 "sha256".to_owned(),
                 KdlValue::String(pin.sha256.to_string()),

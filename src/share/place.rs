@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 
 use super::Reference;
+use crate::source::fetch::redirect::redacted;
 
 /// A place that may have images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Place {
     /// [`PlaceError`].
     pub fn parse(text: &str, base: &Path, home: Option<&Path>) -> Result<Place, PlaceError> {
         read(text, base, home).map_err(|problem| PlaceError {
-            text: text.chars().take(300).collect(),
+            text: redacted(text).chars().take(300).collect(),
             problem,
         })
     }

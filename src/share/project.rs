@@ -10,6 +10,7 @@ use super::text::fit;
 use crate::digest::{Digest, Hasher};
 use crate::plan::LocalFile;
 use crate::recipe::{self, Mode, Parsed};
+use crate::store::{There, replace};
 
 /// The most directories above the recipe's own that a file of it may be in.
 const MAX_UP: usize = 16;
@@ -161,23 +162,14 @@ fn write(path: &Path, bytes: &[u8], others: Others) -> Result<(), ShareError> {
         Err(error) => return Err(ShareError::io("read", path, error)),
     }
     let io = |error| ShareError::io("write", path, error);
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(io)?;
-    file.write_all(bytes).map_err(io)?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    fs::set_permissions(file.path(), mode).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    if others == Others::Replace {
-        return match file.persist(path) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(io(error.error)),
-        };
-    }
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(()),
+    let there = match others {
+        Others::Replace => There::Replace,
+        Others::Keep => There::Keep,
+    };
+    match replace(path, there, io, |file| file.write_all(bytes).map_err(io)) {
         // Another process was faster with the same bytes.
         Err(_) if fs::read(path).is_ok_and(|found| found == bytes) => Ok(()),
-        Err(error) => Err(io(error.error)),
+        written => written,
     }
 }
 

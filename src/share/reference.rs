@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::Digest;
+use crate::source::fetch::redirect::redacted;
 
 /// The tag that is meant where neither a tag nor a digest is named.
 pub const DEFAULT_TAG: &str = "latest";
@@ -77,10 +78,24 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Reference, ReferenceError> {
         parse(text).map_err(|problem| ReferenceError {
-            text: text.chars().take(300).collect(),
+            text: text_for_people(text),
             problem,
         })
     }
+}
+
+/// Returns a text that is no reference, cut, and without a name and a password before its host.
+fn text_for_people(text: &str) -> String {
+    let shown = match text.contains("://") || is_name_and_password(text) {
+        true => redacted(text),
+        false => text.to_owned(),
+    };
+    shown.chars().take(300).collect()
+}
+
+fn is_name_and_password(text: &str) -> bool {
+    let before = text.split('/').next().and_then(|host| host.split_once('@'));
+    before.is_some_and(|(before, _)| before.contains(':'))
 }
 
 fn parse(text: &str) -> Result<Reference, String> {

@@ -189,6 +189,17 @@ pub fn roots_for(archive: &str, roots: &[String]) -> Vec<String> {
     first.chain(rest).cloned().collect()
 }
 
+/// Returns a root that the user named, and before it the root of the archive where it looks like that of another archive of the same
+/// mirror: Debian's mirrors have `debian` and `debian-security` beside each other.
+pub fn root_and_sibling(root: &str, archive: &str) -> Vec<String> {
+    let sibling = root
+        .trim_end_matches('/')
+        .rsplit_once('/')
+        .filter(|(_, last)| *last != archive && (*last == "debian" || last.starts_with("debian-")))
+        .map(|(above, _)| format!("{above}/{archive}"));
+    sibling.into_iter().chain([root.to_owned()]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,5 +319,21 @@ URIs: tor+http://t.test/x cdrom:/x http://d.test/debian-security http://e.test/$
             [&roots[2], &roots[3], &roots[0], &roots[1]].map(String::clone)
         );
         assert_eq!(roots_for("debian-security", &roots)[0], roots[1]);
+    }
+
+    #[test]
+    fn a_mirror_of_one_archive_is_asked_for_the_others_beside_it() {
+        let both = |root: &str, archive: &str| root_and_sibling(root, archive);
+        assert_eq!(
+            both("http://m.test/debian/", "debian-security"),
+            ["http://m.test/debian-security", "http://m.test/debian/"]
+        );
+        assert_eq!(
+            both("/srv/debian-security", "debian"),
+            ["/srv/debian", "/srv/debian-security"]
+        );
+        for root in ["http://m.test/debian", "http://m.test/d", "http://m.test"] {
+            assert_eq!(both(root, "debian"), [root]);
+        }
     }
 }

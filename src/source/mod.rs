@@ -2,6 +2,7 @@
 
 mod apk;
 pub mod apt;
+pub mod apt_lists;
 mod archive;
 mod archive_error;
 mod bzip2;

@@ -27,9 +27,11 @@ mod door;
 mod error;
 pub mod gc;
 mod image;
+mod limit;
 mod members;
 mod note;
 mod partial;
+mod replace;
 mod scratch;
 mod tool;
 
@@ -43,7 +45,9 @@ pub use behind::SyncBehind;
 pub use blob::{Blob, BlobReader, BlobWriter};
 pub use error::StoreError;
 pub use image::NewImage;
+pub use limit::{limit_help, limit_help_behind};
 pub use partial::Partial;
+pub use replace::{There, replace, replace_link};
 pub use scratch::{Scratch, Unfinished, abandon_scratch};
 pub use tool::{NewTool, ToolLock};
 

@@ -203,6 +203,13 @@ impl Progress for Terminal {
                 self.finish(&name);
                 self.line(&format!("fetched {name}: {}, verified", units::bytes(size)));
             }
+            Event::DownloadFirstSeen { name, size, from } => {
+                self.finish(&name);
+                self.line(&format!(
+                    "fetched {name}: {}, first seen, from {from}",
+                    units::bytes(size)
+                ));
+            }
             Event::DownloadRetried {
                 name,
                 url,

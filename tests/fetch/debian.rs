@@ -38,8 +38,11 @@ fn the_roots_are_asked_in_order_and_the_snapshot_archive_last() {
         asked,
         [
             "/mine/pool/x_1+b1.deb",
+            "/mine/pool/x_1%2Bb1.deb",
             "/debian/pool/x_1+b1.deb",
+            "/debian/pool/x_1%2Bb1.deb",
             "/debian-security/pool/x_1+b1.deb",
+            "/debian-security/pool/x_1%2Bb1.deb",
             "/snapshot/debian/20260711T101637Z/pool/x_1+b1.deb",
         ]
     );

@@ -286,7 +286,11 @@ fn a_place_without_a_hash_is_fetched_whole_for_pinning() {
         bed.fetcher()
             .fetch_unpinned("thing", &place, bed.dir.path(), size)
     };
-    let blob = fetch("/file", None).unwrap();
+    let seen = fetch("/file", None).unwrap();
+    assert_eq!(seen.from, server.url("/file"));
+    let told = |event: &Event| matches!(event, Event::DownloadFirstSeen { from, .. } if *from == seen.from);
+    assert!(bed.seen.events().iter().any(told));
+    let blob = seen.blob;
     assert_eq!((blob.digest, blob.size), (Digest::of(&file), 50_000));
     // Nothing could tell whether two halves belong together, so the second request is for the whole.
     let asked: Vec<Option<usize>> = server.asked().into_iter().map(|(_, from)| from).collect();

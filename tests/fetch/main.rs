@@ -11,6 +11,7 @@ mod bad;
 mod bed;
 mod debian;
 mod files;
+mod limits;
 mod proxy;
 mod resume;
 #[path = "../support/server.rs"]

@@ -76,15 +76,25 @@ fn an_https_url_goes_through_the_proxy_by_a_tunnel_that_may_be_refused() {
 #[test]
 fn a_proxy_that_mkimg_cannot_use_is_an_error_and_never_a_direct_connection() {
     let server = Server::start(|_| Reply::ok(b"x"));
-    for value in ["socks5://127.0.0.1:1", "http://", "::"] {
+    for (value, more) in [
+        ("socks5://ann:s3cr3t@127.0.0.1:1", ", and not `socks5`"),
+        ("ftp://ann:s3cr3t@127.0.0.1:1", ", and not `ftp`"),
+        ("http://ann:s3cr3t@[::bad", ""),
+        ("ann:s3cr3t", ""),
+        ("http://", ""),
+        ("::", ""),
+    ] {
         let mut bed = Bed::new();
         bed.options.proxies.all = Some(value.to_owned());
         let error = bed
             .fetch(Digest::of(b"x"), None, &places(&[server.url("/file")]))
             .unwrap_err();
         assert_eq!(error.kind(), Kind::Unreachable);
-        let reason =
-            format!("`{value}` is no proxy that mkimg can use: expected `http://HOST:PORT`");
+        let reason = format!(
+            "`all_proxy` names no proxy that mkimg can use: expected `http://HOST:PORT`{more}"
+        );
+        let said = format!("{error} {error:?} {:?}", bed.seen.events());
+        assert!(!said.contains("s3cr3t"), "{said}");
         assert!(error.to_string().ends_with(&reason), "{error}");
         assert!(error.help()[0].contains("proxy variables"));
     }

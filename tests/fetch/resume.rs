@@ -102,6 +102,64 @@ fn a_broken_download_goes_on_where_it_stopped_or_from_zero_where_it_cannot() {
             &[None, Some(30_000), None],
         ),
         (
+            "a server that refuses every range as a bad request",
+            vec![],
+            |request, file| match (request.before, request.from()) {
+                (0, _) => Reply::ok(file).cut(30_000),
+                (_, Some(_)) => Reply::new("400 Bad Request", b""),
+                _ => Reply::ok(file),
+            },
+            &[None, Some(30_000), None],
+        ),
+        (
+            "a server that forbids ranges, and one that does not know them",
+            bytes(1_000),
+            |request, file| match (request.before, request.from()) {
+                (0, _) => Reply::new("403 Forbidden", b""),
+                (1, _) => Reply::ok(file).cut(30_000),
+                (_, Some(_)) => Reply::new("501 Not Implemented", b""),
+                _ => Reply::ok(file),
+            },
+            &[Some(1_000), None, Some(30_000), None],
+        ),
+        (
+            "a server that fails at each range",
+            vec![],
+            |request, file| match (request.before, request.from()) {
+                (0, _) => Reply::ok(file).cut(30_000),
+                (_, Some(_)) => Reply::new("503 Service Unavailable", b""),
+                _ => Reply::ok(file),
+            },
+            &[None, Some(30_000), Some(30_000), None],
+        ),
+        (
+            "a server that gives a part at a time",
+            vec![],
+            |request, file| match request.from() {
+                None => Reply::ok(file).cut(30_000),
+                Some(from) => {
+                    let end = file.len().min(from + 20_000);
+                    let range = format!("Bytes {from}-{}/{}", end - 1, file.len());
+                    Reply::new("206 Partial Content", &file[from..end])
+                        .header("content-RANGE", &range)
+                }
+            },
+            &[None, Some(30_000), Some(50_000), Some(70_000), Some(90_000)],
+        ),
+        (
+            "a server whose chunks end without the last, empty one",
+            vec![],
+            // A hundred chunks of 1000 bytes, each between 5 and 2 bytes of framing.
+            |_, file| Reply::ok(file).chunked().cut(100 * 1007),
+            &[None],
+        ),
+        (
+            "a server that is silent after the last byte",
+            vec![],
+            |_, file| Reply::ok(file).unannounced().hang(),
+            &[None],
+        ),
+        (
             "an earlier process left the beginning",
             bytes(99_999),
             |request, file| Reply::file(request, file),

@@ -287,3 +287,40 @@ fn what_is_for_this_machine_is_not_told_to_a_proxy() {
     );
     assert_eq!(proxy.connections(), 0);
 }
+
+#[test]
+fn a_manifest_that_drips_is_given_up() {
+    let bytes = manifest(b"x").bytes();
+    let server = Fake::default().serve_but(move |_| Some(Reply::ok(&bytes).trickle()));
+    let mut bed = Bed::new();
+    bed.options.fetch.idle_timeout = Duration::from_millis(400);
+    let start = std::time::Instant::now();
+    let error = bed.registry(&server).resolve("1").unwrap_err();
+    // Each byte came before the silence was one.
+    assert_told(&error, 1, &["too slow"]);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_manifest_that_is_all_there_is_taken_however_it_ended() {
+    let bytes = manifest(b"x").bytes();
+    assert!(bytes.len() < 1000);
+    let framed = bytes.len() + 7;
+    let whole = bytes.clone();
+    let server = Fake::default().serve_but(move |request| {
+        let reply = Reply::ok(&whole).chunked().cut(framed);
+        Some(match request.target.ends_with("/1") {
+            true => reply.header("Docker-Content-Digest", &named(&whole)),
+            false => reply,
+        })
+    });
+    let registry_bed = Bed::new();
+    let registry = registry_bed.registry(&server);
+    for wanted in ["1", &named(&bytes)] {
+        let found = registry.resolve(wanted).unwrap();
+        assert_eq!(found, Some(of_manifest(&bytes)));
+    }
+    // Without a digest nobody knows.
+    assert!(registry.resolve("2").is_err());
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mkimg::digest::Digest;
 use mkimg::progress::{Event, Progress};
-use mkimg::share::oci::{Descriptor, EMPTY, MANIFEST, Manifest, TITLE};
+use mkimg::share::oci::{Descriptor, EMPTY, INDEX, Index, MANIFEST, Manifest, TITLE};
 use mkimg::share::registry::{Registry, RegistryOptions};
 use mkimg::share::{Reference, ShareError};
 use mkimg::source::fetch::FetchOptions;
@@ -82,7 +82,37 @@ impl Fake {
                     false => reply,
                 }
             }
+            ("GET", "referrers") if self.referrers => self.list(name, query),
             _ => missing(),
+        }
+    }
+
+    /// The referrers API, one entry in each answer.
+    fn list(&self, subject: &str, query: &str) -> Reply {
+        let mut found: BTreeMap<String, Descriptor> = BTreeMap::new();
+        for bytes in self.manifests.lock().unwrap().values() {
+            let Ok(manifest) = Manifest::parse(bytes, "it") else {
+                continue;
+            };
+            let of = manifest.subject.as_ref();
+            if of.is_some_and(|of| format!("sha256:{}", of.digest) == subject) {
+                found.insert(named(bytes), manifest.descriptor());
+            }
+        }
+        let at: usize = query.strip_prefix("at=").unwrap_or("0").parse().unwrap();
+        let part = found.into_values().skip(at);
+        let mut part: Vec<Descriptor> = part.take(2).collect();
+        let more = part.len() == 2;
+        part.truncate(1);
+        let index = Index {
+            artifact_type: None,
+            manifests: part,
+            annotations: BTreeMap::new(),
+        };
+        let reply = Reply::ok(&index.bytes()).header("Content-Type", INDEX);
+        match more {
+            true => reply.header("Link", &format!("<?at={}>; rel=\"next\"", at + 1)),
+            false => reply,
         }
     }
 

@@ -4,7 +4,7 @@ use mkimg::share::Destination as _;
 use mkimg::store::Blob;
 
 use crate::bed::{Bed, Fake, assert_told, layer_of, manifest, named, noise, of_manifest};
-use crate::server::{Reply, Server};
+use crate::server::{Reply, Request, Server};
 
 fn blob(bed: &Bed, bytes: &[u8]) -> Blob {
     let mut from = bytes;
@@ -230,4 +230,73 @@ fn a_blob_that_the_cache_lost_bytes_of_is_not_sent() {
         .put_blob(&layer_of(&file), &blob)
         .unwrap_err();
     assert_told(&error, 3, &[&blob.path.display().to_string()]);
+}
+
+#[test]
+fn an_upload_goes_where_it_is_redirected_to_and_credentials_do_not() {
+    let file = noise(100_000);
+    let fake = Fake::default();
+    let there = fake.serve();
+    let target = there.url("");
+    for method in ["POST", "PUT"] {
+        for status in ["307 Temporary Redirect", "308 Permanent Redirect"] {
+            fake.blobs.lock().unwrap().clear();
+            fake.manifests.lock().unwrap().clear();
+            let target = target.clone();
+            let here = fake.serve_but(move |request| {
+                if !request.headers.contains_key("authorization") {
+                    return Some(
+                        Reply::new("401 Unauthorized", b"")
+                            .header("WWW-Authenticate", "Basic realm=\"x\""),
+                    );
+                }
+                let to = format!("{target}{}", request.target);
+                (request.method == method).then(|| Reply::new(status, b"").header("Location", &to))
+            });
+            let mut bed = Bed::new();
+            // `me:secret`
+            bed.credentials(&format!(
+                r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#,
+                here.address()
+            ));
+            let registry = bed.registry(&here);
+            assert!(
+                registry
+                    .put_blob(&layer_of(&file), &blob(&bed, &file))
+                    .unwrap()
+            );
+            assert!(
+                fake.blobs.lock().unwrap()[&named(&file)] == file,
+                "{method}"
+            );
+            let bytes = manifest(b"x").bytes();
+            registry
+                .put_manifest(&of_manifest(&bytes), &bytes, Some("1"))
+                .unwrap();
+        }
+    }
+    let requests = there.requests();
+    assert!(requests.iter().any(|request| request.method == "POST"));
+    assert!(
+        requests
+            .iter()
+            .any(|request| request.target.contains("/manifests/1"))
+    );
+    let secret = |request: &Request| request.headers.contains_key("authorization");
+    assert!(!requests.iter().any(secret));
+}
+
+#[test]
+fn an_upload_that_is_redirected_in_a_circle_ends() {
+    let file = noise(1_000);
+    let server = Fake::default().serve_but(|request| {
+        (request.method == "POST")
+            .then(|| Reply::new("307 Temporary Redirect", b"").header("Location", &request.target))
+    });
+    let bed = Bed::new();
+    let error = bed
+        .registry(&server)
+        .put_blob(&layer_of(&file), &blob(&bed, &file))
+        .unwrap_err();
+    assert_told(&error, 1, &["redirect loop"]);
 }

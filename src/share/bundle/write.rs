@@ -1,15 +1,14 @@
 //! A layout to a bundle: one tar file, the same bytes whenever and wherever it is written.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::super::ShareError;
 use super::header::{BLOCK, MAX_SIZE, header};
 use super::layout::{Body, Layout};
 use crate::digest::{Digest, Hasher};
-use crate::store::Unfinished;
+use crate::store::{There, replace};
 
 /// The text of `oci-layout`.
 pub(super) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -21,30 +20,7 @@ pub(super) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// [`ShareError`] where it cannot be written, or a blob is not what its digest says.
 pub fn write(layout: &Layout, path: &Path) -> Result<u64, ShareError> {
     let io = |error| ShareError::io("write", path, error);
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
-        let mut out = File::options().write(true).open(&target).map_err(io)?;
-        return write_to(layout, &mut out, path);
-    }
-    let directory = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::metadata(directory).map_err(io)?;
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let mut file = tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .make_in(directory, |path| Unfinished::make(path, create))
-        .map_err(io)?;
-    let size = write_to(layout, &mut file.as_file_mut().0, path)?;
-    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).map_err(io)?;
-    file.as_file().0.sync_all().map_err(io)?;
-    file.persist(&target).map_err(|error| io(error.error))?;
-    Ok(size)
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    File::options().write(true).create_new(true).open(path)
+    replace(path, There::Follow, io, |out| write_to(layout, out, path))
 }
 
 /// Writes a layout and returns its size; `path` names the output in errors.

@@ -184,7 +184,7 @@ impl Registry<'_> {
             url: &url,
             headers: if identity.is_some() { &posted } else { &[] },
             body: match identity {
-                Some(_) => Outgoing::Bytes(form.as_bytes()),
+                Some(_) => Outgoing::Form(form.as_bytes()),
                 None => Outgoing::Nothing,
             },
             limit: MAX_TOKEN,

@@ -178,6 +178,9 @@ impl RegistryError {
 }
 
 fn unreachable_help(reason: &Reason) -> Option<String> {
+    if let Some(limit) = reason.limit() {
+        return Some(limit.to_owned());
+    }
     let text = match reason {
         Reason::Offline => "run it without `--offline`",
         Reason::Untrusted(_) => {
@@ -191,8 +194,8 @@ fn unreachable_help(reason: &Reason) -> Option<String> {
             "check the registry's name and port, the network and the proxy variables; a registry that speaks plain http \
              needs `--plain-http`"
         }
-        Reason::Proxy(_) => "check the proxy variables",
-        Reason::Silent { .. } => {
+        Reason::Proxy { .. } => "check the proxy variables",
+        Reason::Silent { .. } | Reason::Slow { .. } => {
             "try again later; `--timeout TIME` says how long a silent registry is waited for"
         }
         Reason::Redirect(_) => {

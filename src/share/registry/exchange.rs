@@ -4,17 +4,18 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{self, HeaderName};
 use reqwest::{Method, Url, blocking::Body};
 use serde_json::Value;
 
-use super::{Registry, RegistryError};
+use super::{CONTENT_DIGEST, Registry, RegistryError};
+use crate::digest::Digest;
 use crate::progress::Event;
 use crate::share::ShareError;
 use crate::share::text::fit;
-use crate::source::fetch::redirect::target;
+use crate::source::fetch::redirect::{self, target};
 use crate::source::fetch::{Answer, Authorization, Reason, Request};
 use crate::store::{Blob, BlobReader};
 
@@ -22,6 +23,8 @@ use crate::store::{Blob, BlobReader};
 const MAX_SAID: u64 = 64 << 10;
 /// How often a registry may be silent.
 const SILENCES: u32 = 2;
+/// Bytes in a second that a document comes with at least, or it is given up.
+const SLOWEST_DOCUMENT: u64 = 4 << 10;
 /// Bytes in a second that sending is taken to reach at least: slower is silence.
 const SLOWEST: u64 = 32 << 10;
 
@@ -43,6 +46,8 @@ pub(super) struct Question<'q> {
 pub(super) enum Outgoing<'q> {
     Nothing,
     Bytes(&'q [u8]),
+    /// A form with a secret in it: it goes nowhere but where it was addressed to.
+    Form(&'q [u8]),
     /// A blob; how much of it went out is counted.
     Blob(&'q Blob, Arc<AtomicU64>),
 }
@@ -106,6 +111,27 @@ impl Reply {
         errors.any(|error| error["code"] == code)
     }
 
+    /// Returns the URL of the next part of a list, where there is one: `Link: <URL>; rel="next"` (RFC 8288). Only the same server has
+    /// it.
+    pub(super) fn next_part(&self) -> Option<Url> {
+        let links = self.answer.headers(header::LINK);
+        let mut targets = links
+            .into_iter()
+            .flat_map(|link| link.split(','))
+            .filter_map(|link| {
+                let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+                let is_next = parameters.split(';').any(|parameter| {
+                    parameter.split_once('=').is_some_and(|(name, value)| {
+                        name.trim().eq_ignore_ascii_case("rel")
+                            && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
+                    })
+                });
+                is_next.then_some(target)
+            });
+        let url = self.url().join(targets.next()?).ok()?;
+        (url.origin() == self.url().origin()).then_some(url)
+    }
+
     /// Returns what the server says, in the form that the distribution specification gives to errors or the one that token
     /// servers use; bounded, and fit for a terminal.
     pub(super) fn said(&self) -> Option<String> {
@@ -128,6 +154,27 @@ impl Reply {
             .or_else(|| value["error"].as_str().map(str::to_owned))
             .filter(|said| !said.is_empty())?;
         Some(fit(&said))
+    }
+}
+
+impl Outgoing<'_> {
+    /// Returns what is sent, from its beginning, and how long that may take beyond the usual patience.
+    fn to_send(&self) -> Result<Option<(Body, Duration)>, ShareError> {
+        let longer = |size: u64| Duration::from_secs(size / SLOWEST);
+        Ok(match self {
+            Outgoing::Nothing => None,
+            Outgoing::Bytes(bytes) | Outgoing::Form(bytes) => {
+                Some((Body::from(bytes.to_vec()), longer(bytes.len() as u64)))
+            }
+            Outgoing::Blob(blob, sent) => {
+                sent.store(0, Ordering::Relaxed);
+                let counted = Counted {
+                    reader: blob.open()?,
+                    sent: sent.clone(),
+                };
+                Some((Body::sized(counted, blob.size), longer(blob.size)))
+            }
+        })
     }
 }
 
@@ -195,40 +242,40 @@ impl Registry<'_> {
         if options.offline {
             return Ok(Err(Reason::Offline));
         }
-        let longer = |size: u64| Duration::from_secs(size / SLOWEST);
-        let body = match &question.body {
-            Outgoing::Nothing => None,
-            Outgoing::Bytes(bytes) => {
-                Some((Body::from(bytes.to_vec()), longer(bytes.len() as u64)))
+        let mut asked = vec![question.url.clone()];
+        loop {
+            let Some(url) = asked.last() else {
+                return Ok(Err(Reason::NoUrl));
+            };
+            let request = Request {
+                method: question.method.clone(),
+                url,
+                headers: question.headers,
+                authorization,
+                body: question.body.to_send()?,
+            };
+            let contact = |url: &Url| {
+                self.progress.event(Event::Detail(format!(
+                    "contacting `{}` ({})",
+                    target(url),
+                    question.method
+                )));
+            };
+            let answer = match self.http.send(request, options, &contact) {
+                Ok(answer) => answer,
+                Err(reason) => return Ok(Err(reason)),
+            };
+            // What is read was redirected already. These two statuses ask for the same again (RFC 9110, section 15.4.8).
+            let sent = !matches!(question.method, Method::GET | Method::HEAD);
+            let secret = matches!(question.body, Outgoing::Form(_));
+            if !(sent && !secret && matches!(answer.status(), 307 | 308)) {
+                return Ok(read(answer, question, options.idle_timeout));
             }
-            Outgoing::Blob(blob, sent) => {
-                sent.store(0, Ordering::Relaxed);
-                let counted = Counted {
-                    reader: blob.open()?,
-                    sent: sent.clone(),
-                };
-                Some((Body::sized(counted, blob.size), longer(blob.size)))
+            match redirect::next(&asked, &answer.location(), options.plain_http) {
+                Ok(url) => asked.push(url),
+                Err(error) => return Ok(Err(error.into())),
             }
-        };
-        let request = Request {
-            method: question.method.clone(),
-            url: question.url,
-            headers: question.headers,
-            authorization,
-            body,
-        };
-        let contact = |url: &Url| {
-            self.progress.event(Event::Detail(format!(
-                "contacting `{}` ({})",
-                target(url),
-                question.method
-            )));
-        };
-        let answer = match self.http.send(request, options, &contact) {
-            Ok(answer) => answer,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        Ok(read(answer, question))
+        }
     }
 
     /// Waits before the next try of what a registry refused in passing.
@@ -280,7 +327,22 @@ impl Registry<'_> {
     }
 }
 
-fn read(mut answer: Answer, question: &Question<'_>) -> Result<Reply, Reason> {
+/// Says whether a body is all of a document whose digest the question or the answer names: then it does not matter how it ended.
+fn is_whole(answer: &Answer, body: &[u8]) -> bool {
+    let asked = answer
+        .url()
+        .path_segments()
+        .and_then(|mut parts| parts.next_back());
+    let names = [answer.header(CONTENT_DIGEST), asked];
+    let mut digests = names
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.strip_prefix("sha256:")?.parse().ok());
+    digests.next() == Some(Digest::of(body))
+}
+
+fn read(mut answer: Answer, question: &Question<'_>, idle: Duration) -> Result<Reply, Reason> {
+    let start = Instant::now();
     let good = (200..300).contains(&answer.status());
     let mut body = Vec::new();
     if question.method == Method::HEAD {
@@ -299,6 +361,7 @@ fn read(mut answer: Answer, question: &Question<'_>) -> Result<Reply, Reason> {
     loop {
         let count = match answer.read(&mut buffer, body.len() as u64, declared) {
             Ok(count) => count,
+            Err(_) if good && is_whole(&answer, &body) => return Ok(Reply { answer, body }),
             Err(reason) if good => return Err(reason),
             // The status is what counts.
             Err(_) => return Ok(Reply { answer, body }),
@@ -307,6 +370,14 @@ fn read(mut answer: Answer, question: &Question<'_>) -> Result<Reply, Reason> {
             return Ok(Reply { answer, body });
         };
         body.extend_from_slice(bytes);
+        // Each byte ends a silence: what drips would come for ever.
+        let allowed = idle + Duration::from_secs(body.len() as u64 / SLOWEST_DOCUMENT);
+        if start.elapsed() > allowed {
+            return match good {
+                true => Err(Reason::Slow { after: allowed }),
+                false => Ok(Reply { answer, body }),
+            };
+        }
         if body.len() as u64 > limit {
             return match good {
                 true => Err(too_long(None)),

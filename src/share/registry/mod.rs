@@ -31,7 +31,7 @@ use crate::progress::{Event, Progress};
 use crate::recipe::Place;
 use crate::source::fetch::redirect::is_loopback;
 use crate::source::fetch::{
-    Authorization, FetchError, FetchOptions, Fetcher, Http, Reason, Wanted,
+    Authorization, Deadline, FetchError, FetchOptions, Fetcher, Http, Reason, Wanted,
 };
 use crate::store::{Blob, Store, StoreError};
 use credentials::Credentials;
@@ -256,7 +256,7 @@ impl<'a> Registry<'a> {
         };
         let mut authorized = false;
         loop {
-            let fetcher = Fetcher::new(store, self.progress, self.options.fetch.clone())
+            let fetcher = Fetcher::new(store, self.progress, self.patience(wanted.size))
                 .with(self.http.clone(), self.authorization());
             let error = match fetcher.fetch_all(std::slice::from_ref(&source)) {
                 Ok(mut blobs) => match blobs.pop() {
@@ -293,6 +293,16 @@ impl<'a> Registry<'a> {
                 }
             }
         }
+    }
+
+    /// Returns how a blob is fetched: one as small as a document is given up where it drips.
+    fn patience(&self, size: u64) -> FetchOptions {
+        let mut options = self.options.fetch.clone();
+        if size <= MAX_MANIFEST && options.deadline.is_none() {
+            let one = options.idle_timeout.saturating_add(options.longest_pause);
+            options.deadline = Some(Deadline::after(one.saturating_mul(options.tries)));
+        }
+        options
     }
 
     fn missing(&self, wanted: &Descriptor) -> ShareError {

@@ -14,6 +14,9 @@ use crate::share::{Origin as _, ShareError};
 /// protocol has no way to lock.
 const ROUNDS: usize = 3;
 
+/// The most parts of a list that are read.
+const PARTS: usize = 16;
+
 /// Returns the tag that lists the referrers of a manifest.
 pub(super) fn tag(subject: &Digest) -> String {
     format!("sha256-{subject}")
@@ -22,30 +25,43 @@ pub(super) fn tag(subject: &Digest) -> String {
 impl Registry<'_> {
     /// Returns the referrers of a manifest, by their digests.
     pub(super) fn list_referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ShareError> {
-        let what = "list what is said about the image";
-        let digest = format!("sha256:{subject}");
-        let reply = self.exchange(&Question {
-            what,
-            method: Method::GET,
-            url: &self.url(&["referrers", &digest]),
-            headers: &[(header::ACCEPT, INDEX.to_owned())],
-            body: Outgoing::Nothing,
-            limit: MAX_MANIFEST,
-            tries: self.options.fetch.tries,
-        })?;
-        let mut found = match reply.status() {
-            200 => {
-                let object = format!("the list of referrers of `sha256:{subject}`");
-                Index::parse(&reply.body, &object)?.manifests
-            }
-            404 => Vec::new(),
-            _ => return Err(self.odd(what, &reply)),
-        };
-        // Also where the API says that there are none: they may be from before the registry had it.
-        if found.is_empty() {
-            found = self.tagged_referrers(subject)?;
-        }
+        let mut found = self.listed_referrers(subject)?;
+        // Also where the registry has the API: they may be from before that.
+        found.extend(self.tagged_referrers(subject)?);
         sort(&mut found);
+        Ok(found)
+    }
+
+    /// Returns what the API lists; nothing where a registry has none.
+    fn listed_referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ShareError> {
+        let what = "list what is said about the image";
+        let mut url = self.url(&["referrers", &format!("sha256:{subject}")]);
+        let mut found = Vec::new();
+        for part in 0..PARTS {
+            let reply = self.exchange(&Question {
+                what,
+                method: Method::GET,
+                url: &url,
+                headers: &[(header::ACCEPT, INDEX.to_owned())],
+                body: Outgoing::Nothing,
+                limit: MAX_MANIFEST,
+                tries: self.options.fetch.tries,
+            })?;
+            match reply.status() {
+                200 => {
+                    let object = format!("the list of referrers of `sha256:{subject}`");
+                    let said = reply.header(header::CONTENT_TYPE.as_str());
+                    found.extend(index(&reply.body, said.unwrap_or_default(), &object)?);
+                }
+                // What registries say to a path that they do not know.
+                400 | 404 | 405 | 406 | 501 if part == 0 => break,
+                _ => return Err(self.odd(what, &reply)),
+            }
+            match reply.next_part() {
+                Some(next) => url = next,
+                None => break,
+            }
+        }
         Ok(found)
     }
 
@@ -55,8 +71,16 @@ impl Registry<'_> {
         let Some(descriptor) = self.resolve(&tag)? else {
             return Ok(Vec::new());
         };
+        // GitLab's registry takes the tag for the digest, and gives the manifest itself.
+        if descriptor.digest == *subject {
+            return Ok(Vec::new());
+        }
         let object = format!("the tag `{tag}` of `{}`", self.name());
-        Ok(Index::parse(&self.manifest(&descriptor)?, &object)?.manifests)
+        index(
+            &self.manifest(&descriptor)?,
+            &descriptor.media_type,
+            &object,
+        )
     }
 
     /// Sends a manifest with a subject, and sees to it that it is found from there.
@@ -97,6 +121,16 @@ impl Registry<'_> {
             self.send_manifest(&index.descriptor(), &index.bytes(), &tag(subject))?;
         }
         Ok(())
+    }
+}
+
+/// Returns the manifests that an index lists. What is none and does not say that it is, the page of a web server say, lists
+/// nothing (distribution specification, "Listing Referrers": there are none then).
+fn index(bytes: &[u8], media_type: &str, object: &str) -> Result<Vec<Descriptor>, ShareError> {
+    match Index::parse(bytes, object) {
+        Ok(index) => Ok(index.manifests),
+        Err(error) if media_type.starts_with(INDEX) => Err(error),
+        Err(_) => Ok(Vec::new()),
     }
 }
 

@@ -136,7 +136,8 @@ impl Registry<'_> {
             return Err(self.odd(what, &opened));
         }
         let location = opened.location();
-        let mut url = redirect::next(&[url], &location, self.options.fetch.plain_http)
+        let base = [opened.url().clone()];
+        let mut url = redirect::next(&base, &location, self.options.fetch.plain_http)
             .map_err(|error| self.unreachable(what, error.into(), None))?;
         url.query_pairs_mut()
             .append_pair("digest", &format!("sha256:{}", descriptor.digest));

@@ -9,7 +9,8 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::Fetcher;
-use super::error::{Mismatch, Reason};
+use super::error::{Mismatch, Reason, passing};
+use super::http::Answer;
 use super::place::{At, Location};
 use super::redirect::{shown, target};
 use super::sink::Sink;
@@ -21,6 +22,8 @@ use crate::store::StoreError;
 const EVENT_BYTES: u64 = 64 * 1024;
 /// Bytes that count as progress: who brings them again and again is asked again and again.
 const PROGRESS_BYTES: u64 = 1024 * 1024;
+/// Bytes that an answer with a part of the file has at least, where the next part is asked for at once.
+const PIECE: u64 = 16 * 1024;
 /// Bytes read at once.
 const BUFFER: usize = 128 * 1024;
 /// Bytes kept from the beginning of a file, to show what came instead of it.
@@ -105,8 +108,11 @@ impl Download<'_, '_> {
         let mut failures = 0;
         let mut furthest = self.sink.size();
         let mut from_zero = false;
+        let mut refused = false;
         loop {
-            let reason = match self.once(location, url) {
+            // A server that fails at a range may still have the whole: the last try finds out.
+            let ranged = !(refused && failures + 1 >= tries);
+            let reason = match self.once(location, url, ranged) {
                 Ok(body) => match self.judge(&body) {
                     Ok(()) => return Ok(()),
                     Err(reason) => {
@@ -137,58 +143,118 @@ impl Download<'_, '_> {
                 }
                 return Err(reason.into());
             }
+            refused = matches!(reason, Reason::Status { .. });
             let pause = options.pause_after(failures, &reason);
             self.retried(location, &reason, pause);
             thread::sleep(pause);
         }
     }
 
-    /// Makes one request, and takes in its body.
-    fn once(&mut self, location: &str, url: &Url) -> Result<Body, Halt> {
+    /// Makes requests until the file came to its end: more than one where the server gives it in pieces. Without `ranged` the
+    /// whole is asked for, whatever is there.
+    fn once(&mut self, location: &str, url: &Url, ranged: bool) -> Result<Body, Halt> {
         // What is as long as the whole and yet not the whole cannot become it.
-        let full = self.bound.is_some_and(|bound| self.sink.size() >= bound);
+        let full = self.sink.size() >= self.limit();
         if full || !self.sink.resumes() {
             self.restart()?;
         }
-        let fetcher = self.fetcher;
-        let own = url;
-        let contact = |url: &Url| {
-            let shown = if url == own { shown(url) } else { target(url) };
-            fetcher
-                .progress
-                .event(Event::Detail(format!("contacting `{shown}`")));
-        };
-        let mut answer = loop {
-            let from = self.sink.size();
-            let answer = fetcher.http.get(
-                url,
-                from,
-                fetcher.authorization.as_ref(),
-                &fetcher.options,
-                &contact,
-            )?;
-            match answer.status() {
-                200 => {
-                    // The server knows no ranges.
-                    self.restart()?;
-                    break answer;
+        let mut ranged = ranged;
+        loop {
+            let answer = self.ask(url, ranged)?;
+            let start = self.sink.size();
+            let whole = answer.range().and_then(|piece| piece.total);
+            let body = self.take_in(location, answer)?;
+            let end = self.sink.size();
+            // RFC 9110, section 15.3.7: a server may give less than was asked for.
+            match whole.filter(|whole| end < *whole && !self.is_done()) {
+                None => return Ok(body),
+                Some(_) if end.saturating_sub(start) >= PIECE => ranged = true,
+                Some(whole) => {
+                    return Err(Halt::Location(Reason::Truncated {
+                        got: end,
+                        declared: Some(whole),
+                    }));
                 }
-                206 if from > 0 && answer.range_start() == Some(from) => break answer,
-                // Another range than the asked one, or none beyond what we have: from the start, without a range.
-                206 | 416 if from > 0 => self.restart()?,
-                _ => return Err(answer.refusal().into()),
             }
+        }
+    }
+
+    /// Asks for what the sink lacks, or for the whole; returns an answer whose body goes on where the sink ends. What the sink has
+    /// stays until something else is on its way.
+    fn ask(&mut self, url: &Url, ranged: bool) -> Result<Answer, Halt> {
+        let from = if ranged { self.sink.size() } else { 0 };
+        let answer = self.get(url, from)?;
+        if self.goes_on(&answer, from)? {
+            return Ok(answer);
+        }
+        let code = answer.status();
+        // Neither a passing trouble, nor the question who asks, nor a file that is not there is about the range.
+        if from == 0 || passing(code) || matches!(code, 401 | 404 | 407 | 410) {
+            return Err(answer.refusal().into());
+        }
+        // Another range than the asked one, none beyond what we have, or a server that wants no ranges at all.
+        drop(answer);
+        let answer = self.get(url, 0)?;
+        match self.goes_on(&answer, 0)? {
+            true => Ok(answer),
+            false => Err(answer.refusal().into()),
+        }
+    }
+
+    /// Says whether an answer to a request from byte `from` on has bytes of the file, and empties the sink where they begin anew.
+    fn goes_on(&mut self, answer: &Answer, from: u64) -> Result<bool, StoreError> {
+        let piece = || answer.range().map(|piece| piece.first) == Some(from);
+        let whole = answer.status() == 200;
+        if !(whole || from > 0 && answer.status() == 206 && self.sink.resumes() && piece()) {
+            return Ok(false);
+        }
+        if whole {
+            self.restart()?;
+        }
+        Ok(true)
+    }
+
+    /// Makes one request. Object stores take a `+` in a path for a space, as in a form: where there is nothing, it is asked for once
+    /// more as `%2B`.
+    fn get(&self, url: &Url, from: u64) -> Result<Answer, Reason> {
+        let fetcher = self.fetcher;
+        let get = |url: &Url| {
+            let contact = |asked: &Url| {
+                let shown = if asked == url {
+                    shown(asked)
+                } else {
+                    target(asked)
+                };
+                fetcher
+                    .progress
+                    .event(Event::Detail(format!("contacting `{shown}`")));
+            };
+            let authorization = fetcher.authorization.as_ref();
+            fetcher
+                .http
+                .get(url, from, authorization, &fetcher.options, &contact)
         };
+        let answer = get(url)?;
+        if !(matches!(answer.status(), 400 | 403 | 404) && url.path().contains('+')) {
+            return Ok(answer);
+        }
+        let mut escaped = url.clone();
+        escaped.set_path(&url.path().replace('+', "%2B"));
+        match get(&escaped) {
+            Ok(other) if matches!(other.status(), 200 | 206) => Ok(other),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Takes in the body of an answer.
+    fn take_in(&mut self, location: &str, mut answer: Answer) -> Result<Body, Halt> {
         let start = self.sink.size();
-        let total = answer.length().and_then(|length| start.checked_add(length));
-        if let (Some(bound), Some(total)) = (self.bound, total)
-            && total > bound
-        {
-            return Err(Reason::TooLong {
-                bound,
-                declared: Some(total),
-            }
-            .into());
+        let sent = answer.length().and_then(|length| start.checked_add(length));
+        let total = sent.or(answer.range().and_then(|piece| piece.total));
+        if total.is_some_and(|total| total > self.limit()) {
+            // What is there is the beginning of that file.
+            self.restart()?;
+            return Err(self.too_long(total).into());
         }
         let body = Body {
             resumed: start > 0,
@@ -198,11 +264,31 @@ impl Download<'_, '_> {
         self.started(location, total.or(self.bound));
         let mut buffer = vec![0u8; BUFFER];
         loop {
-            let count = answer.read(&mut buffer, self.sink.size(), total)?;
+            let count = match answer.read(&mut buffer, self.sink.size(), sent) {
+                Ok(count) => count,
+                // The bytes are all there: whatever the transfer lacked is none of them.
+                Err(_) if self.is_done() => return Ok(body),
+                Err(reason) => return Err(reason.into()),
+            };
             match buffer.get(..count) {
                 Some(bytes) if count > 0 => self.take(bytes)?,
                 _ => return Ok(body),
             }
+        }
+    }
+
+    /// The most bytes that the source may have.
+    fn limit(&self) -> u64 {
+        self.bound.unwrap_or(self.fetcher.options.max_download)
+    }
+
+    fn too_long(&self, declared: Option<u64>) -> Reason {
+        match self.bound {
+            Some(bound) => Reason::TooLong { bound, declared },
+            None => Reason::OverLimit {
+                limit: self.limit(),
+                declared,
+            },
         }
     }
 
@@ -245,14 +331,8 @@ impl Download<'_, '_> {
         if !found.is_file() {
             return Err(Reason::NoFile.into());
         }
-        if let Some(bound) = self.bound
-            && found.len() > bound
-        {
-            return Err(Reason::TooLong {
-                bound,
-                declared: Some(found.len()),
-            }
-            .into());
+        if found.len() > self.limit() {
+            return Err(self.too_long(Some(found.len())).into());
         }
         let mut file = File::open(path).map_err(failed)?;
         self.restart()?;
@@ -284,16 +364,10 @@ impl Download<'_, '_> {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Halt> {
         let before = self.sink.size();
         let after = before.saturating_add(bytes.len() as u64);
-        if let Some(bound) = self.bound
-            && after > bound
-        {
+        if after > self.limit() {
             // These bytes are of another file.
             self.restart()?;
-            return Err(Reason::TooLong {
-                bound,
-                declared: None,
-            }
-            .into());
+            return Err(self.too_long(None).into());
         }
         if before == self.head.len() as u64 {
             let room = HEAD.saturating_sub(self.head.len());
@@ -340,7 +414,7 @@ impl Download<'_, '_> {
 }
 
 /// Returns the first line of what looks like text, cut to a length that fits into a message.
-pub(super) fn first_line(head: &[u8]) -> Option<String> {
+pub(crate) fn first_line(head: &[u8]) -> Option<String> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         // The head may end in the middle of a letter.

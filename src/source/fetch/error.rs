@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::redirect::RedirectError;
 use crate::digest::Digest;
-use crate::store::StoreError;
+use crate::store::{StoreError, limit_help, limit_help_behind};
 
 /// Why a fetch failed. The text says all of it, causes included, one line for each location: of several failures at several
 /// locations none is the cause of the other, so [`Error::source`] has nothing to add.
@@ -68,6 +68,14 @@ pub enum Reason {
         /// The size that the location announced; `None` where it just kept sending.
         declared: Option<u64>,
     },
+    /// More bytes than a source without a declared size may have.
+    #[error("more than the {limit} bytes of `--max-download`: {}", announced(.declared))]
+    OverLimit {
+        /// The most bytes.
+        limit: u64,
+        /// The size that the location announced; `None` where it just kept sending.
+        declared: Option<u64>,
+    },
     /// The connection ended before the bytes did.
     #[error("truncated: got {got} bytes{}", of(.declared))]
     Truncated {
@@ -116,9 +124,14 @@ pub enum Reason {
     /// The HTTP client could not be made.
     #[error("could not set up the HTTP client: {}", innermost(.0))]
     Client(#[source] reqwest::Error),
-    /// A proxy variable that means nothing.
-    #[error("`{0}` is no proxy that mkimg can use: expected `http://HOST:PORT`")]
-    Proxy(String),
+    /// A proxy variable that means nothing. Its value is not told: there may be a password in it.
+    #[error("`{variable}` names no proxy that mkimg can use: expected `http://HOST:PORT`{}", instead(.scheme))]
+    Proxy {
+        /// The variable.
+        variable: &'static str,
+        /// The scheme of its value, where it has another one than http and https.
+        scheme: Option<String>,
+    },
     /// `--offline` forbids to ask.
     #[error("not asked: `--offline`")]
     Offline,
@@ -213,6 +226,9 @@ impl FetchError {
         match self {
             FetchError::Source(failure) => failure.help(),
             FetchError::Store { error, .. } => {
+                if let Some(limit) = limit_help_behind(&**error) {
+                    return vec![limit.to_owned()];
+                }
                 vec![
                     match **error {
                         StoreError::NoSpace { .. } => {
@@ -280,6 +296,7 @@ impl Reason {
             Reason::Status { code, .. } if passing(*code) || *code == 407 => Kind::Unreachable,
             Reason::Status { .. }
             | Reason::Redirect(_)
+            | Reason::OverLimit { .. }
             | Reason::NoUrl
             | Reason::NoRoot
             | Reason::NoFile
@@ -291,7 +308,7 @@ impl Reason {
             | Reason::Untrusted(_)
             | Reason::NoCertificates(_)
             | Reason::Client(_)
-            | Reason::Proxy(_)
+            | Reason::Proxy { .. }
             | Reason::Offline => Kind::Unreachable,
             Reason::NotInMirror => return None,
         })
@@ -309,13 +326,28 @@ impl Reason {
         }
     }
 
+    /// Returns what to do where a limit of this process is the reason.
+    pub(crate) fn limit(&self) -> Option<&'static str> {
+        match self {
+            Reason::File { source, .. } | Reason::Broke(source) => limit_help(source),
+            Reason::Network(error) | Reason::Client(error) => limit_help_behind(error),
+            _ => None,
+        }
+    }
+
     fn help(&self) -> Option<&'static str> {
+        if let Some(limit) = self.limit() {
+            return Some(limit);
+        }
         Some(match self {
             Reason::Mismatch(_) => {
                 "if the file was meant to change, check it and pin it anew with `mkimg pin --refresh`; \
                  if not, what came is not what the recipe's author saw: do not use it"
             }
             Reason::TooLong { .. } => "correct `size` in the recipe, or leave it out",
+            Reason::OverLimit { .. } => {
+                "write its `size` into the recipe, which then is the bound, or raise `--max-download`"
+            }
             Reason::Status {
                 code: 404 | 410, ..
             }
@@ -323,7 +355,7 @@ impl Reason {
                 "correct the location or add another one; a `debian` location with `snapshot=\"..\"` stays \
                  when mirrors drop the version, and `--debian-mirror URL` names a further mirror"
             }
-            Reason::Status { code: 407, .. } | Reason::Proxy(_) => {
+            Reason::Status { code: 407, .. } | Reason::Proxy { .. } => {
                 "check the proxy variables (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`)"
             }
             Reason::Status { code, .. } if !passing(*code) => {
@@ -355,9 +387,10 @@ impl Reason {
     }
 }
 
-/// Says whether a status tells of a passing trouble: time-out, too many requests, a fault of the server.
-fn passing(code: u16) -> bool {
-    matches!(code, 408 | 429 | 500..=599)
+/// Says whether a status tells of a passing trouble: time-out, too many requests, a fault of the server. What a server does not
+/// know (501, 505) it does not know in a moment either.
+pub(super) fn passing(code: u16) -> bool {
+    matches!(code, 408 | 429 | 500..=599) && !matches!(code, 501 | 505)
 }
 
 impl fmt::Display for Mismatch {
@@ -390,6 +423,13 @@ fn announced(declared: &Option<u64>) -> String {
         Some(size) => format!("it has {size}"),
         None => "more came".to_owned(),
     }
+}
+
+fn instead(scheme: &Option<String>) -> String {
+    scheme
+        .as_ref()
+        .map(|scheme| format!(", and not `{scheme}`"))
+        .unwrap_or_default()
 }
 
 fn of(declared: &Option<u64>) -> String {

@@ -17,6 +17,9 @@ use super::error::{Reason, chain};
 use super::options::FetchOptions;
 use super::redirect;
 
+/// The most header fields of an answer.
+const MAX_HEADERS: usize = 1000;
+
 /// Makes requests. Nothing is set up before the first one, and the certificates are read before the first https one: a
 /// machine without them can still use the http mirrors that its own apt uses.
 #[derive(Debug, Default)]
@@ -149,6 +152,31 @@ impl Http {
     }
 }
 
+/// The part of a file that an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// Its first byte.
+    pub(super) first: u64,
+    /// The bytes of the whole file, where the server knows.
+    pub(super) total: Option<u64>,
+}
+
+impl Piece {
+    /// Reads a `Content-Range`: `bytes FIRST-LAST/SIZE` (RFC 9110, section 14.4). The unit's case does not count, and some
+    /// servers write it as in a request, `bytes=`.
+    fn parse(text: &str) -> Option<Piece> {
+        let (unit, rest) = text.split_at_checked(5)?;
+        if !unit.eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        let (span, total) = rest.trim_start_matches([' ', '\t', '=']).split_once('/')?;
+        Some(Piece {
+            first: span.split_once('-')?.0.trim().parse().ok()?,
+            total: total.trim().parse().ok(),
+        })
+    }
+}
+
 fn location(response: &Response) -> String {
     let location = response.headers().get(header::LOCATION);
     let bytes = location.map_or(b"".as_slice(), |value| value.as_bytes());
@@ -164,6 +192,8 @@ fn build(secure: bool, options: &FetchOptions) -> Result<Client, Reason> {
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(options.connect_timeout)
+        // The library's own bound is 100, which proxies and object stores pass; it reads no more than 400 KiB of them anyway.
+        .http1_max_headers(MAX_HEADERS)
         // In reqwest's blocking client this is the time that one wait takes: for the headers, then for each read.
         .timeout(options.idle_timeout)
         // The environment is the command line's to read.
@@ -200,14 +230,14 @@ impl super::options::Proxies {
 
     fn to_reqwest(&self) -> Result<Vec<Proxy>, Reason> {
         type Make = fn(Url) -> reqwest::Result<Proxy>;
-        let kinds: [(&Option<String>, Make); 3] = [
-            (&self.http, Proxy::http),
-            (&self.https, Proxy::https),
-            (&self.all, Proxy::all),
+        let kinds: [(&'static str, &Option<String>, Make); 3] = [
+            ("http_proxy", &self.http, Proxy::http),
+            ("https_proxy", &self.https, Proxy::https),
+            ("all_proxy", &self.all, Proxy::all),
         ];
         let direct = self.no.as_deref().and_then(NoProxy::from_string);
         let mut proxies = Vec::new();
-        for (text, make) in kinds {
+        for (variable, text, make) in kinds {
             let Some(text) = text
                 .as_deref()
                 .map(str::trim)
@@ -225,7 +255,17 @@ impl super::options::Proxies {
                 .filter(|url| matches!(url.scheme(), "http" | "https"))
                 .and_then(|url| make(url).ok());
             let Some(proxy) = proxy else {
-                return Err(Reason::Proxy(text.to_owned()));
+                let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+                let is_name = |scheme: &&str| {
+                    scheme.len() <= 20 && scheme.chars().all(|c| c.is_ascii_alphanumeric())
+                };
+                let scheme = scheme.filter(is_name);
+                return Err(Reason::Proxy {
+                    variable,
+                    scheme: scheme
+                        .filter(|scheme| !matches!(*scheme, "http" | "https"))
+                        .map(str::to_owned),
+                });
             };
             proxies.push(proxy.no_proxy(direct.clone()));
         }
@@ -283,10 +323,9 @@ impl Answer {
         self.length().is_some() || self.header(header::TRANSFER_ENCODING).is_some()
     }
 
-    /// Returns the first byte of a 206 answer's range: `bytes FIRST-LAST/SIZE` (RFC 9110, section 14.4).
-    pub(super) fn range_start(&self) -> Option<u64> {
-        let range = self.header(header::CONTENT_RANGE)?.strip_prefix("bytes ")?;
-        range.split_once('-')?.0.trim().parse().ok()
+    /// Returns what a 206 answer says that it has.
+    pub(super) fn range(&self) -> Option<Piece> {
+        Piece::parse(self.header(header::CONTENT_RANGE)?)
     }
 
     /// Returns the `Content-Encoding`, where it is one.
@@ -341,6 +380,31 @@ impl Answer {
             } else {
                 Reason::Broke(error)
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_range_is_read_however_it_is_written() {
+        let piece = |first, total| Some(Piece { first, total });
+        let cases = [
+            ("bytes 5-9/10", piece(5, Some(10))),
+            ("Bytes 5-9/10", piece(5, Some(10))),
+            ("BYTES  5 - 9 / 10 ", piece(5, Some(10))),
+            ("bytes=5-9/10", piece(5, Some(10))),
+            ("bytes 5-9/*", piece(5, None)),
+            ("bytes */10", None),
+            ("bytes 5-9", None),
+            ("lines 5-9/10", None),
+            ("b\u{e9}tes 5-9/10", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Piece::parse(text), expected, "{text}");
         }
     }
 }

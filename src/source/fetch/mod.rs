@@ -27,14 +27,15 @@ pub(crate) use http::{Answer, Authorization, Http, Request};
 
 pub use deadline::Deadline;
 pub use error::{Attempt, Failure, FetchError, Kind, Mismatch, Reason};
-pub use options::{FetchOptions, Mirror, NotAMirror, Proxies, SNAPSHOT_ROOT};
+pub use options::{FetchOptions, MAX_DOWNLOAD, Mirror, NotAMirror, Proxies, SNAPSHOT_ROOT};
 pub use redirect::{REDIRECTS, RedirectError};
 
 use crate::digest::Digest;
 use crate::progress::{Event, Progress};
 use crate::recipe::Place;
-use crate::store::{Blob, Store, StoreError};
-use download::{Download, Halt, first_line};
+use crate::store::{Blob, Store, StoreError, limit_help_behind};
+pub(crate) use download::first_line;
+use download::{Download, Halt};
 use place::{Location, locations};
 use sink::Unpinned;
 
@@ -51,6 +52,15 @@ pub struct Wanted {
     pub places: Vec<Place>,
     /// The recipe's directory, where the path of a `local` place starts.
     pub base: PathBuf,
+}
+
+/// What a place has whose sha256 nobody knew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstSeen {
+    /// The bytes.
+    pub blob: Blob,
+    /// Where they came from, for people.
+    pub from: String,
 }
 
 /// Fetches sources into a cache. It costs nothing until something is missing there.
@@ -229,7 +239,9 @@ impl<'a> Fetcher<'a> {
             }
             Err(Failed::Store(error)) => {
                 // A full disk must not stay full because of us (pitfall 56).
-                if matches!(error, StoreError::NoSpace { .. }) {
+                if matches!(error, StoreError::NoSpace { .. })
+                    || limit_help_behind(&error).is_some()
+                {
                     let _ = partial.discard();
                 }
                 return Err(kept_not(error));
@@ -265,7 +277,7 @@ impl<'a> Fetcher<'a> {
         place: &Place,
         base: &Path,
         size: Option<u64>,
-    ) -> Result<Blob, FetchError> {
+    ) -> Result<FirstSeen, FetchError> {
         let kept_not = |error| kept_not(name, size, error);
         let places = locations(std::slice::from_ref(place), None, base, &self.options);
         let mut sink = Unpinned::new(self.store).map_err(kept_not)?;
@@ -278,8 +290,8 @@ impl<'a> Fetcher<'a> {
             head: Vec::new(),
             told: 0,
         };
-        let head = match self.fill_from_any(download, &places) {
-            Ok(head) => head,
+        let (head, from) = match self.fill_from_any(download, &places) {
+            Ok(came) => came,
             Err(Failed::Everywhere(attempts)) => return Err(failure(name, None, size, attempts)),
             Err(Failed::Store(error)) => return Err(kept_not(error)),
         };
@@ -290,20 +302,25 @@ impl<'a> Fetcher<'a> {
             )));
         }
         let blob = sink.commit().map_err(kept_not)?;
-        self.finished(name, blob.size);
-        Ok(blob)
+        self.progress.event(Event::DownloadFirstSeen {
+            name: name.to_owned(),
+            size: blob.size,
+            from: from.clone(),
+        });
+        Ok(FirstSeen { blob, from })
     }
 
-    /// Fills the download's sink from the first location that can; returns the first bytes of what came, where they were seen.
+    /// Fills the download's sink from the first location that can; returns the first bytes of what came, where they were seen,
+    /// and the location's name.
     fn fill_from_any(
         &self,
         mut download: Download<'_, '_>,
         places: &[Location],
-    ) -> Result<Vec<u8>, Failed> {
+    ) -> Result<(Vec<u8>, String), Failed> {
         let mut attempts = Vec::new();
         for location in places {
             let reason = match download.fill(location) {
-                Ok(()) => return Ok(download.head),
+                Ok(()) => return Ok((download.head, location.shown.clone())),
                 Err(Halt::Store(error)) => return Err(Failed::Store(error)),
                 Err(Halt::Location(reason)) => reason,
             };

@@ -7,9 +7,13 @@ use reqwest::Url;
 
 use super::deadline::Deadline;
 use super::error::Reason;
+use super::redirect::redacted;
 
 /// The archive of everything that Debian ever published (`snapshot.debian.org`); `ARCHIVE/TIMESTAMP/PATH` follows.
 pub const SNAPSHOT_ROOT: &str = "https://snapshot.debian.org/archive/";
+
+/// The most bytes of a source whose size is not declared, where nobody says another number.
+pub const MAX_DOWNLOAD: u64 = 4 << 30;
 
 /// How sources are fetched.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub struct FetchOptions {
     pub proxies: Proxies,
     /// Whether a redirect may lead to plain http on another machine. The bytes are compared with their digest anyway.
     pub plain_http: bool,
+    /// The most bytes of a source whose size is not declared. Whoever sends more is not read to the end.
+    pub max_download: u64,
     /// How often one location is asked when its failures look passing. Counted from new when an answer brought the file a
     /// whole MiB further than it ever was.
     pub tries: u32,
@@ -59,6 +65,7 @@ impl Default for FetchOptions {
             snapshot_root: SNAPSHOT_ROOT.to_owned(),
             proxies: Proxies::default(),
             plain_http: true,
+            max_download: MAX_DOWNLOAD,
             tries: 4,
             pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
@@ -115,7 +122,7 @@ impl std::str::FromStr for Mirror {
     type Err = NotAMirror;
 
     fn from_str(text: &str) -> Result<Mirror, NotAMirror> {
-        let no = || NotAMirror(text.to_owned());
+        let no = || NotAMirror(redacted(text));
         if text.starts_with("file:") {
             let url = Url::parse(text).map_err(|_| no())?;
             return url.to_file_path().map(Mirror).map_err(|()| no());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 
 use super::options::{FetchOptions, Mirror};
-use super::redirect::shown;
+use super::redirect::{redacted, shown};
 use crate::digest::Digest;
 use crate::recipe::Place;
 use crate::source::apt;
@@ -96,7 +96,7 @@ fn of_url(text: &str) -> Location {
             at: At::Http(url),
         },
         _ => Location {
-            shown: text.to_owned(),
+            shown: redacted(text),
             at: At::NoUrl,
         },
     }
@@ -115,7 +115,10 @@ fn debian(
     archive: &str,
     options: &FetchOptions,
 ) -> Vec<Location> {
-    let named = options.debian_mirrors.iter().cloned();
+    let named = options
+        .debian_mirrors
+        .iter()
+        .flat_map(|root| apt::root_and_sibling(root, archive));
     let known = apt::roots_for(archive, &options.apt_roots);
     let mut found: Vec<Location> = named
         .chain(known)
@@ -146,7 +149,7 @@ fn below<'a>(root: &str, parts: impl Iterator<Item = &'a str>) -> Location {
         );
     }
     let bad = || Location {
-        shown: root.to_owned(),
+        shown: redacted(root),
         at: At::NoUrl,
     };
     let Ok(mut url) = Url::parse(root) else {

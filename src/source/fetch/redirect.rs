@@ -7,6 +7,11 @@ use reqwest::Url;
 /// How many redirects one request may take.
 pub const REDIRECTS: usize = 10;
 
+/// The most characters of an address that a redirect may lead to. Servers take 8000 or so.
+const MAX_ADDRESS: usize = 32 << 10;
+/// The most characters of an address that are shown.
+const SHOWN: usize = 400;
+
 /// A redirect that is not followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectError {
@@ -25,6 +30,9 @@ pub enum RedirectError {
     /// To something that is no http server.
     #[error("it redirects to `{0}`, which is neither http nor https")]
     Scheme(String),
+    /// To an address that is longer than any server takes.
+    #[error("it redirects to an address of {0} characters")]
+    Long(usize),
     /// The header is missing, or no URL.
     #[error("it redirects to `{0}`, which is no URL")]
     NoUrl(String),
@@ -42,6 +50,9 @@ pub(crate) fn next(asked: &[Url], location: &str, plain_http: bool) -> Result<Ur
     let no_url = || RedirectError::NoUrl(plain.clone().take(200).collect());
     if location.is_empty() {
         return Err(no_url());
+    }
+    if location.len() > MAX_ADDRESS {
+        return Err(RedirectError::Long(location.len()));
     }
     let last = asked.last().ok_or_else(no_url)?;
     let mut url = last.join(location).map_err(|_| no_url())?;
@@ -80,14 +91,34 @@ pub(crate) fn target(url: &Url) -> String {
     shown(&url)
 }
 
-/// Returns the URL for people: without the password that it may carry.
+/// Returns the URL for people: without the name and the password that it may carry (either can be a token), and cut.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
-    if url.password().is_some() {
-        // Fails only for URLs without a host, which have no password either.
-        let _ = url.set_password(Some("***"));
+    if !url.username().is_empty() || url.password().is_some() {
+        // Both fail only for URLs without a host, which have no name either.
+        let _ = url.set_username("***");
+        let _ = url.set_password(None);
     }
-    url.into()
+    cut(url.as_str())
+}
+
+/// Returns a text that was meant as an address, for people: without what stands before an `@`, and cut. It need not be a URL.
+pub(crate) fn redacted(text: &str) -> String {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => cut(&format!("{scheme}***@{rest}")),
+        None => cut(text),
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}..", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +131,8 @@ mod tests {
 
     #[test]
     fn a_redirect_is_followed_only_where_it_may_lead() {
-        use RedirectError::{Downgrade, Loop, NoUrl, Scheme};
+        use RedirectError::{Downgrade, Long, Loop, NoUrl, Scheme};
+        let long = format!("/{}", "a".repeat(60_000));
         let (http, https) = ("http://a.test/x", "https://a.test/x");
         let ok = |text: &str| Ok(text.parse::<Url>().unwrap());
         let cases = [
@@ -117,7 +149,7 @@ mod tests {
             (
                 https,
                 "HTTP://u:p@b.test/",
-                Err(Downgrade("http://u:***@b.test/".into())),
+                Err(Downgrade("http://***@b.test/".into())),
             ),
             (
                 http,
@@ -128,6 +160,7 @@ mod tests {
             (http, "http://[", Err(NoUrl("http://[".into()))),
             (http, "http://\u{9b}31m[", Err(NoUrl("http://31m[".into()))),
             (http, "", Err(NoUrl("".into()))),
+            (http, &long, Err(Long(60_001))),
             (http, "/x", Err(Loop(http.into()))),
             (http, "#again", Err(Loop(http.into()))),
         ];
@@ -138,6 +171,25 @@ mod tests {
                 expected,
                 "{from} -> {location}"
             );
+        }
+    }
+
+    #[test]
+    fn nobody_is_shown_a_password_or_a_whole_screen_of_an_address() {
+        let url = |text: &str| shown(&text.parse().unwrap());
+        assert_eq!(url("http://ann:s3cr3t@a.test/x"), "http://***@a.test/x");
+        assert_eq!(url("http://t0k3n@a.test/x"), "http://***@a.test/x");
+        assert_eq!(
+            url(&format!("http://a.test/{}", "x".repeat(10_000))).len(),
+            402
+        );
+        for (text, expected) in [
+            ("ftp://ann:s3cr3t@a.test/", "ftp://***@a.test/"),
+            ("http://ann:s3/cr@3t@[bad", "http://***@[bad"),
+            ("ann:s3cr3t@a.test", "***@a.test"),
+            ("/srv/mirror", "/srv/mirror"),
+        ] {
+            assert_eq!(redacted(text), expected);
         }
     }
 
