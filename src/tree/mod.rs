@@ -176,6 +176,11 @@ impl Tree {
         self.entries.get(path)
     }
 
+    /// Returns the entry at a path, with the path as the tree has it.
+    pub fn get_key_value(&self, path: &EntryPath) -> Option<(&EntryPath, &Entry)> {
+        self.entries.get_key_value(path)
+    }
+
     /// Returns all entries, ordered by the bytes of their paths: parents before children.
     pub fn iter(&self) -> btree_map::Iter<'_, EntryPath, Entry> {
         self.entries.iter()
