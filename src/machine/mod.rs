@@ -11,6 +11,7 @@
 
 mod accelerator;
 mod arguments;
+mod arm64;
 mod cmdline;
 mod console;
 pub mod diagnosis;
@@ -28,10 +29,12 @@ mod sys;
 mod terminal;
 mod test;
 mod text;
+mod unpack;
 mod vmlinux;
 
 pub use accelerator::{Accelerator, Choice, Decision, Host, Known, Verdict, choose, scaled};
 pub use arguments::{Machine, MachineKind, Net, Unsuitable, added_words, arguments};
+pub use arm64::{ZbootError, has_16k_pages, zboot};
 pub use console::{Line, TAIL};
 pub use emulator::{Emulator, Invocation, quoted};
 pub use end::{End, Ending};

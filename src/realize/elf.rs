@@ -286,7 +286,11 @@ fn loader(content: &Content, place: Segment) -> Result<Vec<u8>, String> {
     if name.pop() != Some(0) {
         return Err("its loader's name does not end with a NUL".to_owned());
     }
-    name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
+    name.truncate(
+        name.iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(name.len()),
+    );
     Ok(name)
 }
 

@@ -156,7 +156,10 @@ impl Group<'_> {
         let (programs, arch) = (counted(count, "program"), plan.arch);
         let mut things: Vec<String> = self.faults.iter().map(Fault::thing).collect();
         things.dedup();
-        let (is, names) = (if things.len() == 1 { "is" } else { "are" }, listed(&things));
+        let (is, names) = (
+            if things.len() == 1 { "is" } else { "are" },
+            listed(&things),
+        );
         Some(match self.faults.first()? {
             Fault::Foreign { .. } => (
                 format!("{programs} for {names} in an image for {arch}"),

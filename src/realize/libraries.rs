@@ -250,7 +250,11 @@ impl<'a> Libraries<'a> {
         };
         let below = |path: &'a EntryPath| {
             let rest = path.as_bytes().strip_prefix(root.0)?;
-            let rest = if root.0.is_empty() { rest } else { rest.strip_prefix(b"/")? };
+            let rest = if root.0.is_empty() {
+                rest
+            } else {
+                rest.strip_prefix(b"/")?
+            };
             Some(rest).filter(|rest| {
                 std::str::from_utf8(rest).is_ok_and(|rest| pattern.matches_with(rest, options))
             })

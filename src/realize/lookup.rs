@@ -8,7 +8,9 @@ const MAXSYMLINKS: usize = 40;
 /// Why a path leads to nothing.
 pub(super) enum Lost<'a> {
     /// Nothing is there; `link` is the last symlink that led away from the path, and where it led to.
-    Missing { link: Option<(&'a Entry, EntryPath)> },
+    Missing {
+        link: Option<(&'a Entry, EntryPath)>,
+    },
     /// Symlinks lead in a circle; one of them.
     Circle(&'a Entry),
 }

@@ -107,8 +107,7 @@ impl Check<'_> {
             Lost::Missing {
                 link: Some((link, target)),
             } => {
-                let label =
-                    format!("this symlink leads to `{target}`, which is not in the image");
+                let label = format!("this symlink leads to `{target}`, which is not in the image");
                 missing().and(self.span(link), label)
             }
             Lost::Circle(link) => {
@@ -256,8 +255,9 @@ impl Check<'_> {
         let wrong = |message: String| Diagnostic::error(message, self.span(entry), "declared here");
         if entry.mode & 0o111 == 0 {
             let mode = entry.mode;
-            let message =
-                format!("`{shown}`, the loader of {role}, is not executable: its mode is 0o{mode:o}");
+            let message = format!(
+                "`{shown}`, the loader of {role}, is not executable: its mode is 0o{mode:o}"
+            );
             return Err(wrong(message).help("add mode=0o755"));
         }
         match Elf::read(content) {

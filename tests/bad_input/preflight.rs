@@ -201,6 +201,17 @@ const CASES: &[Case] = &[
             "file \"/bin/busybox\" from=",
         ],
     },
+    Case {
+        entries: &[
+            "file \"/init\" mode=0o755 local=\"dynamic\"",
+            "file \"/lib/ld.so\" local=\"static\"",
+        ],
+        at: "12:5",
+        says: &[
+            "`/lib/ld.so`, the loader of /init, is not executable: its mode is 0o644",
+            "add mode=0o755",
+        ],
+    },
     // Entries that cannot live together.
     Case {
         entries: &[
@@ -324,6 +335,77 @@ fn what_the_kernel_can_start_by_detours_is_not_refused() {
         let tiny = project(&crate::tiny::kernel(), entries);
         run(&mut tiny.realize(&[]));
         assert_clean(&tiny.path("cache"));
+    }
+}
+
+#[test]
+fn what_would_not_work_in_the_image_is_a_warning_at_its_line() {
+    let entries = [
+        SH,
+        INIT,
+        "file \"/bin/forgotten\" local=\"static\"",
+        "file \"/bin/foreign\" local=\"arm\" mode=0o755",
+        "file \"/bin/dynamic\" local=\"dynamic\" mode=0o755",
+        "file \"/opt/script\" text=\"#!/usr/bin/python3\\n\" mode=0o755",
+        "file \"/opt/read\" text=\"#!/usr/bin/perl\\n\"",
+    ];
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    let said = String::from_utf8(run(&mut tiny.realize(&[])).stderr).unwrap();
+    says(
+        &said,
+        &[
+            "images/tiny.kdl:13:5",
+            "1 program without an execute bit in a directory of PATH",
+            "images/tiny.kdl:14:5",
+            "1 program for aarch64 in an image for x86_64",
+            "images/tiny.kdl:15:5",
+            "`/lib/ld.so` is not in the image: the loader of 1 program",
+            "images/tiny.kdl:16:5",
+            "`/usr/bin/python3` is not in the image: 1 script begins with it",
+        ],
+    );
+    assert!(!said.contains("perl"), "{said}");
+    // Told when the image is made, and not where it is found; not at all where all is to be quiet.
+    let again = run(&mut tiny.realize(&[])).stderr;
+    assert!(!String::from_utf8(again).unwrap().contains("python3"));
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    assert_eq!(run(&mut tiny.realize(&["-q"])).stderr, b"");
+}
+
+#[test]
+fn what_the_loader_of_this_machine_finds_is_what_is_found() {
+    let Ok(told) = Command::new("ldd").arg("/bin/bash").output() else {
+        return crate::support::skip("ldd");
+    };
+    let told = String::from_utf8(told.stdout).unwrap();
+    let files: Vec<&str> = told
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .collect();
+    let real = cfg!(all(target_arch = "x86_64", target_os = "linux"));
+    if !real || files.len() < 3 {
+        return crate::support::skip("a /bin/bash with shared libraries for x86_64");
+    }
+    let realize = |without: &str| {
+        let mut entries = vec![SH.to_owned(), INIT.to_owned()];
+        let all = files.iter().chain([&"/bin/bash"]);
+        for (index, path) in all.filter(|path| **path != without).enumerate() {
+            entries.push(format!("file \"{path}\" local=\"real{index}\" mode=0o755"));
+        }
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        let tiny = project(&crate::tiny::kernel(), &entries);
+        let all = files.iter().chain([&"/bin/bash"]);
+        for (index, path) in all.filter(|path| **path != without).enumerate() {
+            tiny.write(&format!("images/real{index}"), &fs::read(path).unwrap());
+        }
+        String::from_utf8(run(&mut tiny.realize(&[])).stderr).unwrap()
+    };
+    assert!(!realize("").contains("not in the image"));
+    for without in &files {
+        let said = realize(without);
+        let name = without.rsplit('/').next().unwrap();
+        assert_eq!(said.matches("is not in the image").count(), 1, "{said}");
+        says(&said, &[name, "`/bin/bash`"]);
     }
 }
 
