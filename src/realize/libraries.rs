@@ -86,9 +86,9 @@ impl<'a> Libraries<'a> {
         }
     }
 
-    /// Takes names that a loader has for itself.
-    pub(super) fn loaded_by_itself(&mut self, names: Vec<Vec<u8>>) {
-        self.sonames.extend(names);
+    /// Takes a name that a loader has for itself.
+    pub(super) fn loaded_by_itself(&mut self, name: Option<Vec<u8>>) {
+        self.sonames.extend(name);
     }
 
     /// Returns what a program and its libraries need and is not there, apart from what was told for another program.

@@ -117,6 +117,9 @@ impl<'a> Survey<'a> {
         }
         if let Some(loader) = &elf.loader {
             let root = self.root(path, loader);
+            // Libraries need it, too: told once.
+            let name = loader.rsplit(|byte| *byte == b'/').next();
+            self.libraries.loaded_by_itself(name.map(<[u8]>::to_vec));
             match self.loader(root, &elf, loader) {
                 Ok(soname) => self.libraries.loaded_by_itself(soname),
                 Err(why) => {
@@ -138,13 +141,13 @@ impl<'a> Survey<'a> {
         true
     }
 
-    /// Checks a loader; returns its names as a library, or what is wrong.
+    /// Checks a loader; returns its name as a library where it has one, or what is wrong.
     fn loader(
         &self,
         root: Root<'_>,
         program: &Elf,
         loader: &[u8],
-    ) -> Result<Vec<Vec<u8>>, &'static str> {
+    ) -> Result<Option<Vec<u8>>, &'static str> {
         let missing = "is not in the image";
         let (_, entry) = find(self.tree, root, loader).map_err(|_| missing)?;
         let Kind::File(content) = &entry.kind else {
@@ -154,11 +157,7 @@ impl<'a> Survey<'a> {
             return Err("is not executable");
         }
         match Elf::read(content) {
-            Ok(elf) if elf.fits(program) => {
-                let name = loader.rsplit(|byte| *byte == b'/').next();
-                let names = elf.dynamic(content).soname.into_iter();
-                Ok(names.chain(name.map(<[u8]>::to_vec)).collect())
-            }
+            Ok(elf) if elf.fits(program) => Ok(elf.dynamic(content).soname),
             _ => Err("is for another machine"),
         }
     }
