@@ -199,7 +199,7 @@ impl Group<'_> {
                 (
                     format!("the {libraries} {names} {is} not in the image"),
                     "needed by ",
-                    "put the package of it into the image; without it the loader says `error while loading shared libraries`"
+                    "put the packages that have them into the image: without them the loader says `error while loading shared libraries`"
                         .to_owned(),
                 )
             }

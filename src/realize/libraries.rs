@@ -9,7 +9,7 @@ use std::rc::Rc;
 use glob::{MatchOptions, Pattern};
 
 use super::elf::{Dynamic, Elf};
-use super::lookup::{Root, find};
+use crate::tree::lookup::{Root, find};
 use crate::tree::{Content, EntryPath, Kind, Tree};
 
 /// The most bytes of a file that names directories.

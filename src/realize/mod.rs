@@ -7,7 +7,6 @@ mod findings;
 mod image;
 mod kernel;
 mod libraries;
-mod lookup;
 mod preflight;
 mod programs;
 mod script;

@@ -4,12 +4,12 @@
 //! interpreter is read by `fs/binfmt_script.c` from its first line, a program's loader by `fs/binfmt_elf.c` from `PT_INTERP`.
 
 use super::elf::Elf;
-use super::lookup::{self, Lost, Root};
 use super::script::Shebang;
 use super::{kernel, programs};
 use crate::arch::Arch;
 use crate::plan::Plan;
 use crate::recipe::{Diagnostic, EntryKind, Span};
+use crate::tree::lookup::{self, Lost, Root};
 use crate::tree::{Content, Entry, EntryPath, Kind, Tree};
 
 /// Bytes at the start of a kernel or a program that are looked at; the rest of an ELF file's headers is read where it is.

@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use super::elf::Elf;
 use super::findings::{Fault, Findings};
 use super::libraries::{Flavour, Libraries};
-use super::lookup::{Root, find};
 use super::script::{BINPRM_BUF_SIZE, Shebang};
 use crate::plan::Plan;
 use crate::recipe::Diagnostic;
+use crate::tree::lookup::{Root, find};
 use crate::tree::{Content, Entry, EntryPath, Kind, Tree};
 
 /// The directories that a shell searches for programs unless it is told otherwise.

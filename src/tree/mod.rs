@@ -6,6 +6,7 @@
 
 mod dump;
 mod entry;
+pub mod lookup;
 mod path;
 
 use std::collections::BTreeMap;

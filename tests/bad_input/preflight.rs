@@ -409,6 +409,99 @@ fn what_the_loader_of_this_machine_finds_is_what_is_found() {
     }
 }
 
+/// Returns a project whose tree is put into the image after `links`.
+fn unpacked(tar: Tar, links: &[&str], word: &str) -> Tiny {
+    let tree = format!("tree \"/\" from=\"tree\" {word}");
+    let mut entries = vec![SH, INIT];
+    entries.extend(links);
+    entries.push(&tree);
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    packed(&tiny, &tar.end());
+    tiny
+}
+
+/// Puts another archive in the place of the project's.
+fn packed(tiny: &Tiny, tar: &[u8]) {
+    let digest = |bytes: &[u8]| {
+        let source = local("tree.tar", bytes);
+        source.split("sha256=\"").nth(1).unwrap()[..64].to_owned()
+    };
+    let old = fs::read(tiny.path("images/tree.tar")).unwrap();
+    let text = fs::read_to_string(tiny.path("images/tiny.kdl")).unwrap();
+    tiny.project
+        .recipe("tiny", &text.replace(&digest(&old), &digest(tar)));
+    tiny.write("images/tree.tar", tar);
+}
+
+#[test]
+fn a_package_over_a_symlink_to_a_directory_goes_through_it() {
+    let links = ["dir \"/usr/sbin\"", "symlink \"/sbin\" target=\"usr/sbin\""];
+    let package = || {
+        Tar::default()
+            .dir("sbin")
+            .file("sbin/x", b"one")
+            .dir("sbin/sub")
+            .file("sbin/sub/y", b"two")
+    };
+    let tiny = unpacked(package(), &links, "");
+    run(&mut tiny.realize(&[]));
+    let listed = stdout(&run(&mut tiny.project.mkimg(["ls", "images/tiny.kdl"])));
+    for path in ["/usr/sbin/x", "/usr/sbin/sub/y"] {
+        assert!(listed.contains(path), "{listed}");
+    }
+    assert!(!listed.contains(" /sbin/"), "{listed}");
+    // An archive that lacks the directories, too.
+    let tiny = unpacked(Tar::default().file("sbin/sub/y", b"two"), &links, "");
+    run(&mut tiny.realize(&[]));
+    // A symlink that leads nowhere, or to a file, is no such directory.
+    let tiny = unpacked(package(), &["symlink \"/sbin\" target=\"nowhere\""], "");
+    says(
+        &fails(&mut tiny.realize(&[]), 2),
+        &["`/sbin` is there already"],
+    );
+    // With `override` the directory wins, as it always did, and that is told.
+    let tiny = unpacked(package(), &links, "override=#true");
+    let said = String::from_utf8(run(&mut tiny.realize(&[])).stderr).unwrap();
+    says(
+        &said,
+        &["warning: `override` puts the directory `/sbin` in the place of a symlink"],
+    );
+}
+
+#[test]
+fn everything_that_is_not_in_the_sources_is_told_at_once() {
+    let entries = [
+        INIT,
+        "file \"/bin/sh\" from=\"tree\" path=\"no/sh\"",
+        "tree \"/\" from=\"tree\" { include \"etc\"; include \"no/one\"; include \"no/two\"; }",
+    ];
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    let said = fails(&mut tiny.realize(&[]), 2);
+    for name in ["`no/sh`", "`no/one`", "`no/two`"] {
+        says(&said, &[&format!("in `tree` matches {name}")]);
+    }
+    assert_eq!(said.matches("matches").count(), 3, "{said}");
+}
+
+#[test]
+fn other_owners_are_told_with_the_first_of_them() {
+    let mut tar = Tar::default().file("spool", b"");
+    tar = tar.file("etc/mine", b"");
+    let mut bytes = tar.end();
+    // The header's sum of the second file, too.
+    bytes[512 + 108..512 + 116].copy_from_slice(b"0001750\0");
+    bytes[512 + 148..512 + 156].fill(b' ');
+    let sum: u32 = bytes[512..1024].iter().map(|byte| u32::from(*byte)).sum();
+    bytes[512 + 148..512 + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let tiny = project(
+        &crate::tiny::kernel(),
+        &[SH, INIT, "tree \"/x\" from=\"tree\""],
+    );
+    packed(&tiny, &bytes);
+    let said = String::from_utf8(run(&mut tiny.realize(&[])).stderr).unwrap();
+    says(&said, &["1 in all, the first is `/x/etc/mine`, 1000:0"]);
+}
+
 #[test]
 fn the_later_entry_wins_where_it_says_so() {
     let entries = [

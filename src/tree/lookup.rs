@@ -1,14 +1,16 @@
 //! Paths of an image, found as the running system would find them: symlinks are followed within the tree.
 
-use crate::tree::{Entry, EntryPath, Kind, Tree};
+use super::{Entry, EntryPath, Kind, Tree};
 
 /// How many symlinks the kernel follows (`MAXSYMLINKS`, `include/linux/namei.h`).
 const MAXSYMLINKS: usize = 40;
 
 /// Why a path leads to nothing.
-pub(super) enum Lost<'a> {
-    /// Nothing is there; `link` is the last symlink that led away from the path, and where it led to.
+#[derive(Debug)]
+pub enum Lost<'a> {
+    /// Nothing is there.
     Missing {
+        /// The last symlink that led away from the path, and where it led to.
         link: Option<(&'a Entry, EntryPath)>,
     },
     /// Symlinks lead in a circle; one of them.
@@ -17,10 +19,13 @@ pub(super) enum Lost<'a> {
 
 /// A directory of a tree that is taken for the root; the tree's own is the empty path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Root<'a>(pub(super) &'a [u8]);
+pub struct Root<'a>(pub &'a [u8]);
 
 /// Returns the entry that opening a path gives.
-pub(super) fn find<'a>(
+///
+/// # Errors
+/// [`Lost`] where nothing is there.
+pub fn find<'a>(
     tree: &'a Tree,
     root: Root<'_>,
     path: &[u8],
