@@ -242,11 +242,11 @@ impl Builder<'_> {
         }
         let mut up = path.parent();
         while let Some(parent) = up {
-            if self
-                .tree
-                .get(&parent)
-                .is_some_and(|above| above.origin == Some(index))
-            {
+            let above = self.tree.get(&parent);
+            // Above a directory of the tree there are directories alone.
+            if above.is_some_and(|above| {
+                above.kind == Kind::Directory || above.origin == Some(index)
+            }) {
                 break;
             }
             if let Some(real) = directory(&parent) {
