@@ -2,7 +2,9 @@
 //!
 //! BusyBox keeps the names of its applets in one table of its read-only data, each ended by a NUL, sorted by bytes
 //! (`applet_names` in its generated `include/applet_tables.h`; the order is what its own binary search relies on). The table
-//! is the longest sorted run of such names that holds an applet which every useful BusyBox has.
+//! is the longest sorted run of such names that holds an applet which every useful BusyBox has. Its first name may have bytes of
+//! another table right before it: it is told from them by being one of the names that can be the first in an ordinary build, or
+//! by those bytes.
 
 use object::read::{Object as _, ObjectSection as _, ObjectSegment as _};
 
@@ -98,27 +100,78 @@ fn read_only_data<'d>(file: &object::File<'d>) -> Vec<&'d [u8]> {
         .collect()
 }
 
+/// A run of ascending names, perhaps with one that bytes of another table stand before.
+#[derive(Default)]
+struct Run<'d> {
+    names: Vec<&'d [u8]>,
+    /// The bytes that stand right before the first name, where that name is believed only if they are what BusyBox keeps there.
+    before: Option<&'d [u8]>,
+}
+
+impl<'d> Run<'d> {
+    /// Returns the run that begins with the end of a piece.
+    fn beginning(piece: &'d [u8]) -> Run<'d> {
+        let names = |name: &'d [u8]| vec![name];
+        if is_name(piece) {
+            return Run {
+                names: names(piece),
+                before: None,
+            };
+        }
+        if let Some(name) = first_name(piece) {
+            return Run {
+                names: names(name),
+                before: None,
+            };
+        }
+        let start = (0..piece.len()).find(|at| is_name(&piece[*at..]));
+        start.map_or_else(Run::default, |at| Run {
+            names: names(&piece[at..]),
+            before: Some(&piece[..at]),
+        })
+    }
+
+    /// Returns the names, without a first one that is not believed.
+    fn table(mut self) -> Vec<&'d [u8]> {
+        if let Some(before) = self.before
+            && !ends_with_places(before, self.names.len())
+        {
+            self.names.remove(0);
+        }
+        if is_table(&self.names) {
+            self.names
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// Says whether bytes end with `applet_install_loc`: the directory of each applet in four bits, 0 to 4. With FEATURE_INSTALLER
+/// that table may stand right before the names.
+fn ends_with_places(bytes: &[u8], applets: usize) -> bool {
+    let is_place = |byte: &u8| byte & 15 <= 4 && byte >> 4 <= 4;
+    let size = applets.div_ceil(2);
+    let places = bytes.len().checked_sub(size).map(|at| &bytes[at..]);
+    places.is_some_and(|places| places.iter().all(is_place))
+}
+
 /// Returns the longest strictly ascending run of names in `data` that holds a known applet; empty where there is none.
 fn longest_table(data: &[u8]) -> Vec<&[u8]> {
     let mut best = Vec::new();
-    let mut run: Vec<&[u8]> = Vec::new();
+    let mut run = Run::default();
     // The empty piece at the end closes the last run.
     for piece in data.split(|byte| *byte == 0).chain([&data[..0]]) {
-        let ascends = run.last().is_none_or(|last| *last < piece);
+        let ascends = run.names.last().is_none_or(|last| *last < piece);
         if is_name(piece) && ascends {
-            run.push(piece);
+            run.names.push(piece);
             continue;
         }
-        if is_table(&run) && run.len() > best.len() {
-            best = std::mem::take(&mut run);
+        let found = std::mem::take(&mut run).table();
+        if found.len() > best.len() {
+            best = found;
         }
-        run.clear();
         // The table's first name may stand right behind the bytes of another table.
-        run.extend(if is_name(piece) {
-            Some(piece)
-        } else {
-            first_name(piece)
-        });
+        run = Run::beginning(piece);
     }
     best
 }
@@ -135,12 +188,11 @@ fn first_name(piece: &[u8]) -> Option<&[u8]> {
 }
 
 fn is_name(name: &[u8]) -> bool {
-    let good =
-        |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'[' | b'_' | b'-' | b'.' | b'+');
-    let begins = name
-        .first()
-        .is_some_and(|first| matches!(first, b'a'..=b'z' | b'['));
-    begins && name.len() <= LONGEST_NAME && name.iter().all(good)
+    let good = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'+');
+    let begins = name.first().is_some_and(u8::is_ascii_lowercase);
+    let is_plain = begins && name.len() <= LONGEST_NAME && name.iter().all(good);
+    // The one applet with brackets, by its two names.
+    is_plain || matches!(name, b"[" | b"[[")
 }
 
 #[cfg(test)]
@@ -156,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_table_is_found_between_other_strings() {
-        let cases: [(&[u8], &[&str]); 6] = [
+        let cases: [(&[u8], &[&str]); 10] = [
             (
                 b"\xbb\x82\0[\0[[\0ash\0cat\0zcat\0\0more",
                 &["[", "[[", "ash", "cat", "zcat"],
@@ -169,6 +221,24 @@ mod tests {
                 &["ash", "cat", "ls"],
             ),
             (b"alpha\0beta\0gamma\0", &[]),
+            // The bytes of `applet_install_loc`: one for every two names, letters among them.
+            (
+                b"/bin/\0\x11\x33cat\0hush\0mount\0",
+                &["cat", "hush", "mount"],
+            ),
+            (
+                b"\x11\x34\x03cat\0date\0hush\0mount\0sh\0",
+                &["cat", "date", "hush", "mount", "sh"],
+            ),
+            // Text, or too few such bytes: another string.
+            (
+                b"PATH=/bin\0cat\0hush\0mount\0sh\0",
+                &["cat", "hush", "mount", "sh"],
+            ),
+            (
+                b"\x11\x03bin\0cat\0hush\0mount\0sh\0",
+                &["cat", "hush", "mount", "sh"],
+            ),
         ];
         for (data, names) in cases {
             assert_eq!(table(data), names, "{}", data.escape_ascii());

@@ -9,6 +9,7 @@ use crate::progress::{Event, Progress};
 use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
 use crate::source::{Member, MemberKind};
 use crate::store::{Blob, StoreError};
+use crate::tree::lookup::{Root, find};
 use crate::tree::{Content, DeviceClass, Entry, EntryPath, Kind, Place, Region, Tree};
 
 /// The mode that Linux reports of every symlink.
@@ -54,8 +55,8 @@ pub(super) fn content_of(member: &Member) -> Content {
 pub(super) struct Builder<'a> {
     pub(super) blobs: &'a BTreeMap<String, Blob>,
     pub(super) tree: Tree,
-    /// Entries of `tree` nodes that are not root's in their archive.
-    pub(super) other_owners: usize,
+    /// Entries of `tree` nodes that are not root's in their archive: their number, and the first of them with its owner.
+    pub(super) other_owners: (usize, String),
     /// Who is told of what has no effect.
     pub(super) progress: &'a dyn Progress,
 }
@@ -184,8 +185,15 @@ impl Builder<'_> {
                 entry: index,
             })?;
             if (member.uid, member.gid) != (0, 0) {
-                self.other_owners += 1;
+                let (count, first) = &mut self.other_owners;
+                if *count == 0 {
+                    *first = format!("`{path}`, {}:{}", member.uid, member.gid);
+                }
+                *count += 1;
             }
+            let Some(path) = self.landing(index, path, &member, entry.replaces) else {
+                continue;
+            };
             let (kind, mode) = match &member.kind {
                 MemberKind::Directory => (Kind::Directory, member.mode),
                 MemberKind::Symlink(target) => (Kind::Symlink(target.clone()), SYMLINK_MODE),
@@ -205,6 +213,50 @@ impl Builder<'_> {
             )));
         }
         Ok(())
+    }
+
+    /// Returns where a member of an archive lands, as `dpkg` unpacks it: what is below a symlink to a directory goes into that
+    /// directory, and a directory where such a symlink is leaves it alone; nothing then. A symlink of the same node is none of
+    /// those, and with `override` the directory takes its place.
+    fn landing(
+        &self,
+        index: usize,
+        path: EntryPath,
+        member: &Member,
+        replaces: bool,
+    ) -> Option<EntryPath> {
+        let directory = |path: &EntryPath| {
+            let (found, entry) = find(&self.tree, Root(b""), path.as_bytes()).ok()?;
+            (entry.kind == Kind::Directory).then_some(found)
+        };
+        let there = self.tree.get(&path);
+        let link = there
+            .filter(|there| matches!(there.kind, Kind::Symlink(_)) && there.origin != Some(index));
+        if link.is_some() && member.kind == MemberKind::Directory {
+            if !replaces {
+                return directory(&path).is_none().then_some(path);
+            }
+            self.progress.event(Event::Warning(format!(
+                "`override` puts the directory `{path}` in the place of a symlink: what that led to is not reached by it any more"
+            )));
+        }
+        let mut up = path.parent();
+        while let Some(parent) = up {
+            let above = self.tree.get(&parent);
+            // Above a directory of the tree there are directories alone.
+            if above.is_some_and(|above| {
+                above.kind == Kind::Directory || above.origin == Some(index)
+            }) {
+                break;
+            }
+            if let Some(real) = directory(&parent) {
+                let rest = path.as_bytes().get(parent.as_bytes().len()..)?;
+                let moved = [real.as_bytes(), rest].concat();
+                return EntryPath::new(&moved).ok().or(Some(path));
+            }
+            up = parent.parent();
+        }
+        Some(path)
     }
 
     fn add_applets(

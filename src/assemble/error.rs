@@ -21,6 +21,9 @@ pub enum AssembleError {
         #[source]
         error: Box<ArchiveError>,
     },
+    /// Several things that entries want are not in their sources.
+    #[error("{}", first(.0))]
+    Several(Vec<AssembleError>),
     /// Two entries do not go together.
     #[error("{conflict}")]
     Conflict {
@@ -73,4 +76,8 @@ pub enum AssembleError {
     /// A file of this machine cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn first(errors: &[AssembleError]) -> String {
+    errors.first().map(ToString::to_string).unwrap_or_default()
 }

@@ -52,7 +52,7 @@ pub fn assemble(
     let mut builder = Builder {
         blobs,
         tree: Tree::new(plan.epoch),
-        other_owners: 0,
+        other_owners: (0, String::new()),
         progress,
     };
     let mut waiting = Vec::new();
@@ -69,11 +69,11 @@ pub fn assemble(
     for (index, planned) in waiting {
         builder.add(index, planned, Vec::new())?;
     }
-    if builder.other_owners > 0 {
-        let count = builder.other_owners;
+    let (count, first) = builder.other_owners;
+    if count > 0 {
         progress.event(Event::Warning(format!(
-            "`tree` nodes: other owners than root in the archives ({count} in all) become the node's `uid` and `gid` \
-             (0:0 by default)"
+            "`tree` nodes: other owners than root in the archives ({count} in all, the first is {first}) become the node's \
+             `uid` and `gid` (0:0 by default)"
         )));
     }
     Ok(Assembled {

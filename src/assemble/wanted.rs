@@ -6,7 +6,7 @@ use super::AssembleError;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::recipe::{EntryKind, Origin, Span, Spanned};
-use crate::source::{self, Limits, Member, Want};
+use crate::source::{self, ArchiveError, Limits, Member, Want};
 use crate::store::{Blob, Store};
 
 /// Who wants members of an archive.
@@ -76,6 +76,7 @@ impl<'p> Wanted<'p> {
         progress: &dyn Progress,
     ) -> Result<BTreeMap<Wisher, Vec<Member>>, AssembleError> {
         let mut read = BTreeMap::new();
+        let mut absent = Vec::new();
         for (name, wishes) in &self.by_source {
             let first = wishes
                 .first()
@@ -85,20 +86,31 @@ impl<'p> Wanted<'p> {
                 at: first.clone(),
             })?;
             let wants: Vec<Want> = wishes.iter().map(|(_, want, _)| want.clone()).collect();
-            let listings =
-                source::members(store, blob, name, &wants, limits, progress).map_err(|error| {
-                    let at = error
-                        .pattern()
-                        .and_then(|pattern| place_of(plan, name, pattern));
-                    AssembleError::Source {
-                        source_name: (*name).to_owned(),
-                        at: at.unwrap_or(first).clone(),
-                        error: Box::new(error),
-                    }
-                })?;
+            let explained = |error: ArchiveError| {
+                let at = error
+                    .pattern()
+                    .and_then(|pattern| place_of(plan, name, pattern));
+                AssembleError::Source {
+                    source_name: (*name).to_owned(),
+                    at: at.unwrap_or(first).clone(),
+                    error: Box::new(error),
+                }
+            };
+            let listings = match source::members(store, blob, name, &wants, limits, progress) {
+                Ok(listings) => listings,
+                // The other sources are asked, too: all that is not there is told at once.
+                Err(error) if error.is_absence() => {
+                    absent.extend(error.each().into_iter().map(explained));
+                    continue;
+                }
+                Err(error) => return Err(explained(error)),
+            };
             for ((wisher, _, _), members) in wishes.iter().zip(listings) {
                 read.insert(*wisher, members);
             }
+        }
+        if !absent.is_empty() {
+            return Err(AssembleError::Several(absent));
         }
         Ok(read)
     }

@@ -106,11 +106,12 @@ impl Bootable {
             .map_err(|error| failed(error.into()))?;
         let classic = kind == machine::MachineKind::Pc;
         let kernel = match self.arch {
-            Arch::X86_64 if !classic => self.unpacked_kernel(store)?,
-            _ => self.kernel.clone(),
+            Arch::X86_64 if classic => self.kernel.clone(),
+            _ => self.unpacked_kernel(store)?,
         };
+        let head = head(&kernel)?;
         let memory = options.memory.unwrap_or(self.memory);
-        self.check_memory(&kernel, memory)?;
+        self.check_memory(&head, memory)?;
         let mut cmdline = self.cmdline.clone();
         if let Some(append) = &options.append {
             cmdline = format!("{cmdline} {append}").trim().to_owned();
@@ -120,6 +121,7 @@ impl Bootable {
             kind: options.machine,
             accelerator,
             kernel,
+            pages_16k: self.arch == Arch::Aarch64 && machine::has_16k_pages(&head),
             initrd: self.initrd.clone(),
             cmdline,
             memory,
@@ -138,11 +140,8 @@ impl Bootable {
     }
 
     /// Refuses a machine that could not come up for want of memory.
-    fn check_memory(&self, kernel: &Path, memory: u64) -> Result<(), Failure> {
-        let mut head = Vec::new();
-        let read = fs::File::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
-        read.map_err(|error| Failure::io("read the kernel", kernel, error))?;
-        let Some(footprint) = machine::kernel_footprint(self.arch, &head) else {
+    fn check_memory(&self, head: &[u8], memory: u64) -> Result<(), Failure> {
+        let Some(footprint) = machine::kernel_footprint(self.arch, head) else {
             return Ok(());
         };
         let needed = machine::memory_needed(Needs {
@@ -166,8 +165,9 @@ impl Bootable {
         ))
     }
 
-    /// Returns the kernel's decompressed ELF file, which spares the guest the work; made once and kept in the cache. The
-    /// kernel itself where it holds none that QEMU could start, or where the cache cannot be written.
+    /// Returns what QEMU is to start: the decompressed ELF file of a bzImage, which spares the guest the work, or the Image of an
+    /// EFI zboot file, which QEMU before 9.1 does not find. It is made once and kept in the cache. The kernel itself where it
+    /// holds none, or where the cache cannot be written.
     fn unpacked_kernel(&self, store: &Store) -> Result<PathBuf, Failure> {
         let note = format!("vmlinux-{}", self.digest);
         if let Some(text) = store.note(&note) {
@@ -184,10 +184,18 @@ impl Bootable {
         }
         let image = fs::read(&self.kernel)
             .map_err(|error| Failure::io("read the kernel", &self.kernel, error))?;
-        let kept: Result<Option<Blob>, StoreError> = match machine::vmlinux(&image) {
+        let inside = match self.arch {
+            Arch::X86_64 => machine::vmlinux(&image),
+            Arch::Aarch64 => machine::zboot(&image).transpose().map_err(|error| {
+                let help = "take a kernel that is an arm64 Image, or unpack this one and name what comes out";
+                Failure::usage(error.to_string(), help)
+            })?,
+        };
+        let has_inside = inside.is_some();
+        let kept: Result<Option<Blob>, StoreError> = match inside {
             None => store.set_note(&note, "none\n").map(|()| None),
-            Some(elf) => store
-                .blob_from(&mut &elf[..], &self.kernel)
+            Some(inside) => store
+                .blob_from(&mut &inside[..], &self.kernel)
                 .and_then(|blob| {
                     store
                         .set_note(&note, &format!("{}\n", blob.digest))
@@ -196,9 +204,21 @@ impl Bootable {
         };
         Ok(match kept {
             Ok(Some(blob)) => blob.path,
+            // QEMU may not find the Image in this kernel.
+            Err(error) if self.arch == Arch::Aarch64 && has_inside => {
+                return Err(error.into());
+            }
             Ok(None) | Err(_) => self.kernel.clone(),
         })
     }
+}
+
+/// Returns the first bytes of a kernel.
+fn head(kernel: &Path) -> Result<Vec<u8>, Failure> {
+    let mut head = Vec::new();
+    let read = fs::File::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    read.map_err(|error| Failure::io("read the kernel", kernel, error))?;
+    Ok(head)
 }
 
 /// Returns the accelerator to use, and remembers what was found out about KVM on this host, until it is started anew.

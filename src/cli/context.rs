@@ -326,6 +326,10 @@ impl Context<'_> {
         };
         self.terminal.clear();
         let realized = realized.map_err(failed)?;
+        if !self.global.quiet {
+            let source = &opened.parsed.source;
+            ui::print_diagnostics(source, &realized.warnings, self.terminal.color());
+        }
         if realized.up_to_date {
             locking::doubt_imported(self, opened, &store, &realized);
         }

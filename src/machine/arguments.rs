@@ -21,6 +21,8 @@ pub struct Machine {
     pub accelerator: Accelerator,
     /// The kernel: a bzImage or, quicker, what [`vmlinux`](super::vmlinux()) made of it.
     pub kernel: PathBuf,
+    /// Is the kernel built for pages of 16 KiB?
+    pub pages_16k: bool,
     /// The initramfs, where there is one.
     pub initrd: Option<PathBuf>,
     /// The recipe's kernel command line, without a console unless it wants a certain one.
@@ -180,6 +182,8 @@ fn processor_arguments(machine: &Machine, kind: MachineKind) -> Vec<OsString> {
     let mut all = own(&["-accel", machine.accelerator.name()]);
     let model = match (machine.accelerator, machine.arch) {
         (Accelerator::Kvm | Accelerator::Hvf, _) => Some("host"),
+        // None of the older processors has such pages. The cheap pointer authentication, since the other one is slow to emulate.
+        (Accelerator::Tcg, Arch::Aarch64) if machine.pages_16k => Some("max,pauth-impdef=on"),
         (Accelerator::Tcg, Arch::Aarch64) => Some("cortex-a72"),
         (Accelerator::Tcg, Arch::X86_64) if kind == MachineKind::Pc => None,
         // x86-64-v2, and a random number instruction so that nobody waits for entropy.
@@ -268,6 +272,7 @@ mod tests {
             kind: MachineKind::Auto,
             accelerator,
             kernel: "/cache/vmlinux".into(),
+            pages_16k: false,
             initrd: Some("/cache/my image/initramfs.cpio.gz".into()),
             cmdline: "quiet".to_owned(),
             memory: 128 << 20,
@@ -322,6 +327,16 @@ mod tests {
         };
         all += &format!("## everything else\n{}\n", lines(&machine));
         insta::assert_snapshot!("arguments", all);
+    }
+
+    #[test]
+    fn a_kernel_for_pages_of_16_kib_gets_a_processor_that_has_them() {
+        let machine = |accelerator| Machine {
+            pages_16k: true,
+            ..machine(Arch::Aarch64, accelerator)
+        };
+        assert!(lines(&machine(Accelerator::Tcg)).contains("\n-cpu max,pauth-impdef=on\n"));
+        assert!(lines(&machine(Accelerator::Kvm)).contains("\n-cpu host\n"));
     }
 
     #[test]

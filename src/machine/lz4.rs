@@ -14,7 +14,7 @@ const BLOCK: usize = 8 << 20;
 /// Returns what a legacy frame holds; nothing where it is damaged or holds more than `limit` bytes.
 pub(super) fn decompressed(frame: &[u8], limit: usize) -> Option<Vec<u8>> {
     let mut rest = frame.strip_prefix(&MAGIC)?;
-    let mut out = Vec::with_capacity(limit);
+    let mut out = Vec::with_capacity(limit.min(BLOCK));
     while !rest.is_empty() {
         let (size, after) = rest.split_first_chunk::<4>()?;
         let size = usize::try_from(u32::from_le_bytes(*size)).ok()?;

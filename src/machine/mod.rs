@@ -11,6 +11,7 @@
 
 mod accelerator;
 mod arguments;
+mod arm64;
 mod cause;
 mod cmdline;
 mod console;
@@ -34,10 +35,12 @@ mod terminal;
 mod test;
 mod text;
 mod transcript;
+mod unpack;
 mod vmlinux;
 
 pub use accelerator::{Accelerator, Choice, Decision, Host, Known, Verdict, choose, scaled};
 pub use arguments::{Machine, MachineKind, Net, Unsuitable, added_words, arguments};
+pub use arm64::{ZbootError, has_16k_pages, zboot};
 pub use cause::Cause;
 pub use console::{Line, TAIL};
 pub use emulator::{Emulator, Invocation, quoted};

@@ -16,6 +16,16 @@ use crate::tree::{Conflict, EntryPath, Tree};
 /// Returns what an error of the assembly means for the recipe.
 pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
     let diagnostic = match error {
+        AssembleError::Several(errors) => {
+            let mut told = Vec::new();
+            for error in errors {
+                match assembly(plan, error) {
+                    RealizeError::Recipe(diagnostics) => told.extend(diagnostics),
+                    other => return other,
+                }
+            }
+            return RealizeError::Recipe(told);
+        }
         AssembleError::Store(error) => return RealizeError::Store(error),
         AssembleError::Source { at, error, .. } => match *error {
             ArchiveError::Store(error) => return RealizeError::Store(error),
@@ -152,8 +162,11 @@ fn archive_help(error: &ArchiveError) -> Option<&'static str> {
         }
         ArchiveError::Pattern { .. } => "correct the pattern",
         ArchiveError::NotAFile { .. } => "name a file, or take all of it with a `tree` node",
-        ArchiveError::Member { .. } => {
+        ArchiveError::Member { problem, .. } if problem.may_be_left_out() => {
             "leave it out with `exclude \"..\"` in the `tree` node, or take another source"
+        }
+        ArchiveError::Member { .. } => {
+            "every member of an archive is checked for this, wanted or not: pack the archive anew, or take another source"
         }
         ArchiveError::TooMany { .. } => "take another source, or a part of it packed anew",
         ArchiveError::Deb { .. }
@@ -163,7 +176,8 @@ fn archive_help(error: &ArchiveError) -> Option<&'static str> {
              `mkimg pin --refresh`"
         }
         // The message says what to do.
-        ArchiveError::TooLarge { .. }
+        ArchiveError::All(_)
+        | ArchiveError::TooLarge { .. }
         | ArchiveError::Store(_)
         | ArchiveError::Damaged { .. }
         | ArchiveError::Read { .. } => {

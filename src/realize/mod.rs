@@ -3,9 +3,13 @@
 mod elf;
 mod error;
 mod explain;
+mod findings;
 mod image;
 mod kernel;
+mod libraries;
 mod preflight;
+mod programs;
+mod script;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -57,6 +61,8 @@ pub struct Realized {
     pub image: Image,
     /// Was it there already?
     pub up_to_date: bool,
+    /// What is in it and would not work; known where it was made now.
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Realized {
@@ -144,13 +150,16 @@ impl Workshop<'_> {
         let made = self.repairing(|| {
             let blobs = self.fetch(plan, base)?;
             let assembled = self.assemble(plan, &blobs)?;
-            let problems = preflight::preflight(plan, &assembled.tree, &assembled.kernel);
-            if !problems.is_empty() {
-                // What looks like a mistake of the recipe may be a damaged object of the cache.
-                verify::contents(&assembled)?;
-                return Err(RealizeError::Recipe(problems));
-            }
-            self.write(plan, &assembled)
+            let warnings = match preflight::preflight(plan, &assembled.tree, &assembled.kernel) {
+                Ok(warnings) => warnings,
+                Err(problems) => {
+                    // What looks like a mistake of the recipe may be a damaged object of the cache.
+                    verify::contents(&assembled)?;
+                    return Err(RealizeError::Recipe(problems));
+                }
+            };
+            let made = self.write(plan, &assembled)?;
+            Ok(Realized { warnings, ..made })
         })?;
         Ok(made)
     }
@@ -246,6 +255,7 @@ impl Workshop<'_> {
             path,
             image,
             up_to_date: true,
+            warnings: Vec::new(),
         }))
     }
 
@@ -320,6 +330,7 @@ impl Workshop<'_> {
             path,
             image,
             up_to_date: false,
+            warnings: Vec::new(),
         })
     }
 

@@ -4,29 +4,36 @@
 //! interpreter is read by `fs/binfmt_script.c` from its first line, a program's loader by `fs/binfmt_elf.c` from `PT_INTERP`.
 
 use super::elf::Elf;
-use super::kernel;
+use super::script::Shebang;
+use super::{kernel, programs};
 use crate::arch::Arch;
 use crate::plan::Plan;
 use crate::recipe::{Diagnostic, EntryKind, Span};
+use crate::tree::lookup::{self, Lost, Root};
 use crate::tree::{Content, Entry, EntryPath, Kind, Tree};
 
-/// Bytes at the start of a file that are looked at: headers and program headers are there.
+/// Bytes at the start of a kernel or a program that are looked at; the rest of an ELF file's headers is read where it is.
 const HEAD: u64 = 64 * 1024;
-/// What the kernel reads of a script's first line (`BINPRM_BUF_SIZE`, `include/uapi/linux/binfmts.h`).
-const BINPRM_BUF_SIZE: usize = 256;
 /// How many interpreters of interpreters the kernel follows (`exec_binprm` in `fs/exec.c`).
 const DEPTH: usize = 5;
-/// How many symlinks the kernel follows (`MAXSYMLINKS`, `include/linux/namei.h`).
-const MAXSYMLINKS: usize = 40;
-
-/// Returns everything that would keep the image from starting; none is good.
-pub(super) fn preflight(plan: &Plan, tree: &Tree, kernel: &Content) -> Vec<Diagnostic> {
+/// Returns what is in the image and would not work in it, as warnings.
+///
+/// # Errors
+/// Everything that would keep the image from starting.
+pub(super) fn preflight(
+    plan: &Plan,
+    tree: &Tree,
+    kernel: &Content,
+) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
     let check = Check { plan, tree };
     let mut problems: Vec<Diagnostic> = Vec::new();
     problems.extend(check.kernel(kernel));
     problems.extend(check.init().err());
     problems.extend(check.busyboxes());
-    problems
+    match problems.is_empty() {
+        true => Ok(programs::warnings(plan, tree)),
+        false => Err(problems),
+    }
 }
 
 struct Check<'a> {
@@ -37,10 +44,7 @@ struct Check<'a> {
 impl Check<'_> {
     /// Returns the place in the recipe that put an entry where it is.
     fn span(&self, entry: &Entry) -> Span {
-        let planned = entry.origin.and_then(|index| self.plan.entries.get(index));
-        planned.map_or(self.plan.kernel.span.clone(), |planned| {
-            planned.entry.span.clone()
-        })
+        entry_span(self.plan, entry)
     }
 
     fn kernel(&self, kernel: &Content) -> Option<Diagnostic> {
@@ -56,7 +60,7 @@ impl Check<'_> {
                 ));
             }
         };
-        let found = kernel::arch(&head);
+        let found = kernel::arch(&head, kernel);
         if found == Some(arch) {
             return None;
         }
@@ -98,52 +102,20 @@ impl Check<'_> {
         path: &[u8],
         missing: impl Fn() -> Diagnostic,
     ) -> Result<(EntryPath, &Entry), Diagnostic> {
-        let mut pending: Vec<Vec<u8>> = parts(path);
-        let mut at: Vec<Vec<u8>> = Vec::new();
-        let mut links = 0;
-        let mut last: Option<&Entry> = None;
-        while let Some(part) = pending.pop() {
-            if part == b".." {
-                at.pop();
-                continue;
+        lookup::find(self.tree, Root(b""), path).map_err(|lost| match lost {
+            Lost::Missing { link: None } => missing(),
+            Lost::Missing {
+                link: Some((link, target)),
+            } => {
+                let label = format!("this symlink leads to `{target}`, which is not in the image");
+                missing().and(self.span(link), label)
             }
-            at.push(part);
-            let here = EntryPath::new(&at.join(&b'/')).map_err(|_| missing())?;
-            let Some(entry) = self.tree.get(&here) else {
-                return Err(match last {
-                    Some(link) if links > 0 => {
-                        let target = here.to_string();
-                        let span = self.span(link);
-                        missing().and(
-                            span,
-                            format!("this symlink leads to `{target}`, which is not in the image"),
-                        )
-                    }
-                    _ => missing(),
-                });
-            };
-            if let Kind::Symlink(target) = &entry.kind {
-                links += 1;
-                if links > MAXSYMLINKS {
-                    let span = self.span(entry);
-                    return Err(Diagnostic::error(
-                        "symlinks lead in a circle",
-                        span,
-                        "one of them",
-                    )
-                    .help("let one of them name a file"));
-                }
-                last = Some(entry);
-                at.pop();
-                if target.starts_with(b"/") {
-                    at.clear();
-                }
-                pending.extend(parts(target));
+            Lost::Circle(link) => {
+                let span = self.span(link);
+                Diagnostic::error("symlinks lead in a circle", span, "one of them")
+                    .help("let one of them name a file")
             }
-        }
-        let here = EntryPath::new(&at.join(&b'/')).map_err(|_| missing())?;
-        let entry = self.tree.get(&here).ok_or_else(missing)?;
-        Ok((here, entry))
+        })
     }
 
     /// Checks that the kernel can execute an entry; `role` says what it is for.
@@ -174,8 +146,8 @@ impl Check<'_> {
                 "declared here",
             )
         })?;
-        if let Some(line) = head.strip_prefix(b"#!") {
-            return self.script(&span, line, role, depth);
+        if let Some(line) = Shebang::read(&head) {
+            return self.script(&span, &line, role, depth);
         }
         if !head.starts_with(b"\x7fELF") {
             let message = format!(
@@ -190,22 +162,17 @@ impl Check<'_> {
             };
             return Err(Diagnostic::error(message, span, label).help(help));
         }
-        self.program(&span, &head, role)
+        self.program(&span, content, role)
     }
 
-    fn script(&self, span: &Span, line: &[u8], role: &str, depth: usize) -> Result<(), Diagnostic> {
-        let limit = line.len().min(BINPRM_BUF_SIZE - 2);
-        let end = line[..limit]
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .unwrap_or(limit);
-        let line = &line[..end];
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        let start = line
-            .iter()
-            .position(|byte| !blank(byte))
-            .unwrap_or(line.len());
-        let word = line[start..].split(blank).next().unwrap_or_default();
+    fn script(
+        &self,
+        span: &Span,
+        line: &Shebang<'_>,
+        role: &str,
+        depth: usize,
+    ) -> Result<(), Diagnostic> {
+        let word = line.interpreter;
         let shown = word.escape_ascii().to_string();
         if word.is_empty() || depth >= DEPTH {
             let message = format!(
@@ -240,7 +207,7 @@ impl Check<'_> {
         )
     }
 
-    fn program(&self, span: &Span, head: &[u8], role: &str) -> Result<(), Diagnostic> {
+    fn program(&self, span: &Span, content: &Content, role: &str) -> Result<(), Diagnostic> {
         let arch = self.plan.arch;
         let broken = |what: &str| {
             Diagnostic::error(
@@ -250,8 +217,8 @@ impl Check<'_> {
             )
             .help("take another file, or another `path=`")
         };
-        let elf = Elf::read(head).map_err(|error| broken(&error))?;
-        if !elf.is_for(arch) {
+        let elf = Elf::read(content).map_err(|error| broken(&error))?;
+        if !elf.is_for(arch) && elf.compatible(arch).is_none() {
             let message = format!(
                 "{role} is a program for {}, the image is for {arch}",
                 elf.machine_name()
@@ -259,9 +226,19 @@ impl Check<'_> {
             let help = format!("give its source a location with arch=\"{arch}\"");
             return Err(Diagnostic::error(message, span.clone(), "declared here").help(help));
         }
-        let Some(loader) = elf.loader else {
-            return Ok(());
-        };
+        if !elf.is_loadable() {
+            let message = format!("{role} is an object file or a core dump, no program");
+            return Err(Diagnostic::error(message, span.clone(), "declared here")
+                .help("take the linked program"));
+        }
+        match &elf.loader {
+            Some(loader) => self.loader(span, &elf, loader, role),
+            None => Ok(()),
+        }
+    }
+
+    fn loader(&self, span: &Span, elf: &Elf, loader: &[u8], role: &str) -> Result<(), Diagnostic> {
+        let arch = self.plan.arch;
         let shown = loader.escape_ascii().to_string();
         let missing = || {
             let message = format!(
@@ -271,21 +248,23 @@ impl Check<'_> {
                 "the kernel would say `error -2`: take a statically linked build, or put the loader and its libraries in too",
             )
         };
-        let (_, entry) = self.resolve(&loader, missing)?;
+        let (_, entry) = self.resolve(loader, missing)?;
         let Kind::File(content) = &entry.kind else {
             return Err(missing());
         };
-        let head = content
-            .head(HEAD)
-            .map_err(|error| broken(&error.to_string()))?;
-        match Elf::read(&head) {
-            Ok(found) if found.is_for(arch) => Ok(()),
+        let wrong = |message: String| Diagnostic::error(message, self.span(entry), "declared here");
+        if entry.mode & 0o111 == 0 {
+            let mode = entry.mode;
+            let message = format!(
+                "`{shown}`, the loader of {role}, is not executable: its mode is 0o{mode:o}"
+            );
+            return Err(wrong(message).help("add mode=0o755"));
+        }
+        match Elf::read(content) {
+            Ok(found) if found.fits(elf) => Ok(()),
             _ => {
                 let message = format!("`{shown}`, the loader of {role}, is no program for {arch}");
-                Err(
-                    Diagnostic::error(message, self.span(entry), "declared here")
-                        .help("take the one of the same source"),
-                )
+                Err(wrong(message).help("take the one of the same source"))
             }
         }
     }
@@ -308,8 +287,7 @@ impl Check<'_> {
                 kind: Kind::File(content),
                 ..
             }) = entry
-                && let Ok(head) = content.head(HEAD)
-                && let Err(problem) = self.program(&of.span, &head, &format!("`{}`", of.value))
+                && let Err(problem) = self.program(&of.span, content, &format!("`{}`", of.value))
             {
                 problems.push(problem);
             }
@@ -318,12 +296,12 @@ impl Check<'_> {
     }
 }
 
-/// Returns the parts of a path, last first.
-fn parts(path: &[u8]) -> Vec<Vec<u8>> {
-    let parts = path
-        .split(|byte| *byte == b'/')
-        .filter(|part| !part.is_empty() && *part != b".");
-    parts.rev().map(<[u8]>::to_vec).collect()
+/// Returns the place in the recipe that put an entry where it is.
+pub(super) fn entry_span(plan: &Plan, entry: &Entry) -> Span {
+    let planned = entry.origin.and_then(|index| plan.entries.get(index));
+    planned.map_or(plan.kernel.span.clone(), |planned| {
+        planned.entry.span.clone()
+    })
 }
 
 /// Says whether a file is one of the archives that mkimg reads. Not by the magic of gzip: an Image.gz has that, too.

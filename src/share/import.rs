@@ -199,6 +199,7 @@ fn there(image: &Image, path: PathBuf) -> Result<Realized, ShareError> {
             path,
             image: image.clone(),
             up_to_date: false,
+            warnings: Vec::new(),
         });
     }
     Err(ShareError::Mismatch {

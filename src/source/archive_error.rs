@@ -132,6 +132,9 @@ pub enum ArchiveError {
         /// What to name instead, with a leading separator; or nothing.
         help: String,
     },
+    /// Several things that were asked for are not there.
+    #[error("{}", first(.0))]
+    All(Vec<ArchiveError>),
     /// Several members match where one is wanted.
     #[error("{count} files in `{archive}` match `{path}`, exactly one must: {members}")]
     Several {
@@ -158,7 +161,50 @@ pub enum ArchiveError {
     },
 }
 
+fn first(errors: &[ArchiveError]) -> String {
+    errors.first().map(ToString::to_string).unwrap_or_default()
+}
+
+impl MemberProblem {
+    /// Says whether a member with it may be there as long as it is not selected: everything else is checked on whatever is read.
+    pub fn may_be_left_out(&self) -> bool {
+        matches!(
+            self,
+            MemberProblem::Attribute(_)
+                | MemberProblem::Fifo
+                | MemberProblem::Size(_)
+                | MemberProblem::LinkAbsent(_)
+                | MemberProblem::LinkKind(..)
+        )
+    }
+}
+
 impl ArchiveError {
+    /// Returns one error for several, of which there is at least one.
+    pub(super) fn join(mut errors: Vec<ArchiveError>) -> Option<ArchiveError> {
+        match errors.len() {
+            0 | 1 => errors.pop(),
+            _ => Some(ArchiveError::All(errors)),
+        }
+    }
+
+    /// Returns the errors that this one stands for.
+    pub fn each(self) -> Vec<ArchiveError> {
+        match self {
+            ArchiveError::All(errors) => errors,
+            error => vec![error],
+        }
+    }
+
+    /// Says whether nothing else is wrong than that members are not there.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            ArchiveError::NoMatch { .. } => true,
+            ArchiveError::All(errors) => errors.iter().all(ArchiveError::is_absence),
+            _ => false,
+        }
+    }
+
     /// Returns the path or pattern of the want that could not be met.
     pub fn pattern(&self) -> Option<&str> {
         match self {

@@ -420,7 +420,13 @@ fn pass<'a>(
             .into_iter()
             .map(|(index, pick, before)| (index, pick, before.max(end))),
     );
-    done.into_iter()
-        .map(|(index, pick, unpacked)| Ok((index, pick.finish(&names)?, unpacked)))
-        .collect()
+    let (mut finished, mut absent) = (Vec::new(), Vec::new());
+    for (index, pick, unpacked) in done {
+        match pick.finish(&names) {
+            Ok(taken) => finished.push((index, taken, unpacked)),
+            Err(error) if error.is_absence() => absent.extend(error.each()),
+            Err(error) => return Err(error),
+        }
+    }
+    ArchiveError::join(absent).map_or(Ok(finished), Err)
 }

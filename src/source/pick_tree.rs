@@ -186,18 +186,17 @@ impl<'a> Tree<'a> {
 
     pub(super) fn finish(mut self: Box<Self>, names: &Names) -> Result<Taken<'a>, ArchiveError> {
         self.judge(names);
-        if let Some((glob, _)) = self
-            .include
-            .iter()
-            .zip(&self.used)
-            .find(|(_, used)| !**used)
-        {
-            return Err(ArchiveError::NoMatch {
+        let unused = self.include.iter().zip(&self.used);
+        let unused = unused
+            .filter(|(_, used)| !**used)
+            .map(|(glob, _)| ArchiveError::NoMatch {
                 archive: self.archive.to_owned(),
                 what: "member",
                 path: glob.text().to_owned(),
                 help: suggest::instead(names, glob.text(), None),
             });
+        if let Some(error) = ArchiveError::join(unused.collect()) {
+            return Err(error);
         }
         let mut records = BTreeMap::new();
         let mut parents = BTreeSet::new();

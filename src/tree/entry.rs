@@ -121,14 +121,24 @@ impl Content {
     /// # Errors
     /// Whatever opening the file gives.
     pub fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.open_at(0)
+    }
+
+    /// Opens the bytes from an offset on; nothing follows where it is behind the end.
+    fn open_at(&self, at: u64) -> io::Result<Box<dyn Read + Send + '_>> {
+        let at = at.min(self.size);
         match &self.place {
-            Place::Memory(bytes) => Ok(Box::new(&bytes[..])),
+            Place::Memory(bytes) => {
+                let at = usize::try_from(at).unwrap_or(bytes.len());
+                Ok(Box::new(bytes.get(at..).unwrap_or_default()))
+            }
             Place::File(region) => {
                 let mut file = File::open(&region.path)?;
-                if region.offset > 0 {
-                    file.seek(SeekFrom::Start(region.offset))?;
+                let start = region.offset.saturating_add(at);
+                if start > 0 {
+                    file.seek(SeekFrom::Start(start))?;
                 }
-                Ok(Box::new(file.take(self.size)))
+                Ok(Box::new(file.take(self.size - at)))
             }
         }
     }
@@ -138,8 +148,16 @@ impl Content {
     /// # Errors
     /// Whatever opening or reading the file gives.
     pub fn head(&self, limit: u64) -> io::Result<Vec<u8>> {
-        let mut head = Vec::new();
-        self.open()?.take(limit).read_to_end(&mut head)?;
-        Ok(head)
+        self.piece(0, limit)
+    }
+
+    /// Reads at most `limit` bytes from an offset on. Nothing is compared.
+    ///
+    /// # Errors
+    /// Whatever opening or reading the file gives.
+    pub fn piece(&self, at: u64, limit: u64) -> io::Result<Vec<u8>> {
+        let mut piece = Vec::new();
+        self.open_at(at)?.take(limit).read_to_end(&mut piece)?;
+        Ok(piece)
     }
 }

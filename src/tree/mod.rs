@@ -6,6 +6,7 @@
 
 mod dump;
 mod entry;
+pub mod lookup;
 mod path;
 
 use std::collections::BTreeMap;
@@ -174,6 +175,11 @@ impl Tree {
     /// Returns the entry at a path.
     pub fn get(&self, path: &EntryPath) -> Option<&Entry> {
         self.entries.get(path)
+    }
+
+    /// Returns the entry at a path, with the path as the tree has it.
+    pub fn get_key_value(&self, path: &EntryPath) -> Option<(&EntryPath, &Entry)> {
+        self.entries.get_key_value(path)
     }
 
     /// Returns all entries, ordered by the bytes of their paths: parents before children.

@@ -37,19 +37,21 @@ fn tar() -> Tar {
 #[test]
 fn a_tar_that_could_not_become_an_image_faithfully_is_refused_with_the_member_and_the_way_out() {
     let exclude = "exclude \"..\"";
+    // Where that would change nothing it is not the advice.
+    let always = "every member of an archive is checked for this";
     let cases: Vec<(&str, Tar, Vec<&str>)> = vec![
         (
             "..",
             tar().file("../etc/passwd", b"x"),
             vec![
                 "`../etc/passwd` in `thing` is refused: its name has a `..`",
-                exclude,
+                always,
             ],
         ),
         (
             ".. inside",
             tar().file("a/../../b", b"x"),
-            vec!["its name has a `..`", exclude],
+            vec!["its name has a `..`", always],
         ),
         (
             "absolute",
@@ -91,7 +93,7 @@ fn a_tar_that_could_not_become_an_image_faithfully_is_refused_with_the_member_an
         (
             "fifo",
             tar().raw(b'6', b"p", b"", 0, b""),
-            vec!["`p` in `thing` is refused: it is a named pipe"],
+            vec!["`p` in `thing` is refused: it is a named pipe", exclude],
         ),
         (
             "4 GiB",

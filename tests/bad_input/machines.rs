@@ -79,11 +79,10 @@ fn an_elf_kernel_is_told_from_a_program_by_its_addresses() {
 #[test]
 fn a_program_of_any_other_machine_is_named() {
     // Class, byte order, machine, and what is said.
-    let cases: [(u8, u8, u16, &str); 9] = [
+    let cases: [(u8, u8, u16, &str); 8] = [
         (2, 2, 22, "is a program for s390x, the image is for x86_64"),
         (2, 2, 21, "is a program for ppc64, "),
         (1, 2, 8, "is a program for mips, "),
-        (1, 1, 3, "is a program for i386, "),
         (1, 1, 40, "is a program for arm, "),
         (1, 1, 62, "is a program for x32, "),
         (2, 2, 183, "is a program for aarch64 (big-endian), "),
@@ -114,6 +113,87 @@ fn a_program_of_any_other_machine_is_named() {
         let said = fails(&mut tiny.realize(&[]), 2);
         says(&said, &["images/tiny.kdl:11:5", message]);
     }
+}
+
+#[test]
+fn a_32_bit_init_that_some_kernels_start_is_a_warning() {
+    let tiny = project(
+        &crate::tiny::kernel(),
+        &["file \"/init\" mode=0o755 local=\"program\""],
+    );
+    let mut program = elf(3, None);
+    program[4] = 1;
+    program[20..].fill(0);
+    tiny.write("images/program", &program);
+    let said = run(&mut tiny.realize(&[])).stderr;
+    says(
+        &String::from_utf8(said).unwrap(),
+        &[
+            "images/tiny.kdl:11:5",
+            "1 program for i386 in an image for x86_64: a kernel with CONFIG_IA32_EMULATION starts it",
+        ],
+    );
+}
+
+#[test]
+fn an_object_file_is_no_init() {
+    let tiny = project(
+        &crate::tiny::kernel(),
+        &["file \"/init\" mode=0o755 local=\"program\""],
+    );
+    let mut program = elf(X86_64, None);
+    program[16] = 1;
+    tiny.write("images/program", &program);
+    let said = fails(&mut tiny.realize(&[]), 2);
+    says(
+        &said,
+        &[
+            "images/tiny.kdl:11:5",
+            "/init is an object file or a core dump, no program",
+        ],
+    );
+}
+
+#[test]
+fn a_loader_whose_name_stands_anywhere_in_the_file_is_found() {
+    let entries = [
+        "file \"/init\" mode=0o755 local=\"program\"",
+        "file \"/opt/a/longer/name/ld.so\" mode=0o755 local=\"static\"",
+    ];
+    // As `patchelf` does it: the name, or all program headers, behind everything else.
+    let name = b"/opt/a/longer/name/ld.so\0";
+    let mut far_name = elf(X86_64, Some("/lib/ld.so"));
+    far_name[72..80].copy_from_slice(&100_000u64.to_le_bytes());
+    far_name[96..104].copy_from_slice(&(name.len() as u64).to_le_bytes());
+    far_name.resize(100_000, 0);
+    far_name.extend(name);
+    let mut far_headers = far_name.clone();
+    let headers = far_headers[64..120].to_vec();
+    far_headers[32..40].copy_from_slice(&(far_name.len() as u64).to_le_bytes());
+    far_headers[64..120].fill(0xff);
+    far_headers.extend(headers);
+    for program in [&far_name, &far_headers] {
+        let tiny = project(&crate::tiny::kernel(), &entries);
+        tiny.write("images/program", program);
+        run(&mut tiny.realize(&[]));
+        // The name is read, not passed over.
+        let tiny = project(&crate::tiny::kernel(), &entries[..1]);
+        tiny.write("images/program", program);
+        let said = fails(&mut tiny.realize(&[]), 2);
+        says(
+            &said,
+            &["its loader `/opt/a/longer/name/ld.so` is not in the image"],
+        );
+    }
+    let mut cut = far_name.clone();
+    cut.truncate(100_000);
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    tiny.write("images/program", &cut);
+    let said = fails(&mut tiny.realize(&[]), 2);
+    says(
+        &said,
+        &["a broken ELF file: its loader's name is not in the file"],
+    );
 }
 
 #[test]

@@ -201,6 +201,17 @@ const CASES: &[Case] = &[
             "file \"/bin/busybox\" from=",
         ],
     },
+    Case {
+        entries: &[
+            "file \"/init\" mode=0o755 local=\"dynamic\"",
+            "file \"/lib/ld.so\" local=\"static\"",
+        ],
+        at: "12:5",
+        says: &[
+            "`/lib/ld.so`, the loader of /init, is not executable: its mode is 0o644",
+            "add mode=0o755",
+        ],
+    },
     // Entries that cannot live together.
     Case {
         entries: &[
@@ -325,6 +336,170 @@ fn what_the_kernel_can_start_by_detours_is_not_refused() {
         run(&mut tiny.realize(&[]));
         assert_clean(&tiny.path("cache"));
     }
+}
+
+#[test]
+fn what_would_not_work_in_the_image_is_a_warning_at_its_line() {
+    let entries = [
+        SH,
+        INIT,
+        "file \"/bin/forgotten\" local=\"static\"",
+        "file \"/bin/foreign\" local=\"arm\" mode=0o755",
+        "file \"/bin/dynamic\" local=\"dynamic\" mode=0o755",
+        "file \"/opt/script\" text=\"#!/usr/bin/python3\\n\" mode=0o755",
+        "file \"/opt/read\" text=\"#!/usr/bin/perl\\n\"",
+    ];
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    let said = String::from_utf8(run(&mut tiny.realize(&[])).stderr).unwrap();
+    says(
+        &said,
+        &[
+            "images/tiny.kdl:13:5",
+            "1 program without an execute bit in a directory of PATH",
+            "images/tiny.kdl:14:5",
+            "1 program for aarch64 in an image for x86_64",
+            "images/tiny.kdl:15:5",
+            "`/lib/ld.so` is not in the image: the loader of 1 program",
+            "images/tiny.kdl:16:5",
+            "`/usr/bin/python3` is not in the image: 1 script begins with it",
+        ],
+    );
+    assert!(!said.contains("`/usr/bin/perl`"), "{said}");
+    // Told when the image is made, and not where it is found; not at all where all is to be quiet.
+    let again = run(&mut tiny.realize(&[])).stderr;
+    assert!(!String::from_utf8(again).unwrap().contains("python3"));
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    assert_eq!(run(&mut tiny.realize(&["-q"])).stderr, b"");
+}
+
+#[test]
+fn what_the_loader_of_this_machine_finds_is_what_is_found() {
+    let Ok(told) = Command::new("ldd").arg("/bin/bash").output() else {
+        return crate::support::skip("ldd");
+    };
+    let told = String::from_utf8(told.stdout).unwrap();
+    let files: Vec<&str> = told
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .collect();
+    let real = cfg!(all(target_arch = "x86_64", target_os = "linux"));
+    if !real || files.len() < 3 {
+        return crate::support::skip("a /bin/bash with shared libraries for x86_64");
+    }
+    let realize = |without: &str| {
+        let mut entries = vec![SH.to_owned(), INIT.to_owned()];
+        let all = files.iter().chain([&"/bin/bash"]);
+        for (index, path) in all.filter(|path| **path != without).enumerate() {
+            entries.push(format!("file \"{path}\" local=\"real{index}\" mode=0o755"));
+        }
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        let tiny = project(&crate::tiny::kernel(), &entries);
+        let all = files.iter().chain([&"/bin/bash"]);
+        for (index, path) in all.filter(|path| **path != without).enumerate() {
+            tiny.write(&format!("images/real{index}"), &fs::read(path).unwrap());
+        }
+        String::from_utf8(run(&mut tiny.realize(&[])).stderr).unwrap()
+    };
+    assert!(!realize("").contains("not in the image"));
+    for without in &files {
+        let said = realize(without);
+        let name = without.rsplit('/').next().unwrap();
+        assert_eq!(said.matches("is not in the image").count(), 1, "{said}");
+        says(&said, &[name, "`/bin/bash`"]);
+    }
+}
+
+/// Returns a project whose tree is put into the image after `links`.
+fn unpacked(tar: Tar, links: &[&str], word: &str) -> Tiny {
+    let tree = format!("tree \"/\" from=\"tree\" {word}");
+    let mut entries = vec![SH, INIT];
+    entries.extend(links);
+    entries.push(&tree);
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    packed(&tiny, &tar.end());
+    tiny
+}
+
+/// Puts another archive in the place of the project's.
+fn packed(tiny: &Tiny, tar: &[u8]) {
+    let digest = |bytes: &[u8]| {
+        let source = local("tree.tar", bytes);
+        source.split("sha256=\"").nth(1).unwrap()[..64].to_owned()
+    };
+    let old = fs::read(tiny.path("images/tree.tar")).unwrap();
+    let text = fs::read_to_string(tiny.path("images/tiny.kdl")).unwrap();
+    tiny.project
+        .recipe("tiny", &text.replace(&digest(&old), &digest(tar)));
+    tiny.write("images/tree.tar", tar);
+}
+
+#[test]
+fn a_package_over_a_symlink_to_a_directory_goes_through_it() {
+    let links = ["dir \"/usr/sbin\"", "symlink \"/sbin\" target=\"usr/sbin\""];
+    let package = || {
+        Tar::default()
+            .dir("sbin")
+            .file("sbin/x", b"one")
+            .dir("sbin/sub")
+            .file("sbin/sub/y", b"two")
+    };
+    let tiny = unpacked(package(), &links, "");
+    run(&mut tiny.realize(&[]));
+    let listed = stdout(&run(&mut tiny.project.mkimg(["ls", "images/tiny.kdl"])));
+    for path in ["/usr/sbin/x", "/usr/sbin/sub/y"] {
+        assert!(listed.contains(path), "{listed}");
+    }
+    assert!(!listed.contains(" /sbin/"), "{listed}");
+    // An archive that lacks the directories, too.
+    let tiny = unpacked(Tar::default().file("sbin/sub/y", b"two"), &links, "");
+    run(&mut tiny.realize(&[]));
+    // A symlink that leads nowhere, or to a file, is no such directory.
+    let tiny = unpacked(package(), &["symlink \"/sbin\" target=\"nowhere\""], "");
+    says(
+        &fails(&mut tiny.realize(&[]), 2),
+        &["`/sbin` is there already"],
+    );
+    // With `override` the directory wins, as it always did, and that is told.
+    let tiny = unpacked(package(), &links, "override=#true");
+    let said = String::from_utf8(run(&mut tiny.realize(&[])).stderr).unwrap();
+    says(
+        &said,
+        &["warning: `override` puts the directory `/sbin` in the place of a symlink"],
+    );
+}
+
+#[test]
+fn everything_that_is_not_in_the_sources_is_told_at_once() {
+    let entries = [
+        INIT,
+        "file \"/bin/sh\" from=\"tree\" path=\"no/sh\"",
+        "tree \"/\" from=\"tree\" { include \"etc\"; include \"no/one\"; include \"no/two\"; }",
+    ];
+    let tiny = project(&crate::tiny::kernel(), &entries);
+    let said = fails(&mut tiny.realize(&[]), 2);
+    for name in ["`no/sh`", "`no/one`", "`no/two`"] {
+        says(&said, &[&format!("in `tree` matches {name}")]);
+    }
+    assert_eq!(said.matches("matches").count(), 3, "{said}");
+}
+
+#[test]
+fn other_owners_are_told_with_the_first_of_them() {
+    let mut tar = Tar::default().file("spool", b"");
+    tar = tar.file("etc/mine", b"");
+    let mut bytes = tar.end();
+    // The header's sum of the second file, too.
+    bytes[512 + 108..512 + 116].copy_from_slice(b"0001750\0");
+    bytes[512 + 148..512 + 156].fill(b' ');
+    let sum: u32 = bytes[512..1024].iter().map(|byte| u32::from(*byte)).sum();
+    bytes[512 + 148..512 + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let tiny = project(
+        &crate::tiny::kernel(),
+        &[SH, INIT, "tree \"/x\" from=\"tree\""],
+    );
+    packed(&tiny, &bytes);
+    let said = String::from_utf8(run(&mut tiny.realize(&[])).stderr).unwrap();
+    says(&said, &["1 in all, the first is `/x/etc/mine`, 1000:0"]);
 }
 
 #[test]

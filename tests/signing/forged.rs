@@ -110,6 +110,7 @@ impl<'b> Forger<'b> {
                 path,
                 image,
                 up_to_date: false,
+                warnings: Vec::new(),
             }],
             project: &project,
         };

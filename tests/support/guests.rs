@@ -107,6 +107,7 @@ impl Minimal {
             kind: MachineKind::Auto,
             accelerator: Accelerator::Tcg,
             kernel: self.kernel.clone(),
+            pages_16k: false,
             initrd: Some(self.initrd.clone()),
             cmdline: "quiet".to_owned(),
             memory: 128 << 20,
