@@ -39,7 +39,7 @@ pub(super) fn compare(
     let same_form = found.form.is_empty();
     let facts = Facts::of(
         [one, other],
-        one.entries.len() - removed,
+        entries::counting(one).count() - removed,
         same_tree,
         same_form,
     )

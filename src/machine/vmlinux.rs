@@ -29,11 +29,23 @@ pub fn vmlinux(image: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let out = match *payload.first_chunk::<6>()? {
-        [0x1f, 0x8b, ..] => read(flate2::read::GzDecoder::new(payload), size)?,
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => read(liblzma::read::XzDecoder::new(packed), size)?,
+        [0x1f, 0x8b, ..] => {
+            let mut decoder = flate2::bufread::GzDecoder::new(payload);
+            let out = read(&mut decoder, size)?;
+            decoder.into_inner().is_empty().then_some(out)?
+        }
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            let mut decoder = liblzma::bufread::XzDecoder::new(packed);
+            let out = read(&mut decoder, size)?;
+            decoder.into_inner().is_empty().then_some(out)?
+        }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(packed).ok()?;
-            read(decoder, size)?
+            let mut decoder = ruzstd::decoding::StreamingDecoder::new(packed).ok()?;
+            let out = read(&mut decoder, size)?;
+            let (rest, frame) = decoder.into_parts();
+            let stored = frame.get_checksum_from_data();
+            let is_right = stored.is_none() || stored == frame.get_calculated_checksum();
+            (rest.is_empty() && is_right).then_some(out)?
         }
         [a, b, c, d, ..] if [a, b, c, d] == lz4::MAGIC => lz4::decompressed(packed, size)?,
         _ => return None,

@@ -8,6 +8,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use textwrap::{WordSeparator, WordSplitter};
 
 use crate::recipe::{Diagnostic, Severity, SourceText};
+use crate::text::safe;
 
 /// Columns of a message where the terminal's width is not known.
 const WIDTH: usize = 100;
@@ -27,15 +28,41 @@ pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color:
         .with_break_words(false)
         .with_word_separator(WordSeparator::AsciiSpace)
         .with_word_splitter(WordSplitter::NoHyphenation);
+    let source = &SourceText {
+        name: safe(&source.name).into_owned(),
+        text: source.text.clone(),
+    };
     let mut text = String::new();
     for diagnostic in diagnostics {
+        let diagnostic = &safely(diagnostic);
         let located = diagnostic.clone().located(source);
         let drawn = fits(source, diagnostic) && handler.render_report(&mut text, &located).is_ok();
         if !drawn {
             undrawn(&mut text, source, diagnostic);
         }
     }
-    print(&shortened(&text));
+    print(&coloured(&shortened(&text), color));
+}
+
+/// Returns a diagnostic whose own words are safe to print. Those of the recipe stay as they are: the labels point into them.
+fn safely(diagnostic: &Diagnostic) -> Diagnostic {
+    let mut diagnostic = diagnostic.clone();
+    diagnostic.message = safe(&diagnostic.message).into_owned();
+    diagnostic.help = diagnostic.help.map(|help| safe(&help).into_owned());
+    for (_, label) in &mut diagnostic.labels {
+        *label = safe(label).into_owned();
+    }
+    diagnostic
+}
+
+/// Returns what was drawn with all made safe but the colours. No recipe that is drawn has an ESC in it: the parser refuses
+/// that, and shows none of its text.
+fn coloured(text: &str, color: bool) -> String {
+    if !color {
+        return safe(text).into_owned();
+    }
+    let pieces: Vec<_> = text.split('\x1b').map(safe).collect();
+    pieces.join("\x1b")
 }
 
 /// Says whether the lines that a diagnostic points into are short enough to be drawn: miette panics from column 65536 on, and
@@ -95,20 +122,20 @@ pub fn print_error(error: &dyn Error, help: Option<&str>, color: bool) {
     } else {
         ("", "")
     };
-    let mut text = format!("{red}error:{plain} {error}\n");
+    let mut text = format!("{red}error:{plain} {}\n", safe(&error.to_string()));
     let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
         // Many errors print their cause themselves.
         let line = next.to_string();
         if !said.contains(&line) {
-            let _ = writeln!(text, "  because: {line}");
+            let _ = writeln!(text, "  because: {}", safe(&line));
         }
         said.push_str(&line);
         cause = next.source();
     }
     if let Some(help) = help {
-        let _ = writeln!(text, "  help: {}", help.replace('\n', "\n        "));
+        let _ = writeln!(text, "  help: {}", safe(help).replace('\n', "\n        "));
     }
     print(&text);
 }

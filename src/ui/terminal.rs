@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::units;
 use crate::progress::{Event, Progress, Stage};
+use crate::text::safe;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,13 +56,13 @@ impl Terminal {
     /// Prints a line above the bars, unless all is to be quiet.
     pub fn line(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
-            self.print(text);
+            self.print(&safe(text));
         }
     }
 
     /// Prints a line above the bars whatever the verbosity is.
     pub fn error(&self, text: &str) {
-        self.print(text);
+        self.print(&safe(text));
     }
 
     /// Removes the bars, so that what follows stands on a clean terminal.
@@ -72,6 +73,7 @@ impl Terminal {
         let _ = self.bars.clear();
     }
 
+    /// Prints what is [`safe`], and colours.
     fn print(&self, text: &str) {
         self.bars.suspend(|| {
             let _ = writeln!(std::io::stderr(), "{text}");
@@ -108,7 +110,7 @@ impl Terminal {
         };
         let bar = self.bars.add(
             bar.with_style(style.progress_chars("━╸ "))
-                .with_prefix(label),
+                .with_prefix(safe(&label).into_owned()),
         );
         bar.set_position(have);
         bar.reset_eta();
@@ -136,7 +138,9 @@ impl Terminal {
         } else {
             ("", "")
         };
-        self.line(&format!("{yellow}warning:{plain} {text}"));
+        if self.verbosity > Verbosity::Quiet {
+            self.print(&format!("{yellow}warning:{plain} {}", safe(text)));
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::text::shown;
+
 /// Why an archive cannot be read. Offsets count unpacked bytes from the beginning of the input.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -28,7 +30,7 @@ pub enum ReadError {
     /// Something stands where an archive or a compressed one should begin.
     #[error(
         "at byte {offset}: `{}` begins neither a newc archive nor gzip, xz or zstd data",
-        .found.escape_ascii()
+        shown(.found)
     )]
     Unknown {
         /// Where.
@@ -37,7 +39,7 @@ pub enum ReadError {
         found: Vec<u8>,
     },
     /// A header does not begin with `070701`.
-    #[error("at byte {offset}: expected a header that begins with `070701`, found `{}`", .found.escape_ascii())]
+    #[error("at byte {offset}: expected a header that begins with `070701`, found `{}`", shown(.found))]
     Magic {
         /// Where.
         offset: u64,
@@ -45,7 +47,7 @@ pub enum ReadError {
         found: [u8; 6],
     },
     /// A field is not made of 8 hexadecimal digits.
-    #[error("at byte {offset}: {field} is `{}`, not 8 hexadecimal digits", .found.escape_ascii())]
+    #[error("at byte {offset}: {field} is `{}`, not 8 hexadecimal digits", shown(.found))]
     Digits {
         /// Where.
         offset: u64,
@@ -63,7 +65,7 @@ pub enum ReadError {
         size: u32,
     },
     /// A name has a NUL elsewhere than at its end, or none there.
-    #[error("at byte {offset}: the name `{}` does not end at its only NUL", .name.escape_ascii())]
+    #[error("at byte {offset}: the name `{}` does not end at its only NUL", shown(.name))]
     Name {
         /// Where.
         offset: u64,
@@ -71,7 +73,7 @@ pub enum ReadError {
         name: Vec<u8>,
     },
     /// Something other than a file or symlink has data: the kernel loses its way there.
-    #[error("at byte {offset}: `{}` has {size} bytes of data but can have none", .name.escape_ascii())]
+    #[error("at byte {offset}: `{}` has {size} bytes of data but can have none", shown(.name))]
     Data {
         /// Where.
         offset: u64,
