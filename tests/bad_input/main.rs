@@ -15,6 +15,7 @@ mod machines;
 mod preflight;
 mod recipes;
 mod signals;
+mod strangers;
 mod streams;
 
 #[path = "../support/cli.rs"]

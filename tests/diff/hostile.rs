@@ -93,6 +93,52 @@ fn nothing_of_an_archive_moves_the_cursor() {
 }
 
 #[test]
+fn of_two_entries_of_a_path_the_later_is_compared() {
+    let mut first = archive().entry("etc/motd").clone();
+    first.data = b"what nobody sees\n".to_vec();
+    for name in ["etc/motd", "./etc/motd", "/etc//conf/../motd"] {
+        first.name = name.to_owned();
+        let hidden = archive().with(|b| {
+            let at = b
+                .entries
+                .iter()
+                .position(|entry| entry.name == "etc/motd")
+                .unwrap();
+            b.entries.insert(at, first.clone());
+        });
+        let difference = compare(&archive(), &hidden);
+        let names = |layer: &diff::Layered| -> Vec<&str> {
+            layer
+                .groups
+                .iter()
+                .map(|group| group.field.name())
+                .collect()
+        };
+        let layers: Vec<_> = difference
+            .layers()
+            .iter()
+            .map(|layer| (layer.layer.name(), names(layer)))
+            .collect();
+        assert!(layers.contains(&("tree", vec![])), "{name}: {layers:?}");
+        assert!(
+            layers.contains(&("archive form", vec!["replaced entry"])),
+            "{name}: {layers:?}"
+        );
+        // The other way round, the path has another content.
+        let shown = archive().with(|b| {
+            let at = b
+                .entries
+                .iter()
+                .position(|entry| entry.name == "etc/motd")
+                .unwrap();
+            b.entries.insert(at + 1, first.clone());
+        });
+        let lines = compare(&archive(), &shown).lines(true).join("\n");
+        assert!(lines.contains("+what nobody sees"), "{name}: {lines}");
+    }
+}
+
+#[test]
 fn a_recipe_called_like_an_initrd_is_a_recipe() {
     let tiny = crate::tiny::Tiny::new();
     let recipe = tiny.recipe("", "file \"/a\" text=\"1\"");
