@@ -17,6 +17,10 @@ const LONGEST: usize = 1000;
 
 /// Prints diagnostics of a recipe to standard error, each with the piece of text that it points into.
 pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color: bool) {
+    print(&drawn(source, diagnostics, color));
+}
+
+fn drawn(source: &SourceText, diagnostics: &[Diagnostic], color: bool) -> String {
     let theme = if color {
         GraphicalTheme::unicode()
     } else {
@@ -41,7 +45,7 @@ pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color:
             undrawn(&mut text, source, diagnostic);
         }
     }
-    print(&coloured(&shortened(&text), color));
+    coloured(&shortened(&text), color)
 }
 
 /// Returns a diagnostic whose own words are safe to print. Those of the recipe stay as they are: the labels point into them.
@@ -152,4 +156,43 @@ fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
     size.map_or(WIDTH, |size| usize::from(size.ws_col))
         .clamp(40, 140)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::is_unsafe;
+
+    #[test]
+    fn a_diagnostic_has_no_other_escapes_than_its_colours() {
+        let evil = "x\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\r";
+        // ESC and what turns the text around the parser refuses; the rest may stand in a recipe.
+        let source = SourceText {
+            name: format!("images/{evil}.kdl"),
+            text: "image \"a\u{200b}b\u{ad}\u{61c}\"\nimage".into(),
+        };
+        let diagnostic = Diagnostic::error(format!("no `{evil}`"), 0..5, evil).help(evil);
+        for color in [false, true] {
+            let text = drawn(&source, &[diagnostic.clone()], color);
+            for (number, piece) in text.split('\x1b').enumerate() {
+                assert!(!piece.contains(|c| is_unsafe(c) && c != '\n'), "{text:?}");
+                let code = piece
+                    .strip_prefix('[')
+                    .and_then(|rest| rest.split_once('m'));
+                let is_color = |code: &str| code.bytes().all(|b| b.is_ascii_digit() || b == b';');
+                assert!(
+                    number == 0 || code.is_some_and(|(code, _)| is_color(code)),
+                    "{piece:?}"
+                );
+            }
+            assert_eq!(text.contains('\x1b'), color, "{text:?}");
+            // The message, the label, the help and the file's name.
+            assert_eq!(
+                text.matches("x\\x1b[2J\\u{9b}31m\\u{202e}\\u{200b}\\r")
+                    .count(),
+                4,
+                "{text}"
+            );
+        }
+    }
 }

@@ -25,9 +25,12 @@ fn says(command: &mut Command, arrived: &str) -> String {
     said
 }
 
-/// The text as a KDL string.
+/// The text as a KDL string, without the line break that is refused before anything else is looked at.
 fn kdl() -> String {
-    let escaped = NASTY.chars().map(|c| format!("\\u{{{:x}}}", u32::from(c)));
+    let escaped = NASTY
+        .chars()
+        .filter(|c| *c != '\r')
+        .map(|c| format!("\\u{{{:x}}}", u32::from(c)));
     format!("n{}", escaped.collect::<String>())
 }
 

@@ -139,6 +139,27 @@ fn of_two_entries_of_a_path_the_later_is_compared() {
 }
 
 #[test]
+fn what_nothing_comes_out_of_differs_too() {
+    use std::io::Write as _;
+    let project = Project::new();
+    let write = |name: &str, bytes: &[u8]| {
+        let mut file = std::fs::File::create(project.path(name)).unwrap();
+        file.write_all(bytes).unwrap();
+        Side::open(&project.path(name)).unwrap()
+    };
+    let whole = archive().bytes();
+    let empty = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let a = write("a.cpio.gz", &whole);
+    let b = write(
+        "b.cpio.gz",
+        &[empty.finish().unwrap(), whole.clone()].concat(),
+    );
+    assert!(diff::compare(&a, &a).unwrap().is_same());
+    let difference = diff::compare(&a, &b).unwrap();
+    assert!(!difference.is_same(), "{:#?}", difference.lines(true));
+}
+
+#[test]
 fn a_recipe_called_like_an_initrd_is_a_recipe() {
     let tiny = crate::tiny::Tiny::new();
     let recipe = tiny.recipe("", "file \"/a\" text=\"1\"");
