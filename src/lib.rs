@@ -24,6 +24,7 @@ pub mod recipe;
 pub mod share;
 pub mod source;
 pub mod store;
+pub mod text;
 pub mod tools;
 pub mod tree;
 pub mod ui;

@@ -171,7 +171,7 @@ fn an_entry_is_named_by_its_bytes_or_as_a_listing_shows_it() {
         .collect();
     assert_eq!(
         shown,
-        ["bytes \\xff", "plain name", "turned \\xe2\\x80\\xaearound"]
+        ["bytes \\xff", "plain name", "turned \\u{202e}around"]
     );
     for (name, body) in shown.iter().zip(["1", "0", "2"]) {
         let path = format!("/t/{name}");
@@ -180,6 +180,70 @@ fn an_entry_is_named_by_its_bytes_or_as_a_listing_shows_it() {
         assert_eq!(verb("ls").lines().count(), 1, "{name}");
         assert!(verb("why").contains("tree \"/t\""), "{name}");
     }
+}
+
+#[test]
+fn two_names_never_look_the_same() {
+    let tiny = Tiny::new();
+    let names: [&[u8]; 6] = [
+        b"a\x1bb", b"a\\x1bb", b"a\xffb", b"a\\xffb", b"a\tb", b"a b",
+    ];
+    let archive = names.iter().fold(Tar::default(), |tar, name| {
+        tar.raw(b'0', name, b"", 1, b"x")
+    });
+    tiny.takes(&archive.end(), "tree \"/t\" from=\"thing\"");
+    run(&mut tiny.realize(&[]));
+    let listing = stdout(&run(&mut tiny.project.mkimg(["ls", "tiny", "/t"])));
+    let json: serde_json::Value = cli::json(&run(&mut tiny
+        .project
+        .mkimg(["ls", "tiny", "/t", "--json"])));
+    let listed = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["path"].as_str().unwrap());
+    for shown in [
+        listing
+            .lines()
+            .filter_map(|line| line.split_once(" /t/"))
+            .map(|(_, name)| name)
+            .collect::<Vec<_>>(),
+        listed.filter_map(|path| path.strip_prefix("/t/")).collect(),
+    ] {
+        let mut apart = shown.clone();
+        apart.sort_unstable();
+        apart.dedup();
+        assert_eq!(
+            (shown.len(), apart.len()),
+            (names.len(), names.len()),
+            "{shown:?}"
+        );
+    }
+}
+
+#[test]
+fn a_symlink_is_followed_within_the_image() {
+    let tiny = Tiny::new();
+    let outside = tiny.write("outside", b"of the image");
+    let entries = format!(
+        r#"file "/bin/tool" text="tool"; symlink "/bin/ls" target="tool"; symlink "/usr" target="/../.."
+           symlink "/sh" target="usr/bin/ls"; symlink "/loop" target="loop"; symlink "/out" target="{}""#,
+        outside.display()
+    );
+    tiny.recipe("", &entries);
+    for path in ["/bin/ls", "sh", "usr/sh", "bin/../bin/tool"] {
+        assert_eq!(
+            stdout(&run(&mut tiny.project.mkimg(["cat", "tiny", path]))),
+            "tool",
+            "{path}"
+        );
+    }
+    for path in ["loop", "out"] {
+        let said = fails(&mut tiny.project.mkimg(["cat", "tiny", path]), 2);
+        assert!(said.contains("leads to no file of the image"), "{said}");
+    }
+    let said = fails(&mut tiny.project.mkimg(["cat", "tiny", "bin"]), 2);
+    assert!(said.contains("is no regular file"), "{said}");
 }
 
 #[test]

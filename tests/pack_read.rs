@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use flate2::write::GzEncoder;
 use mkimg::digest::Digest;
-use mkimg::pack::read::{ReadError, Reader, Record};
+use mkimg::pack::read::{ReadError, Reader, Record, Sole, sole};
 use mkimg::pack::{Compression, pack};
 use mkimg::tree::{Content, DeviceClass, Entry, EntryPath, Kind, Tree};
 use support::tool;
@@ -535,4 +535,117 @@ fn names_padded_with_nuls_and_archives_with_sums_are_read_as_the_kernel_reads_th
         names(&wrong).unwrap_err().to_string(),
         "at byte 117: the data before it has another sum than its header says"
     );
+}
+
+/// The initramfs of an image, read to its end.
+fn read_sole(bytes: &[u8], compressed: bool) -> std::io::Result<Sole> {
+    sole(BufReader::with_capacity(7, bytes), compressed, u64::MAX)
+}
+
+#[test]
+fn an_image_has_one_archive_and_ends_there() {
+    let (plain, packed) = (archive(), packed(Compression::Gzip { level: 7 }));
+    let tree = Digest::of(&plain);
+    for (bytes, compressed) in [(&plain, false), (&packed, true)] {
+        let found = read_sole(bytes, compressed).unwrap();
+        let expected = Sole {
+            tree,
+            size: plain.len() as u64,
+            odd: None,
+        };
+        assert_eq!(found, expected);
+        let found = sole(&bytes[..], compressed, 100).unwrap();
+        assert_eq!(found.size, 100, "no more than was asked for is unpacked");
+    }
+    // What stands in a header and who reads it differs: the kernel takes the name alone for one.
+    let header = |flags: u8, more: &[u8]| {
+        let mut bytes = packed[..10].to_vec();
+        bytes[3] = flags;
+        [&bytes, more, &packed[10..]].concat()
+    };
+    let behind = |more: &[u8]| [&packed[..], more].concat();
+    let hidden = gzip(&plain);
+    let behind_of_gzip: [Vec<u8>; 8] = [
+        behind(&hidden),
+        behind(&plain),
+        behind(&[0]),
+        behind(&[0; 512]),
+        behind(b"x"),
+        header(0x08, b"name\0"),
+        header(0x04, b"\x05\0extra"),
+        [&packed[..4], b"time", &packed[8..]].concat(),
+    ];
+    for (number, bytes) in behind_of_gzip.iter().enumerate() {
+        let found = read_sole(bytes, true).unwrap();
+        assert_eq!(
+            found.tree, tree,
+            "{number}: the disturbance is not in what is unpacked"
+        );
+        assert!(found.odd.is_some(), "{number}");
+    }
+    let ours = |bytes: &[u8]| {
+        let mut out = behind_of_header();
+        let mut encoder = flate2::write::DeflateEncoder::new(&mut out, flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap();
+        let mut sum = flate2::Crc::new();
+        sum.update(bytes);
+        out.extend(sum.sum().to_le_bytes());
+        out.extend((bytes.len() as u32).to_le_bytes());
+        out
+    };
+    assert_eq!(read_sole(&ours(&plain), true).unwrap().odd, None);
+    let cut = plain.len() - 512;
+    let odd = [
+        [&plain[..], &plain[..]].concat(),
+        [&plain[..], &[0; 512]].concat(),
+        [&plain[..], &hidden].concat(),
+        [&[0; 512][..], &plain[..]].concat(),
+        plain.to_ascii_lowercase(),
+        plain[..cut].to_vec(),
+        twice_in_it(&plain),
+        b"".to_vec(),
+        hidden.clone(),
+    ];
+    for (number, bytes) in odd.iter().enumerate() {
+        for found in [read_sole(bytes, false), read_sole(&ours(bytes), true)] {
+            let found = found.unwrap();
+            assert_eq!(found.tree, Digest::of(bytes), "{number}: all of it counts");
+            assert!(found.odd.is_some(), "{number}");
+        }
+    }
+    for at in 10..packed.len() {
+        let mut bytes = packed.clone();
+        bytes[at] ^= 1;
+        let right =
+            read_sole(&bytes, true).is_ok_and(|found| found.tree == tree && found.odd.is_none());
+        assert!(!right, "a bit of byte {at} is another one");
+        assert!(read_sole(&packed[..at], true).is_err(), "cut at {at}");
+    }
+}
+
+fn behind_of_header() -> Vec<u8> {
+    vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]
+}
+
+/// An archive whose first entry comes once more before the trailer.
+fn twice_in_it(plain: &[u8]) -> Vec<u8> {
+    let next = plain[6..]
+        .windows(6)
+        .position(|part| part == b"070701")
+        .unwrap();
+    [&plain[..6 + next], plain].concat()
+}
+
+#[test]
+fn the_sum_of_zstd_data_is_compared() {
+    let Some(mut packed) = run("zstd", &["-q", "--check", "-c"], &archive()) else {
+        return;
+    };
+    assert!(names(&packed).is_ok());
+    // The last four bytes of a frame are its sum.
+    *packed.last_mut().unwrap() ^= 1;
+    let error = names(&packed).unwrap_err();
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.contains("checksum"), "{error}: {cause}");
 }

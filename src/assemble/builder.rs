@@ -9,6 +9,7 @@ use crate::progress::{Event, Progress};
 use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
 use crate::source::{Member, MemberKind};
 use crate::store::{Blob, StoreError};
+use crate::text::shown;
 use crate::tree::lookup::{Root, find};
 use crate::tree::{Content, DeviceClass, Entry, EntryPath, Kind, Place, Region, Tree};
 
@@ -180,7 +181,7 @@ impl Builder<'_> {
             };
             placed_any = true;
             let path = EntryPath::new(&path).map_err(|error| AssembleError::Path {
-                member: member.path.escape_ascii().to_string(),
+                member: shown(&member.path),
                 error,
                 entry: index,
             })?;
@@ -361,7 +362,7 @@ fn read(content: &Content) -> Result<Vec<u8>, AssembleError> {
 /// Returns the entry path of an absolute path of the recipe.
 fn entry_path(path: &[u8], entry: usize) -> Result<EntryPath, AssembleError> {
     EntryPath::new(path.strip_prefix(b"/").unwrap_or(path)).map_err(|error| AssembleError::Path {
-        member: path.escape_ascii().to_string(),
+        member: shown(path),
         error,
         entry,
     })

@@ -1,5 +1,6 @@
 //! The entries of an image, read out of its initramfs: what is really in it, not what the recipe meant.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -7,7 +8,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::failure::{Code, Failure};
-use crate::pack::read::{ReadError, Reader, Record};
+use crate::pack::read::{ReadError, Reader, Record, Root, Seen};
+use crate::text::shown;
 use crate::tree::permissions;
 
 /// One entry of an archive.
@@ -27,10 +29,19 @@ pub(super) fn open(path: &Path) -> Result<Archive, Failure> {
     Ok(Reader::new(BufReader::with_capacity(128 * 1024, file)))
 }
 
-/// Returns all entries of an initramfs, in its order.
-pub(super) fn list(path: &Path) -> Result<Vec<Listed>, Failure> {
+/// What an initramfs has in it.
+pub(super) struct Contents {
+    /// All entries, in its order.
+    pub(super) entries: Vec<Listed>,
+    /// What the kernel makes of them.
+    root: Root,
+}
+
+/// Reads an initramfs to its end, so that all sums in it were compared.
+pub(super) fn read(path: &Path) -> Result<Contents, Failure> {
     let mut archive = open(path)?;
-    let mut listed = Vec::new();
+    let mut root = Root::default();
+    let mut entries = Vec::new();
     while let Some(record) = archive
         .next_record()
         .map_err(|error| unreadable(path, error))?
@@ -39,9 +50,56 @@ pub(super) fn list(path: &Path) -> Result<Vec<Listed>, Failure> {
             true => Some(archive.target().map_err(|error| unreadable(path, error))?),
             false => None,
         };
-        listed.push(Listed { record, target });
+        let segment = archive.segments().len();
+        root.unpack(entries.len(), segment, &record, target.as_deref());
+        entries.push(Listed { record, target });
     }
-    Ok(listed)
+    Ok(Contents { entries, root })
+}
+
+/// Returns the files that the kernel has once it has unpacked an initramfs.
+pub(super) fn list(path: &Path) -> Result<Vec<Listed>, Failure> {
+    Ok(read(path)?.files())
+}
+
+impl Contents {
+    /// Returns the files that the kernel has in the end, in the order of their entries.
+    pub(super) fn files(&self) -> Vec<Listed> {
+        let listed = |Seen { record, target, .. }| Listed { record, target };
+        self.root.files().into_iter().map(listed).collect()
+    }
+
+    /// Returns the entries that the kernel has not in the end, each with what became of it.
+    pub(super) fn lost(&self) -> Vec<String> {
+        let files = self.root.files();
+        let kept: BTreeSet<usize> = files.iter().map(|seen| seen.entry).collect();
+        let paths: BTreeSet<&[u8]> = files.iter().map(|seen| seen.record.path()).collect();
+        let lost = |(number, entry): (usize, &Listed)| {
+            let why = match paths.contains(entry.record.path()) {
+                true => "a later entry takes its place",
+                false => "the kernel has nothing there in the end",
+            };
+            let path = entry.path();
+            (!kept.contains(&number)).then(|| {
+                format!(
+                    "entry {} of the archive, `{path}`, does not count: {why}",
+                    number + 1
+                )
+            })
+        };
+        self.entries.iter().enumerate().filter_map(lost).collect()
+    }
+
+    /// Returns the file that a path of the command line leads to, symlinks followed within the image.
+    pub(super) fn find(&self, path: &str) -> Option<Seen> {
+        self.root.find(path.as_bytes()).or_else(|| {
+            let files = self.root.files();
+            let named = files
+                .iter()
+                .find(|seen| is_named(seen.record.path(), path))?;
+            self.root.find(named.record.path())
+        })
+    }
 }
 
 /// Returns the failure of reading an initramfs.
@@ -59,7 +117,7 @@ pub(super) fn unreadable(path: &Path, error: ReadError) -> Failure {
 impl Listed {
     /// Returns the path with its leading `/`.
     pub(super) fn path(&self) -> String {
-        format!("/{}", text(self.record.path()))
+        format!("/{}", shown(self.record.path()))
     }
 
     /// Says whether the entry is at `path` or below it.
@@ -98,7 +156,7 @@ impl Listed {
         let target = self
             .target
             .as_ref()
-            .map(|target| format!(" -> {}", text(target)));
+            .map(|target| format!(" -> {}", shown(target)));
         let owner = format!("{}:{}", record.uid, record.gid);
         let letter = self.kind().0;
         let mode = permissions(record.mode);
@@ -122,7 +180,7 @@ impl Listed {
             "uid": record.uid,
         });
         if let Some(target) = &self.target {
-            value["target"] = json!(text(target));
+            value["target"] = json!(shown(target));
         }
         if self.is_device() {
             value["major"] = json!(record.rdev.0);
@@ -135,17 +193,5 @@ impl Listed {
 /// Says whether a path on the command line means an entry: by its bytes, or as a listing shows it.
 pub(super) fn is_named(own: &[u8], path: &str) -> bool {
     let path = path.trim_matches('/');
-    own == path.as_bytes() || text(own) == path
-}
-
-/// Returns bytes of an archive as text: what could not be seen escaped.
-fn text(bytes: &[u8]) -> String {
-    let unseen = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains(unseen) => text.to_owned(),
-        _ => bytes.escape_ascii().to_string(),
-    }
+    own == path.as_bytes() || shown(own) == path
 }

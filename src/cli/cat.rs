@@ -1,12 +1,15 @@
-//! `mkimg cat`: one file of an image, as it is in the archive.
+//! `mkimg cat`: one file of an image, as the kernel has it once it has unpacked the archive.
 
 use std::io;
+use std::path::Path;
 
-use super::archive;
+use super::archive::{self, Contents};
 use super::args::{Cat, Target};
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
+use crate::pack::read::ReadError;
+use crate::text::shown;
 
 pub(super) fn run(context: &Context<'_>, args: &Cat) -> Result<(), Failure> {
     let made = context.realized(&Target {
@@ -14,34 +17,60 @@ pub(super) fn run(context: &Context<'_>, args: &Cat) -> Result<(), Failure> {
         arch: args.arch,
     })?;
     let path = made.initramfs();
-    let mut archive = archive::open(&path)?;
-    while let Some(record) = archive
-        .next_record()
-        .map_err(|error| archive::unreadable(&path, error))?
-    {
-        if !archive::is_named(record.path(), &args.path) {
-            continue;
-        }
-        if record.is_symlink() {
-            let target = archive
-                .target()
-                .map_err(|error| archive::unreadable(&path, error))?;
-            let target = String::from_utf8_lossy(&target).into_owned();
-            return Err(Failure::usage(
-                format!("`{}` is a symlink to `{target}`", args.path),
-                "name the file that it leads to",
-            ));
-        }
-        if !record.is_file() {
-            return Err(Failure::usage(
-                format!("`{}` is no regular file", args.path),
-                "`mkimg ls` shows what it is",
-            ));
-        }
-        return output::write(|out| io::copy(&mut archive.body(), out).map(|_| ()));
+    // Read to its end before anything is printed: a sum that is wrong stands behind all that it is about.
+    let contents = archive::read(&path)?;
+    let Some(found) = contents.find(&args.path) else {
+        return Err(absent(&contents, &args.path));
+    };
+    if !found.record.is_file() {
+        return Err(Failure::usage(
+            format!("`{}` is no regular file", args.path),
+            "`mkimg ls` shows what it is",
+        ));
     }
-    Err(Failure::usage(
-        format!("the image has no `{}`", args.path),
-        "`mkimg ls` lists all it has",
-    ))
+    print(&path, found.data)
+}
+
+/// Prints the body of an entry, and reads on to the end, since the file may be another one by now.
+fn print(path: &Path, number: usize) -> Result<(), Failure> {
+    let mut archive = archive::open(path)?;
+    let unreadable = |error| archive::unreadable(path, error);
+    for _ in 0..=number {
+        archive.next_record().map_err(unreadable)?;
+    }
+    let mut damage = None;
+    output::write(|out| {
+        let copied = io::copy(&mut archive.body(), out);
+        match copied.map_err(io::Error::downcast::<ReadError>) {
+            Ok(_) => Ok(()),
+            Err(Ok(error)) => {
+                damage = Some(error);
+                Ok(())
+            }
+            Err(Err(error)) => Err(error),
+        }
+    })?;
+    if let Some(error) = damage {
+        return Err(unreadable(error));
+    }
+    while archive.next_record().map_err(unreadable)?.is_some() {}
+    Ok(())
+}
+
+fn absent(contents: &Contents, path: &str) -> Failure {
+    let files = contents.files();
+    let link = files.iter().find_map(|file| {
+        let target = file.target.as_ref()?;
+        archive::is_named(file.record.path(), path).then(|| shown(target))
+    });
+    match link {
+        Some(target) => Failure::usage(
+            format!("`{path}` is a symlink to `{target}`, and that leads to no file of the image"),
+            "`mkimg ls` lists all it has",
+        ),
+        None => Failure::usage(
+            format!("the image has no `{path}`"),
+            "`mkimg ls` lists all it has",
+        ),
+    }
 }

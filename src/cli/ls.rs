@@ -1,4 +1,4 @@
-//! `mkimg ls`: the entries of an image.
+//! `mkimg ls`: the entries of an image, as the kernel has them once it has unpacked the archive.
 
 use serde_json::Value;
 
@@ -8,10 +8,11 @@ use super::context::Context;
 use super::failure::Failure;
 use super::gnu_cpio::Script;
 use super::output;
+use crate::progress::{Event, Progress as _};
 
 pub(super) fn run(context: &Context<'_>, args: &List) -> Result<(), Failure> {
     let made = context.realized(&args.target)?;
-    let mut listed = archive::list(&made.initramfs())?;
+    let contents = archive::read(&made.initramfs())?;
     if args.format == ListFormat::GnuCpio {
         if args.path.is_some() {
             return Err(Failure::usage(
@@ -19,9 +20,13 @@ pub(super) fn run(context: &Context<'_>, args: &List) -> Result<(), Failure> {
                 "leave the path out",
             ));
         }
-        let script = Script::new(&made, &listed)?;
+        let script = Script::new(&made, &contents.entries)?;
         return output::write(|out| script.write(out));
     }
+    for lost in contents.lost() {
+        context.terminal.event(Event::Warning(lost));
+    }
+    let mut listed = contents.files();
     if let Some(path) = &args.path {
         listed.retain(|entry| entry.is_below(path));
         if listed.is_empty() {

@@ -7,18 +7,19 @@ use rustix::fs::{Access, access};
 use serde_json::Value;
 
 use super::failure::{Code, Failure};
+use crate::text;
 
-/// Writes text to standard output.
+/// Writes text to standard output, with nothing in it that could steer a terminal.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
-    write(|out| out.write_all(text.as_bytes()))
+    write(|out| out.write_all(text::safe(text).as_bytes()))
 }
 
 /// Writes JSON to standard output, indented, with a line feed.
 pub(super) fn print_json(value: &Value) -> Result<(), Failure> {
-    print(&format!("{value:#}\n"))
+    write(|out| out.write_all(text::json(&format!("{value:#}\n")).as_bytes()))
 }
 
-/// Hands standard output to a writer and flushes it.
+/// Hands standard output to a writer and flushes it: what goes there is data, byte by byte.
 pub(super) fn write(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let mut out = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     write(&mut out).and_then(|()| out.flush()).map_err(failure)

@@ -12,6 +12,7 @@ use crate::share::registry::Registry;
 use crate::share::sign::Claim;
 use crate::share::{Examined, Found, Origin, Reference, ShareError, copy, find, list};
 use crate::store::Store;
+use crate::text::shown;
 
 /// Where a shared image is.
 pub(super) enum Place<'c> {
@@ -32,7 +33,7 @@ impl<'c> Place<'c> {
         let is_recipe = path.extension().is_some_and(|name| name == "kdl");
         if is_recipe && path.is_file() {
             return Err(Failure::usage(
-                format!("`{}` is a recipe, not a shared image", what.escape_debug()),
+                format!("`{}` is a recipe, not a shared image", shown(what)),
                 "`mkimg export` makes a bundle of it; whether a recipe comes out the same each time is what `mkimg check` finds out",
             ));
         }
@@ -44,7 +45,7 @@ impl<'c> Place<'c> {
         }
         let reference = what.parse::<Reference>().map_err(|error| {
             Failure::usage(
-                format!("there is no file `{}`, and {error}", error.text.escape_debug()),
+                format!("there is no file `{}`, and {error}", shown(&error.text)),
                 "name a bundle (`mkimg export` writes one), or REGISTRY/REPOSITORY with :TAG or @sha256:HEX",
             )
         })?;

@@ -8,6 +8,7 @@ use super::context::Opened;
 use crate::machine::{Kind, Report};
 use crate::realize::Image;
 use crate::recipe::{Step, StepKind, Test};
+use crate::text::safe;
 
 /// A test of the recipe, and what became of it.
 pub(super) struct Tested<'r> {
@@ -92,7 +93,7 @@ pub(super) fn log(tested: &[Tested<'_>]) -> String {
             let _ = writeln!(text, "{:10.3} {}", line.at.as_secs_f64(), line.text);
         }
     }
-    text
+    safe(&text).into_owned()
 }
 
 /// Returns the reports as JSON.
@@ -162,17 +163,15 @@ pub(super) fn junit(name: &str, opened: &Opened, tested: &[Tested<'_>]) -> Strin
     text
 }
 
-/// Returns a text as XML 1.0 may hold it: marks escaped, characters that XML has not as `U+FFFD`.
+/// Returns a text as XML 1.0 may hold it: marks escaped. What XML has not is escaped before, as what is printed is.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in safe(text).chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
-            '\n' | '\t' => escaped.push(character),
-            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
             other => escaped.push(other),
         }
     }

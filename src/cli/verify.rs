@@ -101,6 +101,18 @@ impl Row {
         }
     }
 
+    /// Says that the index lists images for architectures that a later mkimg may know. Who wants signatures has none of these.
+    fn not_looked_at(count: usize, trusting: bool) -> Row {
+        let text = format!(
+            "{count} for an architecture that this mkimg does not know: not looked at (`--arch` names one)"
+        );
+        let failed = trusting.then_some(Code::Mismatch);
+        Row {
+            asked: trusting,
+            ..Row::new("others", "bytes", failed, text)
+        }
+    }
+
     fn json(&self) -> Value {
         let mut value = json!({
             "arch": self.arch,
@@ -180,6 +192,11 @@ fn look(
     let examined = examine(place.origin(), &found, &selection, &store);
     context.terminal.clear();
     answer.rows = check(context, args, &place, &examined?, trust, &store)?;
+    if args.arch.is_none() && found.others > 0 {
+        answer
+            .rows
+            .push(Row::not_looked_at(found.others, trust.is_some()));
+    }
     context.terminal.clear();
     Ok(())
 }

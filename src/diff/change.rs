@@ -63,6 +63,7 @@ fields! {
     Setting, "A line of the plan.", "setting";
     Archives, "How many archives follow each other.", "archives";
     Segment, "In which of the archives an entry is.", "archive";
+    Replaced, "Entries that a later one takes the place of.", "replaced entry";
     Order, "In which order the entries come.", "order";
     Name, "What stands before the path.", "name begins with";
     Inode, "Inode number.", "inode";

@@ -12,6 +12,7 @@ use super::form::differ;
 use super::scan::{self, CHUNK, Mark, Scan};
 use super::side::Side;
 use super::text::{Detail, shown};
+use crate::text::safe;
 
 /// A content up to this size is read as a whole, which telling the section of an ELF file takes.
 const WHOLE: u32 = 4 << 20;
@@ -198,7 +199,7 @@ impl Bounds {
         }
         let first = rest.iter().zip(['-', '+']).filter_map(|(lines, sign)| {
             let line = lines.first()?;
-            Some(shown(format!("{sign}{line}").as_bytes()))
+            Some(safe(&format!("{sign}{line}")).into_owned())
         });
         let more = ".. and more lines, too many to compare".to_owned();
         first.chain([more]).collect()
@@ -266,7 +267,7 @@ pub(super) fn unified(old: &str, new: &str) -> Vec<String> {
     let diff = TextDiff::from_lines(old, new);
     let mut unified = diff.unified_diff();
     let text = unified.context_radius(1).to_string();
-    let mut lines: Vec<String> = text.lines().map(|line| shown(line.as_bytes())).collect();
+    let mut lines: Vec<String> = safe(&text).lines().map(str::to_owned).collect();
     if lines.len() > LINES {
         let left = lines.len() - LINES;
         lines.truncate(LINES);

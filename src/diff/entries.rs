@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::change::{Change, Field};
 use super::scan::{Scan, Scanned};
 use super::text::{bytes, shown};
+use crate::digest::Hasher;
 use crate::pack::read::Record;
 
 /// What the entries of two archives gave.
@@ -40,11 +41,9 @@ pub(super) fn compare(a: &Scan, b: &Scan) -> Compared {
             found.tree.push(alone(Field::Added, b, &b.entries[*index]));
         }
     }
+    found.form.extend(replaced(a, b));
     let order = |scan: &Scan, others: &BTreeMap<(&[u8], usize), usize>| -> Vec<(Vec<u8>, usize)> {
-        let keys = scan
-            .entries
-            .iter()
-            .map(|entry| (entry.path.clone(), entry.repeated));
+        let keys = counting(scan).map(|entry| (entry.path.clone(), entry.repeated));
         keys.filter(|(path, repeated)| others.contains_key(&(path.as_slice(), *repeated)))
             .collect()
     };
@@ -68,8 +67,53 @@ pub(super) fn compare(a: &Scan, b: &Scan) -> Compared {
 fn by_path(scan: &Scan) -> BTreeMap<(&[u8], usize), usize> {
     let entries = scan.entries.iter().enumerate();
     entries
+        .filter(|(_, entry)| !entry.replaced)
         .map(|(index, entry)| ((entry.path.as_slice(), entry.repeated), index))
         .collect()
+}
+
+pub(super) fn counting(scan: &Scan) -> impl Iterator<Item = &Scanned> {
+    scan.entries.iter().filter(|entry| !entry.replaced)
+}
+
+/// Compares the entries that a guest sees nothing of, since later ones take their place.
+fn replaced(a: &Scan, b: &Scan) -> Vec<Change> {
+    let of = |scan: &Scan| {
+        let mut texts: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
+        for entry in scan.entries.iter().filter(|entry| entry.replaced) {
+            let mut hasher = Hasher::new();
+            entry.marks.iter().for_each(|mark| hasher.update(mark));
+            hasher.update(entry.target.as_deref().unwrap_or_default());
+            let Record {
+                mode,
+                uid,
+                gid,
+                mtime,
+                size,
+                ..
+            } = entry.record;
+            let text = format!(
+                "{} {:04o} {uid}:{gid} {mtime}, {}, {}",
+                kind(mode),
+                mode & 0o7777,
+                bytes(u64::from(size)),
+                hasher.finish().short()
+            );
+            texts.entry(entry.path.clone()).or_default().push(text);
+        }
+        texts
+    };
+    let [one, other] = [of(a), of(b)];
+    let paths: BTreeSet<&Vec<u8>> = one.keys().chain(other.keys()).collect();
+    let change = |path: &Vec<u8>| {
+        let [old, new] = [&one, &other].map(|texts| {
+            texts
+                .get(path)
+                .map_or_else(|| "none".to_owned(), |texts| texts.join("; "))
+        });
+        (old != new).then(|| Change::new(Field::Replaced, display(path), old, new))
+    };
+    paths.into_iter().filter_map(change).collect()
 }
 
 /// Returns how many directories each directory has in it.
@@ -184,9 +228,9 @@ fn pair(
 
     let prefix = |entry: &Scanned| {
         let name = &entry.record.name;
-        match entry.path.is_empty() {
-            true => shown(name),
-            false => shown(&name[..name.len() - entry.path.len()]),
+        match entry.record.path().len() {
+            0 => shown(name),
+            path => shown(&name[..name.len() - path]),
         }
     };
     let host = |record: &Record| format!("{}:{}", record.dev.0, record.dev.1);

@@ -36,7 +36,7 @@ impl Gzip {
             parts.push(format!("comment `{}`", shown(&self.comment)));
         }
         if self.flags & 0x04 != 0 {
-            parts.push(format!("extra field `{}`", self.extra.escape_ascii()));
+            parts.push(format!("extra field `{}`", shown(&self.extra)));
         }
         parts.join(", ")
     }

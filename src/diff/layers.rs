@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 
 use super::cause::Facts;
 use super::change::{Change, Field, Layer, Layered};
@@ -39,7 +40,7 @@ pub(super) fn compare(
     let same_form = found.form.is_empty();
     let facts = Facts::of(
         [one, other],
-        one.entries.len() - removed,
+        entries::counting(one).count() - removed,
         same_tree,
         same_form,
     )
@@ -295,7 +296,22 @@ fn compression(
         change.detail.offset = Some(offset + starts[0]);
         changes.push(change);
     }
+    // Compressed data that nothing comes out of may stand before the first archive.
+    if changes.is_empty() {
+        changes.extend(anything_else(a.archive(), b.archive())?);
+    }
     Ok(changes)
+}
+
+/// Returns the first byte that differs of files whose archives are the same in everything.
+fn anything_else(a: &Path, b: &Path) -> Result<Option<Change>, DiffError> {
+    let whole = 0..u64::MAX;
+    let found = form::first_difference((a, whole.clone()), (b, whole))?;
+    Ok(found.map(|offset| {
+        let mut change = Change::new(Field::Stream, "", "", "");
+        change.detail.offset = Some(offset);
+        change
+    }))
 }
 
 /// Returns the bytes of a file from a place on to where the next archive begins, or to the end.

@@ -7,7 +7,7 @@ use std::io::{BufReader, Read};
 use super::error::DiffError;
 use super::side::Side;
 use crate::digest::Hasher;
-use crate::pack::read::{ReadError, Reader, Record, Segment};
+use crate::pack::read::{ReadError, Reader, Record, Root, Segment};
 
 /// Bytes of a content that get one digest: where two contents differ, no more than this is read to find the first byte.
 pub(super) const CHUNK: usize = 64 * 1024;
@@ -30,9 +30,11 @@ pub(super) struct Scanned {
     pub(super) record: Record,
     /// The archive that it is in.
     pub(super) segment: usize,
-    /// The path, without what stands before it.
+    /// The path, without what stands before it; of what the kernel has in the end, where it has it.
     pub(super) path: Vec<u8>,
-    /// How many entries before it have the same path.
+    /// A later entry takes its place.
+    pub(super) replaced: bool,
+    /// Of those that are not replaced, how many others have the same path and count before it.
     pub(super) repeated: usize,
     /// The entry that has its data: itself, or another one of its hard links.
     pub(super) data: usize,
@@ -68,16 +70,12 @@ pub(super) fn damaged(side: &Side, source: ReadError) -> DiffError {
 pub(super) fn scan(side: &Side) -> Result<Scan, DiffError> {
     let mut archive = open(side)?;
     let mut entries: Vec<Scanned> = Vec::new();
-    let mut seen: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    let mut root = Root::default();
     let mut buffer = vec![0u8; CHUNK];
     while let Some(record) = archive
         .next_record()
         .map_err(|error| damaged(side, error))?
     {
-        let path = record.path().to_vec();
-        let count = seen.entry(path.clone()).or_default();
-        let repeated = *count;
-        *count += 1;
         let mut target = None;
         let mut marks = Vec::new();
         if record.is_symlink() {
@@ -93,11 +91,14 @@ pub(super) fn scan(side: &Side) -> Result<Scan, DiffError> {
             }
         }
         let index = entries.len();
+        let segment = archive.segments().len().saturating_sub(1);
+        let unpacked = root.unpack(index, segment, &record, target.as_deref());
         entries.push(Scanned {
+            path: record.path().to_vec(),
             record,
-            segment: archive.segments().len().saturating_sub(1),
-            path,
-            repeated,
+            segment,
+            replaced: unpacked,
+            repeated: 0,
             data: index,
             links: 1,
             target,
@@ -105,6 +106,7 @@ pub(super) fn scan(side: &Side) -> Result<Scan, DiffError> {
         });
     }
     link(&mut entries);
+    settle(&mut entries, &root);
     Ok(Scan {
         entries,
         segments: archive.segments().to_vec(),
@@ -167,6 +169,37 @@ fn link(entries: &mut [Scanned]) {
                 entries[*index].data = data;
             }
         }
+    }
+}
+
+/// Takes over what the kernel has in the end. What it never had, since no directory is there for it, is compared as it stands.
+fn settle(entries: &mut [Scanned], root: &Root) {
+    let mut seen: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    for file in root.files() {
+        let Some(entry) = entries.get_mut(file.entry) else {
+            continue;
+        };
+        entry.replaced = false;
+        entry.path = file.record.name;
+        let record = &mut entry.record;
+        (record.mode, record.mtime) = (file.record.mode, file.record.mtime);
+        (record.uid, record.gid, record.rdev) =
+            (file.record.uid, file.record.gid, file.record.rdev);
+        if record.is_file() {
+            entry.data = file.data;
+        }
+        // The number of the path's own entry is 0, wherever it comes.
+        seen.insert(entry.path.clone(), 1);
+        entry.repeated = usize::MAX;
+    }
+    for entry in entries.iter_mut().filter(|entry| !entry.replaced) {
+        if entry.repeated == usize::MAX {
+            entry.repeated = 0;
+            continue;
+        }
+        let count = seen.entry(entry.path.clone()).or_default();
+        entry.repeated = *count;
+        *count += 1;
     }
 }
 

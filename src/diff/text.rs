@@ -3,6 +3,7 @@
 use super::Difference;
 use super::change::{Change, Field, Layered};
 use super::group::Group;
+pub(super) use crate::text::shown;
 
 /// As many entries of a group are named.
 const EXAMPLES: usize = 3;
@@ -338,18 +339,6 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         .word_separator(textwrap::WordSeparator::AsciiSpace);
     let lines = textwrap::wrap(text, options);
     lines.into_iter().map(|line| line.into_owned()).collect()
-}
-
-/// Returns bytes of an archive as text: what could not be seen, or would move the cursor, escaped.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    let unseen = |c: char| {
-        (c.is_control() && c != '\t')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains(unseen) => text.to_owned(),
-        _ => bytes.escape_ascii().to_string(),
-    }
 }
 
 /// Returns a number of bytes in words.

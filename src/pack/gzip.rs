@@ -18,7 +18,7 @@ use super::deflate::Deflater;
 use super::{PackError, Packed, newc};
 
 /// Deflate; no name, no comment, no time (pitfall 33); XFL 2, OS 255 "unknown" (pitfall 34).
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
+pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
 
 /// A block on its way to a thread and back.
 struct Block {

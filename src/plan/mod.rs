@@ -4,6 +4,8 @@
 //! What decides no byte is not in it: comments, layout, the description, tests, sources that nothing uses, where the recipe
 //! lies. What is in `image.json` is, so that one plan has one image directory: names, locations, the boot node.
 
+#[cfg(test)]
+mod complete;
 mod text;
 
 use std::collections::BTreeMap;

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use flate2::bufread::GzDecoder;
-
 use super::image::Image;
 use crate::assemble::Assembled;
 use crate::digest;
+use crate::pack::read::sole;
 use crate::store::{Blob, StoreError};
 use crate::tree::{Content, Kind, Place};
 
@@ -55,18 +54,19 @@ pub(super) fn image(path: &Path, image: &Image) -> Result<(), String> {
     let initramfs = path.join(&image.initramfs.name);
     let unreadable = |error| format!("`{}` cannot be read: {error}", image.initramfs.name);
     let file = File::open(&initramfs).map_err(unreadable)?;
-    let mut file = BufReader::with_capacity(128 * 1024, file);
-    let (tree, size) = if image.is_compressed() {
-        digest::of_reader(&mut GzDecoder::new(file))
-    } else {
-        digest::of_reader(&mut file)
+    let file = BufReader::with_capacity(128 * 1024, file);
+    let found = sole(file, image.is_compressed(), u64::MAX).map_err(unreadable)?;
+    if (found.tree, found.size) != (image.tree, image.archive_size) {
+        return Err(format!(
+            "`image.json` says that the tree is {} in {} bytes, but it is {} in {}",
+            image.tree, image.archive_size, found.tree, found.size
+        ));
     }
-    .map_err(unreadable)?;
-    if (tree, size) == (image.tree, image.archive_size) {
-        return Ok(());
+    match found.odd {
+        Some(odd) => Err(format!(
+            "`{}` is no archive of mkimg: {odd}",
+            image.initramfs.name
+        )),
+        None => Ok(()),
     }
-    Err(format!(
-        "`image.json` says that the tree is {} in {} bytes, but it is {tree} in {size}",
-        image.tree, image.archive_size
-    ))
 }

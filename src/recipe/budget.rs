@@ -6,7 +6,7 @@ use super::model::{Budget, Spanned};
 use super::node::{Form, Node, Value};
 use super::report::Report;
 
-const BUDGET: Form = Form {
+pub(super) const BUDGET: Form = Form {
     name: "budget",
     arguments: &[],
     required: 0,

@@ -7,6 +7,7 @@ use super::model::{Recipe, Span, Spanned};
 use super::node::Value;
 use super::report::Report;
 use super::word::{list, nearest, suggest};
+use crate::text::shown;
 
 /// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl Declared {
             if report.is_full() {
                 return;
             }
-            let message = format!("no source is called `{}`", name.value.escape_debug());
+            let message = format!("no source is called `{}`", shown(&name.value));
             let mut error = Diagnostic::error(message, name.span.clone(), "not declared");
             let near = nearest(&name.value, &known);
             let shown = self
@@ -296,7 +297,7 @@ pub(super) fn twice(what: &str, names: &[Spanned<String>], report: &Report<'_>) 
     let mut seen: BTreeMap<&str, &Span> = BTreeMap::new();
     for name in names {
         if let Some(first) = seen.get(name.value.as_str()) {
-            let message = format!("two {what}s are called `{}`", name.value.escape_debug());
+            let message = format!("two {what}s are called `{}`", shown(&name.value));
             let error = Diagnostic::error(message, name.span.clone(), "again here");
             let error = error.and((*first).clone(), "the first one");
             report.add(error.help("give one of them another name"));

@@ -12,7 +12,7 @@ use super::report::Report;
 use super::{Invalid, Mode, Parsed, budget, entry, location, script};
 
 /// The nodes of a recipe.
-const NODES: [&str; 7] = [
+pub(super) const NODES: [&str; 7] = [
     "image",
     "source",
     "kernel",
@@ -39,6 +39,10 @@ const KERNEL: Form = Form {
     children: &[],
     example: "`kernel from=\"SOURCE\" path=\"boot/vmlinuz-*\"`",
 };
+
+/// The forms of this file, for tests that go through the whole language.
+#[cfg(test)]
+pub(super) const FORMS: &[&Form] = &[&IMAGE, &KERNEL];
 
 /// The recipe's parts as far as they could be read.
 #[derive(Default)]

@@ -90,6 +90,12 @@ const EXCLUDE: Form = Form {
     ..INCLUDE
 };
 
+/// The forms of this file, for tests that go through the whole language.
+#[cfg(test)]
+pub(super) const FORMS: &[&Form] = &[
+    &INITRAMFS, &FILE, &DIR, &SYMLINK, &DEVICE, &APPLETS, &TREE, &INCLUDE, &EXCLUDE,
+];
+
 /// The numbers that the kernel takes for a device: 12 bits of major, 20 of minor (`include/linux/kdev_t.h`).
 const MAJOR: i128 = (1 << 12) - 1;
 const MINOR: i128 = (1 << 20) - 1;

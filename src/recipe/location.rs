@@ -49,6 +49,10 @@ const LOCAL: Form = Form {
     example: "`local \"PATH\" sha256=\"..\"`",
 };
 
+/// The forms of this file, for tests that go through the whole language.
+#[cfg(test)]
+pub(super) const FORMS: &[&Form] = &[&SOURCE, &URL, &DEBIAN, &LOCAL];
+
 /// The archive that `debian` means where it names none.
 const ARCHIVE: &str = "debian";
 

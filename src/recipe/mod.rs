@@ -48,6 +48,14 @@ pub const MAX_DEPTH: usize = 32;
 /// The most errors that are told at once. A file with more is no recipe, or was damaged as a whole.
 const MAX_ERRORS: usize = 100;
 
+/// Returns the names of the nodes that a recipe has, and the forms of all nodes.
+#[cfg(test)]
+pub(crate) fn language() -> (&'static [&'static str], Vec<&'static node::Form>) {
+    let others = [decode::FORMS, entry::FORMS, location::FORMS, script::FORMS];
+    let forms = others.concat().into_iter().chain([&budget::BUDGET]);
+    (&decode::NODES, forms.collect())
+}
+
 /// How strict the parser is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

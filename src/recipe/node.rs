@@ -9,6 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::model::{Span, Spanned};
 use super::report::Report;
 use super::word::{list, nearest, suggest};
+use crate::text::shown;
 
 /// What a kind of node looks like.
 pub(crate) struct Form {
@@ -230,7 +231,7 @@ pub(crate) fn kinds<'a>(
         let name = node.name().value();
         let kind = allowed.iter().find(|kind| **kind == name).copied();
         if kind.is_none() {
-            let message = format!("unknown node `{}`", name.escape_debug());
+            let message = format!("unknown node `{}`", shown(name));
             let label = format!("{parent} has no such node");
             let help = suggest(name, allowed, &format!("it may have {}", list(allowed)));
             report.error(message, &range(node.name().span()), label, help);
@@ -364,7 +365,7 @@ impl Value<'_> {
         let text = self.text()?.value;
         let found = allowed.iter().find(|word| **word == text).copied();
         if found.is_none() {
-            let message = format!("{} cannot be `{}`", self.what, text.escape_debug());
+            let message = format!("{} cannot be `{}`", self.what, shown(&text));
             let help = suggest(&text, allowed, &format!("it is one of {}", list(allowed)));
             self.refuse(message, "not a known value", help);
         }

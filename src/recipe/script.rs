@@ -67,6 +67,10 @@ const SERVE: Form = Form {
     example: "`serve \"/PATH\" text=\"..\"`",
 };
 
+/// The forms of this file, for tests that go through the whole language.
+#[cfg(test)]
+pub(super) const FORMS: &[&Form] = &[&BOOT, &TEST, &EXPECT, &ABSENT, &SEND, &EXIT, &SERVE];
+
 /// The longest command line in bytes: `COMMAND_LINE_SIZE` of x86 and arm64 is 2048 with the NUL (`asm/setup.h`).
 const CMDLINE: usize = 2047;
 

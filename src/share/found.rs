@@ -15,6 +15,8 @@ pub struct Found {
     pub root: Descriptor,
     /// The manifest of each architecture, sorted by architecture where the index says them.
     pub images: Vec<Descriptor>,
+    /// How many more an index has, for architectures that mkimg does not know: nothing of them is looked at.
+    pub others: usize,
 }
 
 /// Returns what a tag, or `sha256:HEX`, names.
@@ -37,7 +39,11 @@ pub fn list(origin: &dyn Origin, root: Descriptor) -> Result<Found, ShareError> 
     let object = format!("`sha256:{}` of `{}`", root.digest, origin.name());
     if root.media_type == MANIFEST {
         let images = vec![root.clone()];
-        return Ok(Found { root, images });
+        return Ok(Found {
+            root,
+            images,
+            others: 0,
+        });
     }
     if root.media_type.is_empty() {
         // Nobody says what it is: what is wrong with it as an index is what there is to tell.
@@ -49,13 +55,17 @@ pub fn list(origin: &dyn Origin, root: Descriptor) -> Result<Found, ShareError> 
     }
     let index = Index::parse(&origin.manifest(&root)?, &object)?;
     let mut images: BTreeMap<Arch, Descriptor> = BTreeMap::new();
+    let mut others = 0;
     for entry in index.manifests {
         let named = entry.architecture.as_deref();
         let known = Arch::ALL
             .into_iter()
             .find(|arch| Some(go_name(*arch)) == named);
         // Another architecture is one that a later mkimg knows.
-        let Some(arch) = known else { continue };
+        let Some(arch) = known else {
+            others += 1;
+            continue;
+        };
         if entry.media_type != MANIFEST {
             let problem = format!("its entry for {arch} is no image manifest");
             return Err(ShareError::invalid(object, problem));
@@ -74,5 +84,6 @@ pub fn list(origin: &dyn Origin, root: Descriptor) -> Result<Found, ShareError> 
     Ok(Found {
         root,
         images: images.into_values().collect(),
+        others,
     })
 }

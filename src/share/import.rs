@@ -5,9 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::artifact::go_name;
-use super::oci::{INDEX, Index, TITLE};
 use super::shared::Shared;
-use super::text::fit;
+use super::unsigned::check_index;
 use super::{Found, Origin, Others, Project, ShareError};
 use crate::arch::Arch;
 use crate::digest;
@@ -123,7 +122,7 @@ pub fn examine(
             place: format!("`{}`", origin.name()),
         });
     };
-    check_title(origin, found, &project)?;
+    check_index(origin, found, &project.name)?;
     Ok(Examined { parts, project })
 }
 
@@ -245,23 +244,6 @@ pub fn substitute(
     }
     let (kernel, initramfs) = shared.files(origin, store)?;
     publish(shared, &kernel, &initramfs, store)
-}
-
-/// Compares the name that the index gives to the image.
-fn check_title(origin: &dyn Origin, found: &Found, project: &Project) -> Result<(), ShareError> {
-    if found.root.media_type != INDEX {
-        return Ok(());
-    }
-    let object = format!("the index `sha256:{}`", found.root.digest);
-    let index = Index::parse(&origin.manifest(&found.root)?, &object)?;
-    match index.annotations.get(TITLE) {
-        Some(title) if *title != project.name => Err(ShareError::Mismatch {
-            object: format!("the annotation `{TITLE}` of {object}"),
-            expected: project.name.clone(),
-            found: fit(title),
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// Compares the lock that came along with the recipe and the image; returns the recipe digest.

@@ -32,6 +32,7 @@ mod shared;
 pub mod sign;
 pub mod substitutes;
 mod text;
+mod unsigned;
 
 pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
 pub use copy::{Copied, copy, copy_referrers};

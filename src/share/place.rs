@@ -28,7 +28,7 @@ pub enum Place {
 
 /// A text that names no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no place to ask for images: {problem}", .text.escape_debug())]
+#[error("`{}` is no place to ask for images: {problem}", crate::text::shown(.text))]
 pub struct PlaceError {
     /// The text, cut to a length that can be shown.
     pub text: String,

@@ -32,7 +32,7 @@ pub struct Reference {
 
 /// A text that is no reference, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no reference to an image in a registry: {problem}", .text.escape_debug())]
+#[error("`{}` is no reference to an image in a registry: {problem}", crate::text::shown(.text))]
 pub struct ReferenceError {
     /// The text, cut to a length that can be shown.
     pub text: String,
@@ -105,7 +105,7 @@ fn parse(text: &str) -> Result<Reference, String> {
     if let Some((scheme, _)) = text.split_once("://") {
         return Err(format!(
             "leave out `{}://`: it starts with the registry's host",
-            scheme.escape_debug()
+            crate::text::shown(scheme)
         ));
     }
     if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic()) {

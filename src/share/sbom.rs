@@ -18,6 +18,7 @@ use crate::realize::Image;
 use crate::recipe::{EntryKind, Origin, Place};
 use crate::source::fetch::SNAPSHOT_ROOT;
 use crate::store::StoreError;
+use crate::text::shown;
 use crate::tree::{self, Content, Kind};
 
 /// The media type of an SPDX document in JSON.
@@ -321,12 +322,9 @@ fn percent(text: &str) -> String {
         .collect()
 }
 
-/// Returns the bytes of a path as a text, with a `/` in front; what is no UTF-8 escaped.
+/// Returns the bytes of a path as a text, with a `/` in front; what could not be seen escaped.
 fn escaped(path: &[u8]) -> String {
-    match std::str::from_utf8(path) {
-        Ok(text) => format!("/{text}"),
-        Err(_) => format!("/{}", path.escape_ascii()),
-    }
+    format!("/{}", shown(path))
 }
 
 /// Returns a time in seconds since 1970 as `YYYY-MM-DDThh:mm:ssZ`.

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 
-use flate2::bufread::GzDecoder;
 use serde_json::{Value, json};
 
 use super::artifact::{CONFIG, FORMAT_KEY, PLAN, go_name, labels};
@@ -17,6 +16,7 @@ use super::project::{Project, check_names};
 use super::text::fit;
 use super::{Origin, ShareError};
 use crate::digest;
+use crate::pack::read::sole;
 use crate::plan::{FORMAT, LocalFile, Plan, local_files};
 use crate::realize::{Image, KERNEL};
 use crate::store::{Blob, Store, StoreError};
@@ -241,16 +241,15 @@ impl Shared {
         let file = File::open(&initramfs.path).map_err(io)?;
         let file = BufReader::with_capacity(128 * 1024, file);
         let most = image.archive_size.saturating_add(1);
-        let hashed = if image.is_compressed() {
-            digest::of_reader(&mut GzDecoder::new(file).take(most))
-        } else {
-            digest::of_reader(&mut file.take(most))
-        };
-        let (found, size) = hashed.map_err(|error| {
+        let found = sole(file, image.is_compressed(), most).map_err(|error| {
             ShareError::invalid(object(), format!("it cannot be unpacked: {error}"))
         })?;
-        if (found, size) == (image.tree, image.archive_size) {
-            return Ok(());
+        let (tree, size) = (found.tree, found.size);
+        if (tree, size) == (image.tree, image.archive_size) {
+            return match found.odd {
+                Some(odd) => Err(ShareError::invalid(object(), odd)),
+                None => Ok(()),
+            };
         }
         let over = if size > image.archive_size {
             "more than "
@@ -261,7 +260,7 @@ impl Shared {
             object: object(),
             expected: format!("sha256:{} in {} bytes", image.tree, image.archive_size),
             found: format!(
-                "sha256:{found} in {over}{} bytes",
+                "sha256:{tree} in {over}{} bytes",
                 size.min(image.archive_size)
             ),
         })

@@ -1,28 +1,16 @@
 //! Texts of others, in messages: what a server says, what a manifest calls itself.
 
+use crate::text::shown;
+
 /// The most characters that are shown.
 const MAX_SHOWN: usize = 300;
 
 /// Returns a text of somebody else as it may be shown: escaped and bounded.
 pub(super) fn fit(text: &str) -> String {
-    let escaped: String = text
-        .chars()
-        .take(MAX_SHOWN)
-        .flat_map(|c| match c {
-            '"' | '\'' | '\\' => vec![c],
-            c if c.is_control() || is_invisible(c) => c.escape_unicode().collect(),
-            c => vec![c],
-        })
-        .collect();
-    if text.chars().nth(MAX_SHOWN).is_some() {
-        return escaped + " ..";
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => shown(&text[..end]) + " ..",
+        None => shown(text),
     }
-    escaped
-}
-
-/// Says whether a character turns the order of others around, or shows nothing.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -32,7 +20,7 @@ mod tests {
     #[test]
     fn what_others_say_is_bounded_and_moves_no_cursor() {
         assert_eq!(fit("it's \"here\""), "it's \"here\"");
-        assert_eq!(fit("a\u{1b}[2J\n\u{202e}b"), "a\\u{1b}[2J\\u{a}\\u{202e}b");
+        assert_eq!(fit("a\u{1b}[2J\n\u{202e}b"), "a\\x1b[2J\\n\\u{202e}b");
         assert_eq!(fit(&"x".repeat(5000)).len(), 303);
     }
 }

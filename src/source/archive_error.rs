@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::digest::Digest;
 use crate::store::StoreError;
+pub(super) use crate::text::shown;
 
 /// What can be read, for messages.
 const SUPPORTED: &str = "mkimg reads .deb, .rpm, .apk, .zip, .whl, .tar and .cpio, these two also compressed with gzip, xz, zstd, bzip2, lzma or lzip";
@@ -410,22 +411,4 @@ pub enum MemberProblem {
     /// Its device number does not fit.
     #[error("its device number is too large")]
     Device,
-}
-
-/// Returns bytes for a message: what is not UTF-8 as `\xNN`, control characters escaped.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character.is_control() || character == '\\' {
-                text.extend(character.escape_default());
-            } else {
-                text.push(character);
-            }
-        }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text
 }

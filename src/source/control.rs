@@ -76,6 +76,7 @@ pub fn control(archive: &Blob, name: &str) -> Result<Option<Control>, ArchiveErr
         return Ok(None);
     };
     let mut walk = found.walk(1, LARGEST * 16, &Silent)?;
+    let mut control = Control::default();
     while let Some(entry) = walk.next()? {
         if entry.path != b"control" || !matches!(entry.kind, EntryKind::File) {
             continue;
@@ -86,9 +87,10 @@ pub fn control(archive: &Blob, name: &str) -> Result<Option<Control>, ArchiveErr
             text.extend_from_slice(&bytes[..bytes.len().min(room)]);
             Ok(())
         })?;
-        return Ok(Some(Control::parse(&String::from_utf8_lossy(&text))));
+        // Read on: the sum of the compressed data stands at its end, and of two members dpkg takes the last.
+        control = Control::parse(&String::from_utf8_lossy(&text));
     }
-    Ok(Some(Control::default()))
+    Ok(Some(control))
 }
 
 #[cfg(test)]

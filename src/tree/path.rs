@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::shown;
+
 /// The longest path in bytes, its leading `/` and the NUL of the archive included in the kernel's count: `PATH_MAX` is 4096,
 /// and `do_header` in `init/initramfs.c` skips an entry with a longer name without a word.
 pub const PATH_MAX: usize = 4096;
@@ -90,22 +92,9 @@ impl EntryPath {
 }
 
 impl fmt::Display for EntryPath {
-    /// Writes the path with its leading `/`; what is not UTF-8 as `\xNN`, control characters escaped.
+    /// Writes the path with its leading `/`, as [`shown`] has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::from("/");
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                if character.is_control() || character == '\\' {
-                    text.extend(character.escape_default());
-                } else {
-                    text.push(character);
-                }
-            }
-            for byte in chunk.invalid() {
-                text.push_str(&format!("\\x{byte:02x}"));
-            }
-        }
-        f.pad(&text)
+        f.pad(&format!("/{}", shown(&self.0)))
     }
 }
 

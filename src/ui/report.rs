@@ -9,6 +9,7 @@ use textwrap::{WordSeparator, WordSplitter};
 
 use super::clip;
 use crate::recipe::{Diagnostic, Severity, SourceText};
+use crate::text::safe;
 
 /// Columns of a message where the terminal's width is not known.
 const WIDTH: usize = 100;
@@ -17,6 +18,10 @@ const LONGEST: usize = 1000;
 
 /// Prints diagnostics of a recipe to standard error, each with the piece of text that it points into.
 pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color: bool) {
+    print(&drawn(source, diagnostics, color));
+}
+
+fn drawn(source: &SourceText, diagnostics: &[Diagnostic], color: bool) -> String {
     let theme = if color {
         GraphicalTheme::unicode()
     } else {
@@ -28,6 +33,10 @@ pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color:
         .with_break_words(false)
         .with_word_separator(WordSeparator::AsciiSpace)
         .with_word_splitter(WordSplitter::NoHyphenation);
+    let source = &SourceText {
+        name: safe(&source.name).into_owned(),
+        text: source.text.clone(),
+    };
     let mut text = String::new();
     let columns = terminal_width();
     let handler = match columns {
@@ -36,6 +45,7 @@ pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color:
         None => handler,
     };
     for diagnostic in diagnostics {
+        let diagnostic = &safely(diagnostic);
         let (source, diagnostic) = match columns {
             Some(columns) => clip::clipped(source, diagnostic, columns),
             None => (source.clone(), diagnostic.clone()),
@@ -47,7 +57,28 @@ pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color:
             undrawn(&mut text, &source, &diagnostic);
         }
     }
-    print(&shortened(&text));
+    coloured(&shortened(&text), color)
+}
+
+/// Returns a diagnostic whose own words are safe to print. Those of the recipe stay as they are: the labels point into them.
+fn safely(diagnostic: &Diagnostic) -> Diagnostic {
+    let mut diagnostic = diagnostic.clone();
+    diagnostic.message = safe(&diagnostic.message).into_owned();
+    diagnostic.help = diagnostic.help.map(|help| safe(&help).into_owned());
+    for (_, label) in &mut diagnostic.labels {
+        *label = safe(label).into_owned();
+    }
+    diagnostic
+}
+
+/// Returns what was drawn with all made safe but the colours. No recipe that is drawn has an ESC in it: the parser refuses
+/// that, and shows none of its text.
+fn coloured(text: &str, color: bool) -> String {
+    if !color {
+        return safe(text).into_owned();
+    }
+    let pieces: Vec<_> = text.split('\x1b').map(safe).collect();
+    pieces.join("\x1b")
 }
 
 /// Says whether the lines that a diagnostic points into are short enough to be drawn: miette panics from column 65536 on, and
@@ -107,20 +138,20 @@ pub fn print_error(error: &dyn Error, help: Option<&str>, color: bool) {
     } else {
         ("", "")
     };
-    let mut text = format!("{red}error:{plain} {error}\n");
+    let mut text = format!("{red}error:{plain} {}\n", safe(&error.to_string()));
     let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
         // Many errors print their cause themselves.
         let line = next.to_string();
         if !said.contains(&line) {
-            let _ = writeln!(text, "  because: {line}");
+            let _ = writeln!(text, "  because: {}", safe(&line));
         }
         said.push_str(&line);
         cause = next.source();
     }
     if let Some(help) = help {
-        let _ = writeln!(text, "  help: {}", help.replace('\n', "\n        "));
+        let _ = writeln!(text, "  help: {}", safe(help).replace('\n', "\n        "));
     }
     print(&text);
 }
@@ -143,4 +174,43 @@ fn terminal_width() -> Option<usize> {
     // A terminal that nobody gave a size says 0.
     let columns = usize::from(size.ws_col);
     (columns > 0).then(|| columns.clamp(40, 140))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::is_unsafe;
+
+    #[test]
+    fn a_diagnostic_has_no_other_escapes_than_its_colours() {
+        let evil = "x\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\r";
+        // ESC and what turns the text around the parser refuses; the rest may stand in a recipe.
+        let source = SourceText {
+            name: format!("images/{evil}.kdl"),
+            text: "image \"a\u{200b}b\u{ad}\u{61c}\"\nimage".into(),
+        };
+        let diagnostic = Diagnostic::error(format!("no `{evil}`"), 0..5, evil).help(evil);
+        for color in [false, true] {
+            let text = drawn(&source, &[diagnostic.clone()], color);
+            for (number, piece) in text.split('\x1b').enumerate() {
+                assert!(!piece.contains(|c| is_unsafe(c) && c != '\n'), "{text:?}");
+                let code = piece
+                    .strip_prefix('[')
+                    .and_then(|rest| rest.split_once('m'));
+                let is_color = |code: &str| code.bytes().all(|b| b.is_ascii_digit() || b == b';');
+                assert!(
+                    number == 0 || code.is_some_and(|(code, _)| is_color(code)),
+                    "{piece:?}"
+                );
+            }
+            assert_eq!(text.contains('\x1b'), color, "{text:?}");
+            // The message, the label, the help and the file's name.
+            assert_eq!(
+                text.matches("x\\x1b[2J\\u{9b}31m\\u{202e}\\u{200b}\\r")
+                    .count(),
+                4,
+                "{text}"
+            );
+        }
+    }
 }

@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::units;
 use crate::progress::{Event, Progress, Stage};
+use crate::text::safe;
 
 /// The most characters of a guest's line that are shown while it runs.
 const LINE: usize = 200;
@@ -58,13 +59,13 @@ impl Terminal {
     /// Prints a line above the bars, unless all is to be quiet.
     pub fn line(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
-            self.print(text);
+            self.print(&safe(text));
         }
     }
 
     /// Prints a line above the bars whatever the verbosity is.
     pub fn error(&self, text: &str) {
-        self.print(text);
+        self.print(&safe(text));
     }
 
     /// Removes the bars, so that what follows stands on a clean terminal.
@@ -75,6 +76,7 @@ impl Terminal {
         let _ = self.bars.clear();
     }
 
+    /// Prints what is [`safe`], and colours.
     fn print(&self, text: &str) {
         self.bars.suspend(|| {
             let _ = writeln!(std::io::stderr(), "{text}");
@@ -111,7 +113,7 @@ impl Terminal {
         };
         let bar = self.bars.add(
             bar.with_style(style.progress_chars("━╸ "))
-                .with_prefix(label),
+                .with_prefix(safe(&label).into_owned()),
         );
         bar.set_position(have);
         bar.reset_eta();
@@ -152,7 +154,9 @@ impl Terminal {
         } else {
             ("", "")
         };
-        self.line(&format!("{yellow}warning:{plain} {text}"));
+        if self.verbosity > Verbosity::Quiet {
+            self.print(&format!("{yellow}warning:{plain} {}", safe(text)));
+        }
     }
 }
 

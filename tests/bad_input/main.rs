@@ -18,6 +18,7 @@ mod pins;
 mod preflight;
 mod recipes;
 mod signals;
+mod strangers;
 mod streams;
 
 #[path = "../support/cli.rs"]

@@ -19,6 +19,8 @@ fn refuse(parts: &Parts, cases: Vec<(&str, Edit<'_>)>) {
         fs::write(project.path("lie.mkimg"), parts.tar()).unwrap();
         let said = fails(&mut project.mkimg(["import", "lie.mkimg"]), 3);
         assert!(said.contains(words), "{words}: {said}");
+        let raw = |c: char| c != '\n' && mkimg::text::is_unsafe(c);
+        assert!(!said.contains(raw), "{said:?}");
         assert!(!project.path("cache/images-v1").exists(), "{words}: {said}");
         assert!(
             !project.path("cache/recipes-v1").exists(),
@@ -141,6 +143,18 @@ fn an_initramfs_that_was_packed_again_by_hand_is_told_by_its_archive() {
         .position(|part| part == b"#!/bin/sh")
         .unwrap();
     evil[at + 8] = b'x';
+    let honest = parts.blobs[&old].clone();
+    let behind = |more: &[u8]| [&honest[..], more].concat();
+    let (hidden, garbage) = (behind(&packed(&evil)), behind(b"x"));
+    let zeros = behind(&[0; 512]);
+    let extra = [
+        &honest[..3],
+        &[4],
+        &honest[4..10],
+        b"\x05\0extra",
+        &honest[10..],
+    ]
+    .concat();
     let bomb = [&archive[..], &vec![0; 64 << 20]].concat();
     refuse(
         &parts,
@@ -154,8 +168,74 @@ fn an_initramfs_that_was_packed_again_by_hand_is_told_by_its_archive() {
                 Box::new(|parts| consistent(parts, &packed(&bomb))),
             ),
             (
+                "more bytes follow its gzip member",
+                Box::new(|parts| consistent(parts, &hidden)),
+            ),
+            (
+                "more bytes follow its gzip member",
+                Box::new(|parts| consistent(parts, &garbage)),
+            ),
+            (
+                "more bytes follow its gzip member",
+                Box::new(|parts| consistent(parts, &zeros)),
+            ),
+            (
+                "its gzip header is not as mkimg writes it",
+                Box::new(|parts| consistent(parts, &extra)),
+            ),
+            (
                 "it cannot be unpacked",
                 Box::new(|parts| consistent(parts, b"no gzip at all")),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_no_signature_is_about_says_nothing() {
+    let (_project, path) = of_tiny();
+    let parts = Parts::read(&path);
+    let index = |edit: fn(&mut Value)| -> Edit<'static> {
+        Box::new(move |parts| {
+            let root = parts.root();
+            parts.edit(&root, edit);
+        })
+    };
+    let note = "org.opencontainers.image.description";
+    let tags =
+        |edit: fn(&mut Value)| -> Edit<'static> { Box::new(move |parts| edit(&mut parts.index)) };
+    refuse(
+        &parts,
+        vec![
+            (
+                note,
+                index(|index| {
+                    index["annotations"]["org.opencontainers.image.description"] =
+                        json!("signed by the pope");
+                }),
+            ),
+            (
+                "`no\\u{9b}31m\\x1b[2J\\u{202e}te`",
+                index(|index| {
+                    index["annotations"]["no\u{9b}31m\u{1b}[2J\u{202e}te"] = json!("");
+                }),
+            ),
+            (
+                "the annotation `note`",
+                index(|index| index["manifests"][0]["annotations"] = json!({ "note": "x" })),
+            ),
+            (
+                "a `variant`",
+                index(|index| index["manifests"][0]["platform"]["variant"] = json!("v8")),
+            ),
+            ("a `subject`", index(|index| index["subject"] = json!({}))),
+            (
+                "the annotation `note`",
+                tags(|tags| tags["manifests"][0]["annotations"]["note"] = json!("x")),
+            ),
+            (
+                "the annotation `note`",
+                tags(|tags| tags["annotations"] = json!({ "note": "x" })),
             ),
         ],
     );

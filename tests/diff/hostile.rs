@@ -93,6 +93,73 @@ fn nothing_of_an_archive_moves_the_cursor() {
 }
 
 #[test]
+fn of_two_entries_of_a_path_the_later_is_compared() {
+    let mut first = archive().entry("etc/motd").clone();
+    first.data = b"what nobody sees\n".to_vec();
+    for name in ["etc/motd", "./etc/motd", "/etc//conf/../motd"] {
+        first.name = name.to_owned();
+        let hidden = archive().with(|b| {
+            let at = b
+                .entries
+                .iter()
+                .position(|entry| entry.name == "etc/motd")
+                .unwrap();
+            b.entries.insert(at, first.clone());
+        });
+        let difference = compare(&archive(), &hidden);
+        let names = |layer: &diff::Layered| -> Vec<&str> {
+            layer
+                .groups
+                .iter()
+                .map(|group| group.field.name())
+                .collect()
+        };
+        let layers: Vec<_> = difference
+            .layers()
+            .iter()
+            .map(|layer| (layer.layer.name(), names(layer)))
+            .collect();
+        assert!(layers.contains(&("tree", vec![])), "{name}: {layers:?}");
+        assert!(
+            layers.contains(&("archive form", vec!["replaced entry"])),
+            "{name}: {layers:?}"
+        );
+        // The other way round, the path has another content.
+        let shown = archive().with(|b| {
+            let at = b
+                .entries
+                .iter()
+                .position(|entry| entry.name == "etc/motd")
+                .unwrap();
+            b.entries.insert(at + 1, first.clone());
+        });
+        let lines = compare(&archive(), &shown).lines(true).join("\n");
+        assert!(lines.contains("+what nobody sees"), "{name}: {lines}");
+    }
+}
+
+#[test]
+fn what_nothing_comes_out_of_differs_too() {
+    use std::io::Write as _;
+    let project = Project::new();
+    let write = |name: &str, bytes: &[u8]| {
+        let mut file = std::fs::File::create(project.path(name)).unwrap();
+        file.write_all(bytes).unwrap();
+        Side::open(&project.path(name)).unwrap()
+    };
+    let whole = archive().bytes();
+    let empty = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let a = write("a.cpio.gz", &whole);
+    let b = write(
+        "b.cpio.gz",
+        &[empty.finish().unwrap(), whole.clone()].concat(),
+    );
+    assert!(diff::compare(&a, &a).unwrap().is_same());
+    let difference = diff::compare(&a, &b).unwrap();
+    assert!(!difference.is_same(), "{:#?}", difference.lines(true));
+}
+
+#[test]
 fn a_recipe_called_like_an_initrd_is_a_recipe() {
     let tiny = crate::tiny::Tiny::new();
     let recipe = tiny.recipe("", "file \"/a\" text=\"1\"");

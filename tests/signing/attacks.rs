@@ -23,7 +23,7 @@ fn refused(bed: &Bed, words: &[&str]) {
 
 #[test]
 fn statements_that_do_not_count_are_named_with_the_reason() {
-    let cases: [(&str, &dyn Fn(&Bed, &Forger<'_>)); 7] = [
+    let cases: [(&str, &dyn Fn(&Bed, &Forger<'_>)); 8] = [
         ("its key is not a trusted one (SHA256:", &|_, forger| {
             let (said, image) = forger.statement("1", Claim::Signature);
             let signature = forger.signature("eve", &said.bytes());
@@ -80,6 +80,27 @@ fn statements_that_do_not_count_are_named_with_the_reason() {
                 let (said, _) = forger.statement("1", Claim::Reproduction);
                 let signature = forger.signature("ann", &said.bytes());
                 forger.attach(&image, Claim::Signature, &said, &signature);
+            },
+        ),
+        (
+            "it has the annotation `note`, which the signature is not about",
+            &|bed, forger| {
+                // A good signature, put under another image, whose manifest says something more.
+                let other = bed.manifest(&bed.push("b", "2", &[]));
+                let (said, image) = forger.statement("1", Claim::Signature);
+                let signature = forger.signature("ann", &said.bytes());
+                forger.attach(&other, Claim::Signature, &said, &signature);
+                let kind = "application/vnd.mkimg.signature.v1";
+                let mut manifest = bed.referrers(&other, kind).remove(0);
+                manifest.subject = Some(Descriptor::new(MANIFEST, image.digest, image.size));
+                manifest
+                    .annotations
+                    .insert("note".to_owned(), "by the pope".to_owned());
+                let (one, bytes) = (manifest.descriptor(), manifest.bytes());
+                forger
+                    .registry
+                    .put_referrer(&image.digest, &one, &bytes)
+                    .unwrap();
             },
         ),
         ("its subject is another manifest", &|bed, forger| {

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::text::shown;
+
 /// Why an archive cannot be read. Offsets count unpacked bytes from the beginning of the input.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -28,7 +30,7 @@ pub enum ReadError {
     /// Something stands where an archive or a compressed one should begin.
     #[error(
         "at byte {offset}: `{}` begins neither a newc archive nor gzip, xz or zstd data",
-        .found.escape_ascii()
+        shown(.found)
     )]
     Unknown {
         /// Where.
@@ -37,7 +39,7 @@ pub enum ReadError {
         found: Vec<u8>,
     },
     /// A header begins with neither `070701` nor `070702`.
-    #[error("at byte {offset}: expected a header that begins with `070701`, found `{}`", .found.escape_ascii())]
+    #[error("at byte {offset}: expected a header that begins with `070701`, found `{}`", shown(.found))]
     Magic {
         /// Where.
         offset: u64,
@@ -45,7 +47,7 @@ pub enum ReadError {
         found: [u8; 6],
     },
     /// A field is not made of 8 hexadecimal digits.
-    #[error("at byte {offset}: {field} is `{}`, not 8 hexadecimal digits", .found.escape_ascii())]
+    #[error("at byte {offset}: {field} is `{}`, not 8 hexadecimal digits", shown(.found))]
     Digits {
         /// Where.
         offset: u64,
@@ -63,7 +65,7 @@ pub enum ReadError {
         size: u32,
     },
     /// A name has no NUL, or something behind it.
-    #[error("at byte {offset}: the name `{}` does not end at a NUL, or goes on behind it", .name.escape_ascii())]
+    #[error("at byte {offset}: the name `{}` does not end at a NUL, or goes on behind it", shown(.name))]
     Name {
         /// Where.
         offset: u64,
@@ -77,7 +79,7 @@ pub enum ReadError {
         offset: u64,
     },
     /// Something other than a file or symlink has data: the kernel loses its way there.
-    #[error("at byte {offset}: `{}` has {size} bytes of data but can have none", .name.escape_ascii())]
+    #[error("at byte {offset}: `{}` has {size} bytes of data but can have none", shown(.name))]
     Data {
         /// Where.
         offset: u64,

@@ -98,14 +98,23 @@ impl<R: BufRead> Layer<R> {
         self.top().consume(count);
     }
 
-    /// Goes back to the input, behind what the decompressor took.
-    pub(super) fn close(&mut self) {
+    /// Goes back to the input, behind what the decompressor took. gzip and xz have compared their sums by then.
+    pub(super) fn close(&mut self) -> io::Result<()> {
         *self = match mem::replace(self, Layer::Gone(io::empty())) {
             Layer::Gzip(layer) => Layer::Raw(layer.into_inner().into_inner()),
             Layer::Xz(layer) => Layer::Raw(layer.into_inner().into_inner()),
-            Layer::Zstd(layer) => Layer::Raw(layer.into_inner().into_inner()),
+            Layer::Zstd(layer) => {
+                let (input, frame) = layer.into_inner().into_parts();
+                let stored = frame.get_checksum_from_data();
+                if stored.is_some() && stored != frame.get_calculated_checksum() {
+                    let text = "the zstd data is corrupt: its checksum is wrong";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                }
+                Layer::Raw(input)
+            }
             other => other,
         };
+        Ok(())
     }
 
     /// Puts the decompressor on the input that its next byte calls for; the decompressor looks at the rest of the magic.

@@ -7,6 +7,8 @@
 
 mod error;
 mod layer;
+mod root;
+mod sole;
 
 use std::io::{self, BufRead, Read};
 
@@ -14,9 +16,11 @@ use crate::tree::PATH_MAX;
 
 pub use error::ReadError;
 use layer::{Input, Layer};
+pub use root::{Root, Seen};
+pub use sole::{Sole, sole};
 
 /// The header of an entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// Where the header begins, in unpacked bytes from the beginning of the input.
     pub offset: u64,
@@ -224,7 +228,7 @@ impl<R: BufRead> Reader<R> {
             match next {
                 None if !nothing => {}
                 None if !plain => {
-                    self.layer.close();
+                    self.layer.close().map_err(failed)?;
                     if let Layer::Raw(input) = &self.layer {
                         self.aligned = input.offset;
                     }
@@ -265,7 +269,7 @@ impl<R: BufRead> Reader<R> {
         while self.layer.fill().map_err(failed)?.is_empty() {
             // Compressed data may come in several members, one behind the other.
             let plain = matches!(self.layer, Layer::Raw(_));
-            self.layer.close();
+            self.layer.close().map_err(failed)?;
             if plain || !self.layer.open().map_err(failed)? {
                 return Err(ReadError::Truncated { offset, what });
             }

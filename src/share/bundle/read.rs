@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::oci::{
     Descriptor, INDEX, Index, MANIFEST, MAX_MANIFEST, Manifest, REF_NAME, TITLE,
 };
 use super::super::text::fit;
+use super::super::unsigned::{check_referrers, check_tags};
 use super::super::{Origin, ShareError};
 use super::header::{self, BLOCK, Header, MAX_SIZE};
 use super::layout::{Body, Inner, Layout};
@@ -96,7 +97,7 @@ impl Bundle {
         let mut before: Option<&str> = None;
         for member in &members {
             let name = member.header.name.trim_start_matches("./");
-            let object = format!("`{}` in {shown}", name.escape_debug());
+            let object = format!("`{}` in {shown}", fit(name));
             if ours && before.is_some_and(|before| before >= name) {
                 return Err(ShareError::invalid(
                     object,
@@ -164,6 +165,11 @@ impl Bundle {
 fn check_needed(inner: &Inner, shown: &str) -> Result<(), ShareError> {
     let mut seen: BTreeSet<Digest> = BTreeSet::new();
     let mut open: Vec<Descriptor> = inner.tags.values().cloned().collect();
+    let referrers = inner
+        .tags
+        .iter()
+        .filter(|(tag, _)| tag.starts_with("sha256-"));
+    let referrers: BTreeSet<Digest> = referrers.map(|(_, listed)| listed.digest).collect();
     while let Some(descriptor) = open.pop() {
         let body = inner.body(&descriptor)?;
         if !seen.insert(descriptor.digest) {
@@ -176,7 +182,13 @@ fn check_needed(inner: &Inner, shown: &str) -> Result<(), ShareError> {
                 open.push(manifest.config);
                 open.extend(manifest.layers);
             }
-            (INDEX, Body::Bytes(bytes)) => open.extend(Index::parse(bytes, &object)?.manifests),
+            (INDEX, Body::Bytes(bytes)) => {
+                let index = Index::parse(bytes, &object)?;
+                if referrers.contains(&descriptor.digest) {
+                    check_referrers(&index, &object)?;
+                }
+                open.extend(index.manifests);
+            }
             (MANIFEST | INDEX, Body::File { size, .. }) => {
                 let problem = format!("it has {size} bytes, at most {MAX_MANIFEST} are read");
                 return Err(ShareError::invalid(object, problem));
@@ -259,7 +271,7 @@ fn scan(file: &mut BufReader<File>, length: u64, shown: &str) -> Result<Vec<Memb
             })
         })?;
         let offset = at + BLOCK as u64;
-        let name = header.name.escape_debug().to_string();
+        let name = fit(&header.name);
         let whole = header
             .size
             .checked_next_multiple_of(BLOCK as u64)
@@ -385,7 +397,7 @@ fn small(
 
 fn check_layout(bytes: &[u8], ours: bool, shown: &str) -> Result<(), ShareError> {
     let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    let known = value["imageLayoutVersion"] == "1.0.0";
+    let known = value == json!({ "imageLayoutVersion": "1.0.0" });
     if known && (!ours || bytes == LAYOUT) {
         return Ok(());
     }
@@ -398,6 +410,7 @@ fn check_layout(bytes: &[u8], ours: bool, shown: &str) -> Result<(), ShareError>
 
 /// Takes the tags out of `index.json`: one image, and lists of what is said about its manifests.
 fn tags(index: &Index, inner: &mut Inner, object: &str) -> Result<String, ShareError> {
+    check_tags(index, object)?;
     let mut images = Vec::new();
     for entry in &index.manifests {
         let mut descriptor = entry.clone();

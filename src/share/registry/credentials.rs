@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use super::RegistryError;
 use crate::share::ShareError;
+use crate::text::shown;
 
 /// The most bytes of a file, and of what a helper says.
 const MAX_BYTES: u64 = 1 << 20;
@@ -202,7 +203,7 @@ fn of_entry(key: &str, entry: &Value, path: &Path) -> Result<Option<Credentials>
     let Some((user, password)) = pair else {
         let problem = format!(
             "`auth` of `{}` is not the base64 of NAME:PASSWORD",
-            key.escape_debug()
+            shown(key)
         );
         return Err(ShareError::from(RegistryError::File {
             path: path.to_path_buf(),
@@ -224,7 +225,7 @@ fn ask(name: &str, path: &Path, registry: &str) -> Result<Option<Credentials>, S
     let program = format!("docker-credential-{name}");
     let failed = |problem: String| {
         ShareError::from(RegistryError::Helper {
-            program: program.escape_debug().to_string(),
+            program: shown(&program),
             path: path.to_path_buf(),
             problem,
         })

@@ -9,7 +9,7 @@ use super::key::PublicKey;
 use super::sshsig::SshSig;
 use super::statement::{Claim, SIGNATURE, STATEMENT, Statement};
 use crate::realize::Image;
-use crate::share::oci::{Descriptor, Manifest};
+use crate::share::oci::{Descriptor, Manifest, TITLE};
 use crate::share::text::fit;
 use crate::share::{Origin, ShareError};
 use crate::store::{Store, StoreError};
@@ -132,6 +132,20 @@ fn read(
     let said = manifest.subject.map(|subject| subject.digest);
     if said != Some(subject.digest) {
         let problem = "its subject is another manifest than the one that it is listed under";
+        return Err(ShareError::invalid(object, problem));
+    }
+    let mut noted = manifest.annotations.keys().chain(
+        manifest
+            .layers
+            .iter()
+            .chain([&manifest.config])
+            .flat_map(|layer| layer.annotations.keys().filter(|key| *key != TITLE)),
+    );
+    if let Some(key) = noted.next() {
+        let problem = format!(
+            "it has the annotation `{}`, which the signature is not about",
+            fit(key)
+        );
         return Err(ShareError::invalid(object, problem));
     }
     let layer = |media_type: &str| -> Result<Vec<u8>, ShareError> {

@@ -17,6 +17,7 @@ use super::sink::Sink;
 use crate::digest::Digest;
 use crate::progress::Event;
 use crate::store::StoreError;
+use crate::text;
 
 /// Bytes between two events about a download's progress, at least.
 const EVENT_BYTES: u64 = 64 * 1024;
@@ -432,7 +433,8 @@ pub(crate) fn first_line(head: &[u8]) -> Option<String> {
         .lines()
         .map(str::trim)
         .find(|line| !line.is_empty())?;
-    Some(line.chars().take(100).collect())
+    let line: String = line.chars().take(100).collect();
+    Some(text::shown(line))
 }
 
 #[cfg(test)]
