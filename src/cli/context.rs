@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::lock;
 use super::locking::{self, LockUse};
 use super::sharing;
+use super::signing::now;
 use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::plan::Plan;
@@ -186,6 +187,8 @@ impl Context<'_> {
         }
         Ok(FetchOptions {
             offline: self.global.offline,
+            max_download: self.global.max_download,
+            now: i64::try_from(now()).ok(),
             mirrors,
             debian_mirrors: self.debian_mirrors()?,
             apt_roots: apt::roots_of_machine(Path::new("/etc/apt")),
@@ -250,7 +253,8 @@ impl Context<'_> {
                 ),
             )
         })?;
-        realize::plan(recipe, &opened.base, arch)
+        let reach = self.reach_of(recipe, &opened.base)?;
+        realize::plan_within(recipe, &opened.base, arch, &reach)
             .map_err(|error| Failure::realize(error, &opened.parsed.source))
     }
 
@@ -311,6 +315,9 @@ impl Context<'_> {
         let fetch = self.fetch_options()?;
         let workshop = self.workshop(&store, &fetch);
         let failed = |error| Failure::realize(error, &opened.parsed.source);
+        workshop
+            .check_local_sources(&plan, &opened.base)
+            .map_err(failed)?;
         let there = match substitutes {
             Some(_) => workshop.existing(&plan, verify).map_err(failed)?,
             None => None,

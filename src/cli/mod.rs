@@ -29,6 +29,7 @@ mod pin;
 mod place;
 mod pull;
 mod push;
+mod reach;
 mod realize;
 mod registry;
 mod run;
@@ -83,6 +84,10 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Test(args) => test::run(&context, &args),
         Verb::Check(args) => check::run(&context, &args),
         Verb::CheckRound(args) => check_round::run(&context, &args),
+        Verb::Answer(args) => {
+            serve::run(&args);
+            Ok(())
+        }
         Verb::Lock(args) => lock::run(&context, &args),
         Verb::Diff(args) => diff::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),

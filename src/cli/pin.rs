@@ -12,8 +12,8 @@ use super::output;
 use crate::arch::Arch;
 use crate::recipe::edit::{self, Pin, PinError};
 use crate::recipe::{Location, Mode, Source};
-use crate::source::fetch::{Fetcher, Wanted};
-use crate::store::{Blob, Store};
+use crate::source::fetch::{FetchOptions, Fetcher, Wanted};
+use crate::store::Blob;
 use crate::ui::bytes;
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
@@ -39,8 +39,18 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
         |source: &&Source| args.sources.is_empty() || args.sources.contains(&source.name.value);
     let store = context.store(&opened.base)?;
     let mut pins = Vec::new();
+    // Whoever names a source means the file that it names; else a hash must not open what `local=` could not take without one.
+    let reach = match args.sources.is_empty() {
+        true => Some(context.reach(&opened.base)?),
+        false => None,
+    };
+    let fetch = FetchOptions {
+        reach,
+        ..context.fetch_options()?
+    };
+    let fetcher = Fetcher::new(&store, context.terminal, fetch);
     for source in recipe.sources.iter().filter(wanted) {
-        pins.extend(pins_of(context, &store, &opened, source, args.refresh)?);
+        pins.extend(pins_of(context, &fetcher, &opened, source, args.refresh)?);
     }
     context.terminal.clear();
     let before = fs::read(&opened.path)
@@ -77,7 +87,7 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
 /// the others gets the same sha256.
 fn pins_of(
     context: &Context<'_>,
-    store: &Store,
+    fetcher: &Fetcher<'_>,
     opened: &Opened,
     source: &Source,
     refresh: bool,
@@ -92,7 +102,7 @@ fn pins_of(
         if !refresh && locations.iter().find(lacking).is_none() {
             continue;
         }
-        let blob = fetch(context, store, opened, source, &locations, refresh)?;
+        let blob = fetch(fetcher, opened, source, &locations, refresh)?;
         let of = arch.map_or(String::new(), |arch| format!(" {arch}"));
         let name = &source.name.value;
         context.terminal.line(&format!(
@@ -111,15 +121,12 @@ fn pins_of(
 
 /// Fetches the bytes that the locations share: checked against the sha256 that one of them has, unless all is to be new.
 fn fetch(
-    context: &Context<'_>,
-    store: &Store,
+    fetcher: &Fetcher<'_>,
     opened: &Opened,
     source: &Source,
     locations: &[&Location],
     refresh: bool,
 ) -> Result<Blob, Failure> {
-    let options = context.fetch_options()?;
-    let fetcher = Fetcher::new(store, context.terminal, options);
     let name = source.name.value.as_str();
     let known = locations
         .iter()

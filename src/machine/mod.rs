@@ -31,7 +31,7 @@ mod text;
 mod vmlinux;
 
 pub use accelerator::{Accelerator, Choice, Decision, Host, Known, Verdict, choose, scaled};
-pub use arguments::{Machine, MachineKind, Net, Unsuitable, added_words, arguments};
+pub use arguments::{Machine, MachineKind, Net, SERVED, Unsuitable, added_words, arguments};
 pub use console::{Line, TAIL};
 pub use emulator::{Emulator, Invocation, quoted};
 pub use end::{End, Ending};

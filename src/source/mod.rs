@@ -7,6 +7,7 @@ mod control;
 mod deb;
 pub mod fetch;
 mod listing;
+pub mod local;
 mod members;
 mod name;
 mod pax;

@@ -112,6 +112,7 @@ impl Minimal {
             memory: 128 << 20,
             cpus: 1,
             net: Net::None,
+            serve: None,
             window: None,
             extra: Vec::new(),
         }

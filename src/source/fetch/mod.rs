@@ -7,6 +7,7 @@
 //!
 //! Nothing in a fetch can reach the bytes of an image but the digest that the recipe declares.
 
+mod compare;
 mod deadline;
 mod download;
 mod error;
@@ -27,7 +28,7 @@ pub(crate) use http::{Answer, Authorization, Http, Request};
 
 pub use deadline::Deadline;
 pub use error::{Attempt, Failure, FetchError, Kind, Mismatch, Reason};
-pub use options::{FetchOptions, Mirror, NotAMirror, Proxies, SNAPSHOT_ROOT};
+pub use options::{FetchOptions, MAX_DOWNLOAD, Mirror, NotAMirror, Proxies, SNAPSHOT_ROOT};
 pub use redirect::{REDIRECTS, RedirectError};
 
 use crate::digest::Digest;
@@ -122,10 +123,7 @@ impl<'a> Fetcher<'a> {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.len() > 1 {
-            return Err(FetchError::Several(errors));
-        }
-        errors.pop().map_or(Ok(blobs), Err)
+        all_or(errors).map(|()| blobs)
     }
 
     fn download_all(&self, missing: &[(usize, &Wanted)]) -> Vec<(usize, Result<Blob, FetchError>)> {
@@ -338,6 +336,14 @@ impl<'a> Fetcher<'a> {
     fn mark_down(&self, origin: String) {
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
         down.insert(origin);
+    }
+}
+
+/// Returns the error that several are together, where there are any.
+fn all_or(mut errors: Vec<FetchError>) -> Result<(), FetchError> {
+    match errors.len() {
+        0 | 1 => errors.pop().map_or(Ok(()), Err),
+        _ => Err(FetchError::Several(errors)),
     }
 }
 
