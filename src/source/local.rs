@@ -39,7 +39,7 @@ pub enum LocalError {
         place: &'static str,
     },
     /// A file without a hash, outside of the recipe's project.
-    #[error("it leads to `{}`, outside of the recipe's project `{}`", .path.display(), .project.display())]
+    #[error("it leads to `{}`, which is not the recipe's project `{}`", .path.display(), .project.display())]
     Outside {
         /// Where the name leads.
         path: PathBuf,
@@ -64,7 +64,7 @@ impl LocalError {
     pub fn help(&self) -> String {
         match self {
             LocalError::Io(_) | LocalError::NoFile => {
-                "correct the path (a relative one starts at the recipe's directory)".to_owned()
+                "correct the path (a relative one starts at the recipe's own directory)".to_owned()
             }
             LocalError::Directory => {
                 "name each file of it, or pack it (`tar cf`) and take that in with a `tree` node"
@@ -102,14 +102,19 @@ impl From<rustix::io::Errno> for LocalError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
     project: PathBuf,
+    /// The home directory, where the project does not lie in it: what is there belongs to no project, even one around it.
+    home: Option<PathBuf>,
     allowed: Vec<PathBuf>,
 }
 
 impl Reach {
-    /// Returns the reach of a recipe in `base`: its project alone. `home` is a directory that is never taken for one.
+    /// Returns the reach of a recipe in `base`: its project alone. `home` is the user's home directory.
     pub fn of(base: &Path, home: Option<&Path>) -> Reach {
+        let home = home.and_then(|home| fs::canonicalize(home).ok());
+        let project = project(base, home.as_deref());
         Reach {
-            project: project(base, home),
+            home: home.filter(|home| !project.starts_with(home)),
+            project,
             allowed: Vec::new(),
         }
     }
@@ -128,8 +133,9 @@ impl Reach {
     /// # Errors
     /// [`LocalError::Outside`].
     pub fn check(&self, file: &Regular) -> Result<(), LocalError> {
-        let mut roots = [&self.project].into_iter().chain(&self.allowed);
-        if roots.any(|root| file.path.starts_with(root)) {
+        let is_below = |root: &PathBuf| file.path.starts_with(root);
+        let own = is_below(&self.project) && !self.home.as_ref().is_some_and(is_below);
+        if own || self.allowed.iter().any(is_below) {
             return Ok(());
         }
         Err(LocalError::Outside {
@@ -147,12 +153,11 @@ const MARKS: [&str; 3] = [".git", ".hg", ".jj"];
 /// `images/`. (A shared recipe is unpacked as deep in `images/` as its files' `..` need.)
 fn project(base: &Path, home: Option<&Path>) -> PathBuf {
     let mut found = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
-    let home = home.and_then(|home| fs::canonicalize(home).ok());
     while found.file_name().is_some_and(|name| name == "images")
         && !MARKS.iter().any(|mark| found.join(mark).exists())
         && let Some(above) = found.parent()
         && above.parent().is_some()
-        && home.as_deref() != Some(above)
+        && home != Some(above)
     {
         found = above.to_path_buf();
     }
@@ -467,6 +472,13 @@ mod tests {
                     .contains(&format!("--allow-local {}", key.display()))
             );
         }
+        // A project in a home is one; a home in a project is the user's all the same.
+        check(&Reach::of(&base, Some(&root)), "inner").unwrap();
+        fs::create_dir(root.join("p/home")).unwrap();
+        fs::write(root.join("p/home/key"), b"secret").unwrap();
+        let around = Reach::of(&base, Some(&root.join("p/home")));
+        check(&around, "inner").unwrap();
+        assert!(check(&around, "../home/key").is_err());
         // A directory whose name begins like the project's is another one.
         assert!(check(&reach, "../../p2/x").is_err());
         reach.allow(&key).unwrap();

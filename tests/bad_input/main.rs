@@ -11,6 +11,7 @@
 mod archives;
 mod disk;
 mod downloads;
+mod locals;
 mod machines;
 mod preflight;
 mod recipes;

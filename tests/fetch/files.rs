@@ -60,7 +60,7 @@ fn a_bad_local_file_is_named_with_the_reason() {
             Kind::Refused,
             "No such file or directory (os error 2)",
         ),
-        (".", None, Kind::Refused, "it is no regular file"),
+        (".", None, Kind::Refused, "it is a directory"),
         ("pipe", None, Kind::Refused, "it is no regular file"),
     ];
     for (path, size, kind, reason) in cases {

@@ -114,6 +114,9 @@ impl Fetcher<'_> {
                     if matches!(attempt.reason, Reason::TooLong { .. }) {
                         return Ok(Some(attempt));
                     }
+                    if matches!(attempt.reason, Reason::Offline) {
+                        continue;
+                    }
                     self.progress.event(Event::Warning(format!(
                         "`{}` was not compared at `{}`: {}",
                         wanted.name, attempt.location, attempt.reason
