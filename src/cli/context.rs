@@ -315,9 +315,7 @@ impl Context<'_> {
         let fetch = self.fetch_options()?;
         let workshop = self.workshop(&store, &fetch);
         let failed = |error| Failure::realize(error, &opened.parsed.source);
-        workshop
-            .check_local_sources(&plan, &opened.base)
-            .map_err(failed)?;
+        self.check_local_sources(opened, &workshop, &plan)?;
         let there = match substitutes {
             Some(_) => workshop.existing(&plan, verify).map_err(failed)?,
             None => None,

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::context::{Context, set};
+use super::context::{Context, Opened, set};
 use super::failure::Failure;
+use super::sharing::cache_around;
 use super::substitutes;
-use crate::plan::{self, LocalFile};
+use crate::plan::{self, LocalFile, Plan};
+use crate::realize::Workshop;
 use crate::recipe::Recipe;
 use crate::source::local::Reach;
 use crate::ui::bytes;
@@ -36,6 +38,21 @@ impl Context<'_> {
             true => Ok(Reach::of(base, None)),
             false => self.reach(base),
         }
+    }
+
+    /// Holds the sources of a plan to the files of this machine that they name. A recipe out of a bundle names another machine's.
+    pub(super) fn check_local_sources(
+        &self,
+        opened: &Opened,
+        workshop: &Workshop<'_>,
+        plan: &Plan,
+    ) -> Result<(), Failure> {
+        if opened.bundle.is_some() || cache_around(&opened.base).is_some() {
+            return Ok(());
+        }
+        workshop
+            .check_local_sources(plan, &opened.base)
+            .map_err(|error| Failure::realize(error, &opened.parsed.source))
     }
 
     /// Says which files of this machine went into what leaves it.

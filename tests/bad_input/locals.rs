@@ -382,3 +382,24 @@ fn a_kernel_beside_the_recipe_is_copied_and_locked_and_goes_with_a_bundle() {
     assert_ne!(new["plan"], made["plan"]);
     assert!(fs::read(path).unwrap() != bytes);
 }
+
+#[test]
+fn a_file_of_this_machine_says_nothing_about_a_bundle_of_another() {
+    let tiny = Tiny::new();
+    let path = tiny.write("home/vmlinuz", b"theirs");
+    let source = local("thing", b"theirs").replace("local \"thing\"", "local \"PATH\"");
+    let source = source.replace("PATH", path.to_str().unwrap());
+    tiny.recipe(&source, "file \"/x\" from=\"thing\"");
+    run(&mut tiny.project.mkimg(["export", "tiny", "--with-sources"]));
+    fs::write(&path, b"ours").unwrap();
+    fails(&mut tiny.realize(&[]), 3);
+    let elsewhere = crate::cli::Project::new();
+    for verb in ["realize", "show", "sbom", "why"] {
+        let mut command = elsewhere.mkimg([verb, "--offline"]);
+        command.arg(tiny.path("tiny.mkimg"));
+        if verb == "why" {
+            command.arg("/x");
+        }
+        run(&mut command);
+    }
+}
