@@ -6,9 +6,13 @@
 mod cli;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use cli::{Project, fails, json, mirror, repository_recipe, run, stdout};
 
@@ -54,6 +58,53 @@ fn the_recipes_of_the_repository_pass_their_tests() {
         let report = json(&output);
         assert_eq!(report["passed"], true, "{name} {arch}: {report:#}");
         assert!(!report["tests"].as_array().unwrap().is_empty());
+    }
+}
+
+/// A test with a page: the guest asks for that, and for a server of the host's that nobody gave it.
+fn serving(stolen: &str) -> String {
+    let recipe = repository_recipe("net");
+    let at = recipe.find("test \"a page").unwrap();
+    format!(
+        "{}test \"the page and nothing else\" within=\"90s\" {{\n    \
+         serve \"/hello\" text=\"the host says hello\"\n    expect \"(linux)\"\n    \
+         send \"wget -q -O - http://$SERVER/hello; wget -q -O - http://{stolen}/stolen; echo status $?\"\n    \
+         expect \"the host says hello\"\n    expect regex=\"status [01][^0-9]\"\n    \
+         send \"wget -q -O - http://$SERVER/hello; wget -O - http://$SERVER/other; echo $SERVER\"\n    \
+         expect \"the host says hello\"\n    expect \"404\"\n    expect \"10.0.2.100:80\"\n}}\n",
+        &recipe[..at]
+    )
+}
+
+#[test]
+fn a_page_of_a_test_is_reached_and_nothing_else_unless_the_user_opens_the_network() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let reached = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reached);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut stream = stream.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nstolen\n");
+        }
+    });
+    let project = Project::new();
+    project.recipe("net", &serving(&format!("10.0.2.2:{port}")));
+    // With the open network the other server answers: the guest does ask.
+    for (more, status, times) in [
+        (&["--net", "user"][..], "status 0", 1),
+        (&[], "status 1", 0),
+    ] {
+        reached.store(0, Ordering::SeqCst);
+        let log = project.path("log");
+        let mut test = mkimg(&project, &["test", "net", "--arch", "x86_64"]);
+        run(test.arg("--log").arg(&log).args(more));
+        assert_eq!(reached.load(Ordering::SeqCst), times, "{more:?}");
+        let log = fs::read_to_string(&log).unwrap();
+        assert!(log.contains(status), "{log}");
     }
 }
 

@@ -4,8 +4,8 @@
 use mkimg::arch::Arch;
 use mkimg::digest::Digest;
 use mkimg::recipe::{
-    ArchError, Boot, Compress, DeviceClass, Ending, EntryKind, Mode, Origin, Owner, Parsed,
-    Pattern, Place, Spanned, StepKind, check_name, parse, template,
+    ArchError, Boot, Compress, DeviceClass, Ending, EntryKind, KernelOrigin, Mode, Origin, Owner,
+    Parsed, Pattern, Place, Spanned, StepKind, check_name, parse, template,
 };
 
 const MINIMAL: &str = include_str!("../images/minimal.kdl");
@@ -45,10 +45,10 @@ fn everything_that_can_be_said_is_understood() {
         archive: "debian-security".into(),
     };
     assert_eq!((&first.place, first.arch), (&place, Some(Arch::X86_64)));
-    assert_eq!(
-        (recipe.kernel.from.value.as_str(), &recipe.kernel.path),
-        ("linux", &None)
-    );
+    let KernelOrigin::Source { from, path: None } = &recipe.kernel.origin else {
+        panic!("{:?}", recipe.kernel);
+    };
+    assert_eq!(from.value, "linux");
     assert_eq!(recipe.initramfs.compress, Compress::Gzip { level: 12 });
     let entries = &recipe.initramfs.entries;
     assert_eq!(entries[0].owner, Owner { uid: 1, gid: 2 });
@@ -183,13 +183,32 @@ fn an_escape_may_stand_before_the_closing_quotes() {
 }
 
 #[test]
+fn a_kernel_beside_the_recipe_needs_no_source() {
+    let text = MINIMAL.replace(
+        "kernel from=\"linux\" path=\"boot/vmlinuz-*\"",
+        "kernel local=\"../bzImage\"",
+    );
+    let parsed = right(&text);
+    let KernelOrigin::Local(path) = &parsed.recipe.kernel.origin else {
+        panic!("{:?}", parsed.recipe.kernel);
+    };
+    assert_eq!(path.value, "../bzImage");
+    assert_eq!(parsed.source.text[path.span.clone()], *"\"../bzImage\"");
+    let used = parsed.recipe.used_sources();
+    assert!(
+        used.map(|source| &source.name.value)
+            .all(|name| name != "linux")
+    );
+}
+
+#[test]
 fn places_are_bytes_of_the_shown_text() {
     let parsed = right(EVERYTHING);
     let (text, recipe) = (&parsed.source.text, &parsed.recipe);
     let at = |span: &std::ops::Range<usize>| &text[span.clone()];
     assert_eq!(at(&recipe.name.span), "\"every.thing+1_x-y\"");
     assert_eq!(at(&recipe.kernel.span), "kernel from=linux");
-    assert_eq!(at(&recipe.kernel.from.span), "linux");
+    assert_eq!(at(&recipe.kernel.from().unwrap().span), "linux");
     assert_eq!(
         at(&recipe.initramfs.span),
         "initramfs compress=\"gzip\" level=12"

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{AssembleError, applets};
 use crate::digest::Digest;
-use crate::plan::Planned;
+use crate::plan::{LocalFile, Planned};
 use crate::progress::{Event, Progress};
 use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
 use crate::source::{Member, MemberKind};
@@ -33,6 +33,26 @@ pub(super) fn whole(
         size: blob.size,
         place: Place::File(Region {
             path: blob.path.clone(),
+            offset: 0,
+        }),
+    })
+}
+
+/// Returns a file beside the recipe.
+pub(super) fn local(
+    file: Option<&LocalFile>,
+    name: &Spanned<String>,
+    at: &Span,
+) -> Result<Content, AssembleError> {
+    let file = file.ok_or_else(|| AssembleError::Missing {
+        name: name.value.clone(),
+        at: at.clone(),
+    })?;
+    Ok(Content {
+        digest: file.digest,
+        size: file.size,
+        place: Place::File(Region {
+            path: file.path.clone(),
             offset: 0,
         }),
     })
@@ -134,24 +154,7 @@ impl Builder<'_> {
         let at = &planned.entry.span;
         match origin {
             Origin::Text(text) => Ok((Content::memory(text.as_bytes()), false)),
-            Origin::Local(name) => {
-                let local = planned
-                    .local
-                    .as_ref()
-                    .ok_or_else(|| AssembleError::Missing {
-                        name: name.value.clone(),
-                        at: at.clone(),
-                    })?;
-                let content = Content {
-                    digest: local.digest,
-                    size: local.size,
-                    place: Place::File(Region {
-                        path: local.path.clone(),
-                        offset: 0,
-                    }),
-                };
-                Ok((content, false))
-            }
+            Origin::Local(name) => Ok((local(planned.local.as_ref(), name, at)?, false)),
             Origin::Source { from, path: None } => Ok((whole(self.blobs, from, at)?, false)),
             Origin::Source {
                 from,

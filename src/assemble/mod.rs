@@ -13,11 +13,11 @@ pub use error::AssembleError;
 
 use crate::plan::Plan;
 use crate::progress::{Event, Progress};
-use crate::recipe::EntryKind;
+use crate::recipe::{EntryKind, KernelOrigin};
 use crate::source::Limits;
 use crate::store::{Blob, Store};
 use crate::tree::{Content, Tree};
-use builder::{Builder, content_of, whole};
+use builder::{Builder, content_of, local, whole};
 use wanted::{Wanted, Wisher};
 
 /// What a plan gives before it is packed.
@@ -47,7 +47,12 @@ pub fn assemble(
         .and_then(|members| members.into_iter().next())
     {
         Some(member) => content_of(&member),
-        None => whole(blobs, &plan.kernel.from, &plan.kernel.span)?,
+        None => match &plan.kernel.origin {
+            KernelOrigin::Source { from, .. } => whole(blobs, from, &plan.kernel.span)?,
+            KernelOrigin::Local(name) => {
+                local(plan.local_kernel.as_ref(), name, &plan.kernel.span)?
+            }
+        },
     };
     let mut builder = Builder {
         blobs,

@@ -27,8 +27,8 @@ impl<'p> Wanted<'p> {
         let one = |path: &Spanned<String>| Want::One {
             path: path.value.clone(),
         };
-        if let Some(path) = &plan.kernel.path {
-            let wants = by_source.entry(&plan.kernel.from.value).or_default();
+        if let Some((from, path)) = plan.kernel.member() {
+            let wants = by_source.entry(&from.value).or_default();
             wants.push((Wisher::Kernel, one(path), &path.span));
         }
         for (index, planned) in plan.entries.iter().enumerate() {
@@ -121,9 +121,8 @@ fn place_of<'p>(plan: &'p Plan, source: &str, pattern: &str) -> Option<&'p Span>
     let mut patterns: Vec<(&str, &Spanned<String>)> = Vec::new();
     patterns.extend(
         plan.kernel
-            .path
-            .as_ref()
-            .map(|path| (plan.kernel.from.value.as_str(), path)),
+            .member()
+            .map(|(from, path)| (from.value.as_str(), path)),
     );
     for planned in &plan.entries {
         match &planned.entry.kind {

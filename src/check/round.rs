@@ -180,6 +180,8 @@ impl Round<'_> {
             .args(["check-round", "--quiet"]);
         command.arg(recipe).args(["--arch", self.arch.name()]);
         command.arg("--cache").arg(root.join("cache é"));
+        // The files beside the recipe lie in the round's place, however far above it.
+        command.arg("--allow-local").arg(root);
         command
             .args(["--jobs", &world.jobs.to_string()])
             .args(self.options);

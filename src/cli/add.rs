@@ -1,6 +1,5 @@
 //! `mkimg add`: a local file into the cache, and the `source` node for it on standard output.
 
-use std::fs::{self, File};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -10,17 +9,22 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use crate::recipe;
+use crate::source::local::{LocalError, Regular};
 
 pub(super) fn run(context: &Context<'_>, args: &Add) -> Result<(), Failure> {
     let path = &args.file;
-    let mut file = File::open(path).map_err(|error| Failure::io("open", path, error))?;
-    if file.metadata().is_ok_and(|found| found.is_dir()) {
-        return Err(Failure::usage(
+    let mut file = Regular::open_own(path).map_err(|error| match error {
+        LocalError::Io(error) => Failure::io("open", path, error),
+        LocalError::Directory => Failure::usage(
             format!("`{}` is a directory", path.display()),
             "add one file: an archive of the directory, say",
-        ));
-    }
-    let absolute = fs::canonicalize(path).map_err(|error| Failure::io("find", path, error))?;
+        ),
+        error => Failure::usage(
+            format!("`{}` cannot be added: {error}", path.display()),
+            error.help(),
+        ),
+    })?;
+    let absolute = file.path().to_path_buf();
     let Some(shown) = absolute
         .to_str()
         .filter(|path| !path.chars().any(char::is_control))

@@ -59,9 +59,12 @@ pub(super) struct Global {
     /// The most that an archive may unpack to, such as 8GiB
     #[arg(long, global = true, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
     pub(super) max_unpacked: u64,
-    /// The most bytes of a source that declares no size, such as 8GiB
+    /// The most bytes of a source that declares no `size=`, such as 8GiB
     #[arg(long, global = true, value_name = "SIZE", default_value = "4GiB", value_parser = parse_size)]
     pub(super) max_download: u64,
+    /// A file outside of the recipe's project, or a directory, that `local=` may take without a hash; may be given several times
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) allow_local: Vec<PathBuf>,
     /// Say nothing but results and errors
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
@@ -89,6 +92,9 @@ pub(super) enum Verb {
     /// One round of `check`, which `check` alone starts ([`super::command::parse`])
     #[command(skip)]
     CheckRound(Box<super::check_round::CheckRound>),
+    /// Answers one connection of a test's guest, which QEMU alone starts ([`super::command::parse`])
+    #[command(skip)]
+    Answer(super::serve::Answer),
     /// Say what differs between two images, down to entry and field, and the likely cause
     Diff(super::diff::Diff),
     /// Show what an image is, its identities, and what its size is made of
@@ -211,6 +217,9 @@ pub(super) struct Boot {
     /// Which QEMU: system, pinned, or the path of one [default: the system's where it is new enough, else pinned]
     #[arg(long, value_name = "WHICH")]
     pub(super) qemu: Option<PathBuf>,
+    /// What answers the pages of a test
+    #[arg(skip)]
+    pub(super) serve: Option<Vec<OsString>>,
 }
 
 /// `mkimg run`

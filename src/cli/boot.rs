@@ -127,6 +127,7 @@ impl Bootable {
             memory,
             cpus: options.cpus.unwrap_or(self.cpus),
             net: options.net,
+            serve: options.serve.clone(),
             window,
             extra: extra.to_vec(),
         };

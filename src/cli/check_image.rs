@@ -39,10 +39,14 @@ pub(super) fn image(
     let slot = shared.slots.take();
     let (store, stored) = context.realize_opened(opened, Some(arch), true)?;
     let fetch = context.fetch_options()?;
-    let blobs = context
-        .workshop(&store, &fetch)
-        .sources(plan, &opened.base)
-        .map_err(|error| Failure::realize(error, &opened.parsed.source))?;
+    let workshop = context.workshop(&store, &fetch);
+    let failed = |error| Failure::realize(error, &opened.parsed.source);
+    let blobs = workshop.sources(plan, &opened.base).map_err(failed)?;
+    if args.refetch {
+        workshop
+            .ask_everywhere(plan, &opened.base)
+            .map_err(failed)?;
+    }
     drop(slot);
     let mut unlike_lock = None;
     if let Some(beside) = &beside {
@@ -61,7 +65,7 @@ pub(super) fn image(
         .filter(|(name, _)| !args.refetch || is_local(name))
         .map(|(_, blob)| blob.clone())
         .collect();
-    let files = lock::files_of(plan);
+    let files = plan.local_files();
     let size: u64 = blobs.values().map(|blob| blob.size).sum();
     let room = 2 * size + 3 * stored.image.archive_size + stored.image.kernel.size;
     let mut ground = ground(context, args, store.root(), shared, room)?;
@@ -69,6 +73,13 @@ pub(super) fn image(
     let absolute = absolute.filter(|path| path.is_absolute());
     ground.users = readable(ground.users, shared, absolute);
     let mut child = options(context);
+    for file in files
+        .iter()
+        .filter(|(name, _)| Path::new(name).is_absolute())
+    {
+        let allowed = file.1.path.display().to_string();
+        child.extend(["--allow-local".to_owned(), allowed]);
+    }
     if !args.refetch && !context.global.offline {
         child.push("--offline".to_owned());
     }

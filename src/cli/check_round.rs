@@ -128,8 +128,16 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
 /// Returns the options of every verb that a child takes over.
 pub(super) fn options(context: &Context<'_>) -> Vec<String> {
     let global = &context.global;
-    let mut options = vec!["--max-unpacked".to_owned(), global.max_unpacked.to_string()];
-    options.extend(["--max-download".to_owned(), global.max_download.to_string()]);
+    let mut options: Vec<String> = [
+        ("--max-unpacked", global.max_unpacked),
+        ("--max-download", global.max_download),
+    ]
+    .map(|(name, size)| [name.to_owned(), size.to_string()])
+    .concat();
+    for path in &global.allow_local {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        options.extend(["--allow-local".to_owned(), path.display().to_string()]);
+    }
     if global.offline {
         options.push("--offline".to_owned());
     }

@@ -7,6 +7,7 @@ use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _, Parser};
 
 use super::args::{Arguments, Global, Verb};
 use super::check_round::CheckRound;
+use super::serve::Answer;
 
 /// The verbs as `--help` lists them.
 const GROUPS: [(&str, &[&str]); 5] = [
@@ -75,6 +76,15 @@ struct Round {
     round: CheckRound,
 }
 
+/// `mkimg answer`, which QEMU starts for a test's guest.
+#[derive(Debug, Parser)]
+struct Connection {
+    #[command(flatten)]
+    global: Global,
+    #[command(flatten)]
+    answer: Answer,
+}
+
 /// Parses the words of a command line.
 ///
 /// # Errors
@@ -84,6 +94,11 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Argumen
     if words.get(1).is_some_and(|verb| verb == "check-round") {
         let Round { global, round } = Round::try_parse_from(&words[1..])?;
         let verb = Verb::CheckRound(Box::new(round));
+        return Ok(Arguments { global, verb });
+    }
+    if words.get(1).is_some_and(|verb| verb == "answer") {
+        let Connection { global, answer } = Connection::try_parse_from(&words[1..])?;
+        let verb = Verb::Answer(answer);
         return Ok(Arguments { global, verb });
     }
     let mut command = shown();

@@ -14,6 +14,7 @@ use super::lock;
 use super::locking::{self, LockUse};
 use super::recipes;
 use super::sharing;
+use super::signing::now;
 use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::plan::Plan;
@@ -189,6 +190,7 @@ impl Context<'_> {
         Ok(FetchOptions {
             offline: self.global.offline,
             max_download: self.global.max_download,
+            now: i64::try_from(now()).ok(),
             mirrors,
             debian_mirrors: self.debian_mirrors()?,
             apt_roots: apt::roots_of_machine(Path::new("/etc/apt")),
@@ -250,7 +252,8 @@ impl Context<'_> {
             let help = format!("add a location for {wanted} to `{recipe}`, or name another");
             Failure::usage(error.to_string(), help)
         })?;
-        realize::plan(recipe, &opened.base, arch)
+        let reach = self.reach_of(recipe, &opened.base)?;
+        realize::plan_within(recipe, &opened.base, arch, &reach)
             .map_err(|error| Failure::realize(error, &opened.parsed.source))
     }
 
@@ -311,6 +314,7 @@ impl Context<'_> {
         let fetch = self.fetch_options()?;
         let workshop = self.workshop(&store, &fetch);
         let failed = |error| Failure::realize(error, &opened.parsed.source);
+        self.check_local_sources(opened, &workshop, &plan)?;
         let there = match substitutes {
             Some(_) => workshop.existing(&plan, verify).map_err(failed)?,
             None => None,

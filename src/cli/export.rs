@@ -9,6 +9,7 @@ use serde_json::json;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
+use super::reach::local_files;
 use super::sharing;
 use super::signing::Key;
 use super::values;
@@ -90,10 +91,12 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
         archs.join(" and "),
         bytes(size)
     ));
+    context.tell_local_files(&shared.files);
     if args.json {
         return output::print_json(&json!({
             "archs": archs,
             "digest": digest,
+            "local_files": local_files(&shared.files),
             "path": file.display().to_string(),
             "size": size,
         }));

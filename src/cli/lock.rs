@@ -78,7 +78,7 @@ pub(super) fn make(
     let all = opened.parsed.recipe.archs_for(Arch::host());
     let archs = if archs.is_empty() { &all } else { archs };
     for arch in archs.iter().copied() {
-        files = lock::files_of(&context.plan(opened, Some(arch))?);
+        files = context.plan(opened, Some(arch))?.local_files();
         images.push(realize::made(context, opened, Some(arch), LockUse::Ignore, None)?.1);
     }
     let lock = Lock::of(

@@ -147,7 +147,7 @@ pub(super) fn missing(opened: &Opened) -> Failure {
 pub(super) fn check_plan(opened: &Opened, beside: &Beside, plan: &Plan) -> Result<(), Failure> {
     let lock = &beside.lock;
     let shown = beside.path.display();
-    let changes = lock.recipe_changes(&opened.parsed, &lock::files_of(plan));
+    let changes = lock.recipe_changes(&opened.parsed, &plan.local_files());
     let locked = lock.images.get(&plan.arch);
     if !changes.is_empty() {
         let mut what = format!("the lock `{shown}` is out of date");

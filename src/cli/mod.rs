@@ -33,6 +33,7 @@ mod pin;
 mod place;
 mod pull;
 mod push;
+mod reach;
 mod realize;
 mod recipes;
 mod registry;
@@ -87,6 +88,10 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Test(args) => test::run(&context, &args),
         Verb::Check(args) => check::run(&context, &args),
         Verb::CheckRound(args) => check_round::run(&context, &args),
+        Verb::Answer(args) => {
+            serve::run(&args);
+            Ok(())
+        }
         Verb::Lock(args) => lock::run(&context, &args),
         Verb::Diff(args) => diff::run(&context, &args),
         Verb::Show(args) => show::run(&context, &args),

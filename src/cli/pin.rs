@@ -15,8 +15,10 @@ use crate::recipe::edit::{self, Pin, PinError};
 use crate::recipe::{EntryKind, Location, Mode, Origin, Place, Recipe, Source};
 use crate::source::apt_lists::{Listed, listed};
 use crate::source::archive_kind;
-use crate::source::fetch::{Fetcher, FirstSeen, SNAPSHOT_ROOT, Wanted, first_line};
-use crate::store::{Blob, Store, There, replace};
+use crate::source::fetch::{
+    FetchOptions, Fetcher, FirstSeen, SNAPSHOT_ROOT, Wanted, first_line,
+};
+use crate::store::{Blob, There, replace};
 use crate::ui::bytes;
 
 /// Where apt keeps the lists of its archives.
@@ -45,8 +47,18 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
         |source: &&Source| args.sources.is_empty() || args.sources.contains(&source.name.value);
     let store = context.store(&opened.base)?;
     let mut pins = Vec::new();
+    // Whoever names a source means the file that it names; else a hash must not open what `local=` could not take without one.
+    let reach = match args.sources.is_empty() {
+        true => Some(context.reach(&opened.base)?),
+        false => None,
+    };
+    let fetch = FetchOptions {
+        reach,
+        ..context.fetch_options()?
+    };
+    let fetcher = Fetcher::new(&store, context.terminal, fetch);
     for source in recipe.sources.iter().filter(wanted) {
-        pins.extend(pins_of(context, &store, &opened, source, args.refresh)?);
+        pins.extend(pins_of(context, &fetcher, &opened, source, args.refresh)?);
     }
     context.terminal.clear();
     let before = fs::read(&opened.path)
@@ -92,7 +104,7 @@ struct Fetched {
 /// the others gets the same sha256.
 fn pins_of(
     context: &Context<'_>,
-    store: &Store,
+    fetcher: &Fetcher<'_>,
     opened: &Opened,
     source: &Source,
     refresh: bool,
@@ -107,7 +119,7 @@ fn pins_of(
         if !refresh && locations.iter().find(lacking).is_none() {
             continue;
         }
-        let fetched = fetch(context, store, opened, source, &locations, refresh)?;
+        let fetched = fetch(fetcher, opened, source, &locations, refresh)?;
         let blob = &fetched.blob;
         let of = arch.map_or(String::new(), |arch| format!(" {arch}"));
         let name = &source.name.value;
@@ -154,15 +166,12 @@ fn stale_snapshot<'l>(location: &'l Location, fetched: &Fetched) -> Option<&'l s
 
 /// Fetches the bytes that the locations share: checked against the sha256 that one of them has, unless all is to be new.
 fn fetch(
-    context: &Context<'_>,
-    store: &Store,
+    fetcher: &Fetcher<'_>,
     opened: &Opened,
     source: &Source,
     locations: &[&Location],
     refresh: bool,
 ) -> Result<Fetched, Failure> {
-    let options = context.fetch_options()?;
-    let fetcher = Fetcher::new(store, context.terminal, options);
     let name = source.name.value.as_str();
     let known = locations
         .iter()

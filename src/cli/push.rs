@@ -8,6 +8,7 @@ use serde_json::json;
 use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
 use super::output;
+use super::reach::local_files;
 use super::registry::{Reach, repository};
 use super::sbom;
 use super::sharing::{self, Shared};
@@ -81,10 +82,12 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
         bytes(copied.kept_bytes),
     ));
     let by_digest = format!("{}@sha256:{digest}", reference.name());
+    context.tell_local_files(&shared.files);
     if args.json {
         return output::print_json(&json!({
             "digest": format!("sha256:{digest}"),
             "kept": { "blobs": copied.kept, "bytes": copied.kept_bytes },
+            "local_files": local_files(&shared.files),
             "reference": by_digest,
             "sent": { "blobs": copied.sent, "bytes": copied.sent_bytes },
             "tag": tag,

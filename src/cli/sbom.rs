@@ -16,6 +16,8 @@ pub(super) fn run(context: &Context<'_>, args: &Sbom) -> Result<(), Failure> {
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
     let (store, made) = context.realize_opened(&opened, args.target.arch, false)?;
     let (contents, statement) = documents(context, &opened, &store, &made)?;
+    let plan = context.plan(&opened, Some(made.image.arch))?;
+    context.tell_local_files(&plan.local_files());
     output::print_json(match args.format {
         Inventory::Spdx => &contents,
         Inventory::Slsa => &statement,

@@ -1,110 +1,171 @@
-//! The pages that a test's `serve` nodes name, over HTTP on the host's loopback, for as long as the test is there.
+//! The pages that a test's `serve` nodes name, over HTTP at the one address that its guest reaches.
 //!
-//! QEMU's user network leads the guest's connections to 10.0.2.2 to this host's loopback. Answers `GET` and `HEAD` of a known
-//! path, one request a connection (RFC 9112); anything else is 404 or 400.
+//! ```text
+//! guest --10.0.2.100:80--> QEMU's own network --a process for each connection--> mkimg answer DIRECTORY
+//! ```
+//!
+//! No port of the host is opened: QEMU hands each connection to a new `mkimg answer` as its standard input and output. That
+//! answers `GET` and `HEAD` of a known path, one request a connection (RFC 9112); anything else is 404 or 400. A guest may be
+//! hostile: a request has a bound, a connection has a time, and there are only so many at once.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
+use clap::Args;
+
+use super::failure::Failure;
+use crate::check::Place;
 use crate::recipe::{StepKind, Test};
 
-/// How long a client may be silent.
+/// How long a connection may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The most bytes of a request that are read.
 const REQUEST: u64 = 16 * 1024;
-
-/// A running server. Ends when dropped.
-pub(super) struct Server {
-    address: SocketAddr,
-    stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
+/// The most connections of a guest at once.
+const AT_ONCE: usize = 16;
+/// The file with the pages in the directory.
+const PAGES: &str = "pages.json";
 
 /// Paths and their bodies.
-type Pages = Vec<(String, String)>;
+type Pages = BTreeMap<String, String>;
 
-impl Server {
-    /// Starts the server for a test that serves something; `None` where it serves nothing.
-    pub(super) fn of(test: &Test) -> io::Result<Option<Server>> {
-        let pages: Pages = test
-            .steps
-            .iter()
-            .filter_map(|step| match &step.kind {
-                StepKind::Serve { path, text } => Some((path.clone(), text.clone())),
-                _ => None,
-            })
-            .collect();
+/// What a test serves. Dropped, it is gone.
+pub(super) struct Served {
+    directory: Place,
+}
+
+impl Served {
+    /// Writes down what a test serves; `None` where it serves nothing.
+    pub(super) fn of(test: &Test) -> Result<Option<Served>, Failure> {
+        let pages = test.steps.iter().filter_map(|step| match &step.kind {
+            StepKind::Serve { path, text } => Some((path.clone(), text.clone())),
+            _ => None,
+        });
+        let pages: Pages = pages.collect();
         if pages.is_empty() {
             return Ok(None);
         }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stopped);
-        let thread = thread::Builder::new().spawn(move || {
-            for stream in listener.incoming() {
-                if flag.load(Ordering::SeqCst) {
-                    return;
-                }
-                // A client that goes away, or says nothing sensible, is the test's business, not the server's.
-                let _ = stream.and_then(|stream| answer(stream, &pages));
-            }
-        })?;
-        Ok(Some(Server {
-            address,
-            stopped,
-            thread: Some(thread),
-        }))
+        let directory = Place::new(&env::temp_dir())?;
+        let path = directory.path();
+        let text = serde_json::Value::from_iter(pages).to_string();
+        let written = fs::write(path.join(PAGES), text)
+            .and_then(|()| slots(path).try_for_each(|slot| File::create(slot).map(drop)));
+        written.map_err(|error| Failure::io("write the pages of a test into", path, error))?;
+        Ok(Some(Served { directory }))
     }
 
-    /// Returns the address as the guest reaches it.
-    pub(super) fn guest_address(&self) -> String {
-        format!("10.0.2.2:{}", self.address.port())
+    /// Returns the command that answers one connection.
+    pub(super) fn command(&self) -> Result<Vec<OsString>, Failure> {
+        let program = env::current_exe()
+            .map_err(|error| Failure::io("find", Path::new("/proc/self/exe"), error))?;
+        Ok(vec![
+            program.into(),
+            "answer".into(),
+            self.directory.path().into(),
+        ])
     }
 }
 
-fn answer(mut stream: TcpStream, pages: &Pages) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut reader = BufReader::new((&stream).take(REQUEST));
-    let mut request = String::new();
-    reader.read_line(&mut request)?;
-    let mut header = String::new();
-    while reader.read_line(&mut header)? > 0 && !header.trim_end().is_empty() {
-        header.clear();
+/// The files of which each connection holds one.
+fn slots(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    (0..AT_ONCE).map(|number| directory.join(format!("connection-{number}")))
+}
+
+/// `mkimg answer`
+#[derive(Debug, Args)]
+pub(super) struct Answer {
+    /// The directory with the pages
+    #[arg(value_name = "DIRECTORY")]
+    directory: PathBuf,
+}
+
+/// Answers the connection that is this process's standard input and output, and its standard error, too: nothing is said.
+pub(super) fn run(args: &Answer) {
+    let late = thread::Builder::new().spawn(|| {
+        thread::sleep(PATIENCE);
+        std::process::exit(1);
+    });
+    let free = slots(&args.directory).find_map(|slot| {
+        let slot = File::open(slot).ok()?;
+        slot.try_lock().ok().map(|()| slot)
+    });
+    let pages: Option<Pages> = fs::read(args.directory.join(PAGES))
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok());
+    if let (Ok(_), Some(_slot), Some(pages)) = (late, free, pages) {
+        // A client that goes away, or says nothing sensible, is the test's business.
+        let from = BufReader::new(io::stdin().lock().take(REQUEST));
+        let _ = answer(from, &mut io::stdout().lock(), &pages);
     }
+}
+
+fn answer(mut from: impl BufRead, to: &mut dyn Write, pages: &Pages) -> io::Result<()> {
+    let mut request = Vec::new();
+    from.read_until(b'\n', &mut request)?;
+    let request = String::from_utf8_lossy(&request).into_owned();
     let mut words = request.split_ascii_whitespace();
     let (method, path) = (
         words.next().unwrap_or_default(),
         words.next().unwrap_or_default(),
     );
-    let page = pages.iter().find(|(name, _)| name == path);
+    let mut ends = false;
+    while !ends {
+        let mut header = Vec::new();
+        let count = from.read_until(b'\n', &mut header)?;
+        ends = header.trim_ascii_end().is_empty() && count > 0;
+        if count == 0 {
+            break;
+        }
+    }
+    let page = pages.get(path);
     let (status, body) = match (method, page) {
-        ("GET" | "HEAD", Some((_, text))) => ("200 OK", text.as_str()),
+        _ if !ends => ("400 Bad Request", "the request has no end\n"),
+        ("GET" | "HEAD", Some(text)) => ("200 OK", text.as_str()),
         ("GET" | "HEAD", None) => ("404 Not Found", "no such page\n"),
         _ => ("400 Bad Request", "GET or HEAD\n"),
     };
     let length = body.len();
     let body = if method == "HEAD" { "" } else { body };
     write!(
-        stream,
+        to,
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )?;
-    stream.flush()
+    to.flush()
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread out of its waiting; where even that fails it ends with the process.
-        if TcpStream::connect_timeout(&self.address, PATIENCE).is_ok()
-            && let Some(thread) = self.thread.take()
-        {
-            let _ = thread.join();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_answered_and_what_is_none_is_refused_within_its_bound() {
+        let pages = Pages::from([("/a".to_owned(), "hello".to_owned())]);
+        let said = |request: &[u8]| {
+            let mut out = Vec::new();
+            answer(request.take(REQUEST), &mut out, &pages).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let page = said(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("\r\n\r\nhello"));
+        let head = said(b"HEAD /a HTTP/1.1\n\n");
+        assert!(head.contains("Content-Length: 5\r\n") && head.ends_with("\r\n\r\n"));
+        let endless = [b"GET /a HTTP/1.1\r\nx: ".to_vec(), vec![b'y'; 1 << 20]].concat();
+        for (request, status) in [
+            (&b"GET /b HTTP/1.1\r\n\r\n"[..], "404"),
+            (b"PUT /a HTTP/1.1\r\n\r\n", "400"),
+            (b"GET /a HTTP/1.1\r\nHost: x\r\n", "400"),
+            (b"\xff\xfe\r\n\r\n", "400"),
+            (b"", "400"),
+            (&endless, "400"),
+        ] {
+            let start = format!("HTTP/1.1 {status} ");
+            assert!(said(request).starts_with(&start), "{request:?}");
         }
     }
 }

@@ -11,7 +11,8 @@ use super::lock;
 use super::locking::{self, LockUse};
 use super::realize;
 use crate::arch::Arch;
-use crate::lock::{Lock, files_of, normal_text};
+use crate::lock::{Lock, normal_text};
+use crate::plan::LocalFile;
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
 use crate::share::bundle::{Bundle, begins_bundle};
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) artifact: Artifact,
     pub(super) images: Vec<Realized>,
+    /// The files beside the recipe that went in.
+    pub(super) files: BTreeMap<String, LocalFile>,
 }
 
 /// Realizes a recipe for `archs` (all that it has, where none is named), and returns what is to be shared of it.
@@ -89,6 +92,7 @@ pub(super) fn share(
         store,
         artifact,
         images,
+        files: project.files,
     })
 }
 
@@ -134,7 +138,7 @@ fn project(
         recipe: normal_text(&opened.parsed.source),
         digest: lock.recipe,
         lock: lock.to_string(),
-        files: files_of(&context.plan(opened, arch)?),
+        files: context.plan(opened, arch)?.local_files(),
     })
 }
 

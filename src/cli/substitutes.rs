@@ -107,11 +107,9 @@ fn named(args: &SubstituteArgs, base: &Path) -> Result<Named, Failure> {
     let files = [(user, Owner::User), (project, Owner::Project)];
     for (file, owner) in files {
         let Some(file) = file else { continue };
-        let Some(bytes) = read(&file)? else { continue };
-        let beside = file.parent().unwrap_or(Path::new(""));
-        let name = file.display().to_string();
-        let config = Config::parse(&name, &bytes, owner, beside, home.as_deref())
-            .map_err(Failure::invalid)?;
+        let Some(config) = config(&file, owner, home.as_deref())? else {
+            continue;
+        };
         named.config.places.extend(config.places);
         named.config.trust.extend(config.trust);
         if owner == Owner::User {
@@ -126,6 +124,27 @@ fn named(args: &SubstituteArgs, base: &Path) -> Result<Named, Failure> {
         new
     });
     Ok(named)
+}
+
+/// Returns what the user's configuration lets recipes take of this machine without a hash.
+pub(super) fn allowed_by_user() -> Result<Vec<PathBuf>, Failure> {
+    let home = set("HOME");
+    let config = match user_file(home.as_deref()) {
+        Some(file) => config(&file, Owner::User, home.as_deref())?,
+        None => None,
+    };
+    Ok(config.unwrap_or_default().allow_local)
+}
+
+/// Reads a configuration; `None` where there is none.
+fn config(file: &Path, owner: Owner, home: Option<&Path>) -> Result<Option<Config>, Failure> {
+    let Some(bytes) = read(file)? else {
+        return Ok(None);
+    };
+    let beside = file.parent().unwrap_or(Path::new(""));
+    let name = file.display().to_string();
+    let config = Config::parse(&name, &bytes, owner, beside, home).map_err(Failure::invalid)?;
+    Ok(Some(config))
 }
 
 /// Returns the user's configuration file.

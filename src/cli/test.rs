@@ -11,11 +11,11 @@ use super::args::Test as Args;
 use super::boot::{self, Bootable};
 use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
-use super::serve::Server;
+use super::serve::Served;
 use super::test_report::{self, Tested};
 use super::{interrupt, output, realize};
 use crate::machine::{
-    self, Ending, Invocation, Kind, MachineError, Net, Pattern, Report, Script, Step, Watch,
+    self, Ending, Invocation, Kind, MachineError, Pattern, Report, Script, Step, Watch,
 };
 use crate::recipe::{self, Diagnostic, Mode, StepKind, Test};
 use crate::store::{Store, There, replace};
@@ -113,7 +113,7 @@ struct Case<'r> {
     script: Script,
     invocation: Invocation,
     /// Serves as long as the case is there.
-    _server: Option<Server>,
+    _served: Option<Served>,
 }
 
 impl<'r> Case<'r> {
@@ -125,17 +125,11 @@ impl<'r> Case<'r> {
         test: &'r Test,
         mut script: Script,
     ) -> Result<Case<'r>, Failure> {
-        let server = Server::of(test).map_err(|error| {
-            Failure::guest(
-                &format!("could not serve the test's pages on the loopback: {error}"),
-                None,
-                Code::Failed,
-            )
-        })?;
+        let served = Served::of(test)?;
         let mut options = args.boot.clone();
-        if let Some(server) = &server {
-            options.net = Net::User;
-            let word = format!("SERVER={}", server.guest_address());
+        if let Some(served) = &served {
+            options.serve = Some(served.command()?);
+            let word = format!("SERVER={}", machine::SERVED);
             options.append = Some(match options.append {
                 Some(words) => format!("{words} {word}"),
                 None => word,
@@ -147,7 +141,7 @@ impl<'r> Case<'r> {
             test,
             script,
             invocation: ready.invocation,
-            _server: server,
+            _served: served,
         })
     }
 }

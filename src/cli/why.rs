@@ -17,7 +17,9 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
     let plan = context.plan(&opened, args.at.arch)?;
     let store = context.store(&opened.base)?;
     let fetch = context.fetch_options()?;
-    let assembled = context.workshop(&store, &fetch).tree(&plan, &opened.base);
+    let workshop = context.workshop(&store, &fetch);
+    context.check_local_sources(&opened, &workshop, &plan)?;
+    let assembled = workshop.tree(&plan, &opened.base);
     context.terminal.clear();
     let source = &opened.parsed.source;
     let tree = assembled

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 use crate::arch::Arch;
 use crate::digest::Digest;
-use crate::plan::{FORMAT, LocalFile, Plan, Planned};
+use crate::plan::{FORMAT, LocalFile};
 use crate::realize::{Image, ImageFile};
-use crate::recipe::{EntryKind, Origin, Parsed, SourceText, statements};
+use crate::recipe::{Parsed, SourceText, statements};
 
 pub use change::Change;
 pub use parse::LockError;
@@ -40,7 +40,7 @@ pub struct Lock {
     pub images: BTreeMap<Arch, Locked>,
     /// The statements of the recipe, each with the first digits of its digest.
     pub statements: BTreeMap<String, String>,
-    /// The files beside the recipe that its entries name, each with the first digits of its digest.
+    /// The files beside the recipe that its kernel and its entries name, each with the first digits of its digest.
     pub files: BTreeMap<String, String>,
 }
 
@@ -123,25 +123,14 @@ pub fn normal_text(source: &SourceText) -> String {
 }
 
 /// Returns the recipe digest: the sha256 of what `sha256sum` prints for the recipe, under the name `recipe`, with LF line ends
-/// and without a byte order mark, and then for each file beside it that its entries name, in the order of the names.
+/// and without a byte order mark, and then for each file beside it that its kernel and its entries name, in the
+/// order of the names.
 pub fn recipe_digest(source: &SourceText, files: &BTreeMap<String, LocalFile>) -> Digest {
     let mut listed = format!("{}  recipe\n", Digest::of(normal_text(source).as_bytes()));
     for (path, file) in files {
         listed.push_str(&format!("{}  {path}\n", file.digest));
     }
     Digest::of(listed.as_bytes())
-}
-
-/// Returns the files beside the recipe of a plan, by their paths as the recipe writes them.
-pub fn files_of(plan: &Plan) -> BTreeMap<String, LocalFile> {
-    let file = |planned: &Planned| match &planned.entry.kind {
-        EntryKind::File {
-            origin: Origin::Local(path),
-            ..
-        } => Some((path.value.clone(), planned.local.clone()?)),
-        _ => None,
-    };
-    plan.entries.iter().filter_map(file).collect()
 }
 
 fn statement_digests(source: &SourceText) -> BTreeMap<String, String> {

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -33,6 +34,9 @@ pub struct Machine {
     pub cpus: u32,
     /// The network.
     pub net: Net,
+    /// The command that QEMU starts for each connection of the guest to [`SERVED`], where there is one: then the guest has a
+    /// card, and reaches that alone unless `net` opens more.
+    pub serve: Option<Vec<OsString>>,
     /// The user's window as (rows, columns), handed to `/init` as `LINES` and `COLUMNS`.
     pub window: Option<(u16, u16)>,
     /// Arguments for QEMU, as given, after all others.
@@ -53,6 +57,10 @@ pub enum MachineKind {
     /// The board of 64-bit Arm.
     Virt,
 }
+
+/// The address in the guest's network that is answered by [`Machine::serve`]: QEMU wants one of its own network, and neither the
+/// host's (.2) nor the name server's (.3).
+pub const SERVED: &str = "10.0.2.100:80";
 
 /// What the guest's network is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -140,7 +148,7 @@ pub fn arguments(machine: &Machine) -> Result<Vec<OsString>, Unsuitable> {
     let mut all = board_arguments(kind);
     all.extend(processor_arguments(machine, kind));
     all.extend(memory_arguments(machine));
-    all.extend(network_arguments(machine.net, kind));
+    all.extend(network_arguments(machine, kind));
     all.extend(kernel_arguments(machine, kind));
     all.extend(machine.extra.iter().cloned());
     Ok(all)
@@ -203,25 +211,46 @@ fn memory_arguments(machine: &Machine) -> Vec<OsString> {
     vec!["-m".into(), mebibytes.to_string().into()]
 }
 
-/// No ROM is loaded for the card: nothing boots from it.
-fn network_arguments(net: Net, kind: MachineKind) -> Vec<OsString> {
-    match (net, kind) {
+/// No ROM is loaded for the card: nothing boots from it. `restrict` leaves the guest nothing but what is forwarded by name.
+fn network_arguments(machine: &Machine, kind: MachineKind) -> Vec<OsString> {
+    let mut netdev = OsString::from("user,id=net0");
+    match (machine.net, &machine.serve) {
         // The other boards have none, by `-nodefaults`.
-        (Net::None, MachineKind::Pc) => own(&["-nic", "none"]),
-        (Net::None, _) => Vec::new(),
-        (Net::User, MachineKind::Microvm) => own(&[
-            "-netdev",
-            "user,id=net0",
-            "-device",
-            "virtio-net-device,netdev=net0",
-        ]),
-        (Net::User, _) => own(&[
-            "-netdev",
-            "user,id=net0",
-            "-device",
-            "virtio-net-pci,netdev=net0,romfile=",
-        ]),
+        (Net::None, None) if kind == MachineKind::Pc => return own(&["-nic", "none"]),
+        (Net::None, None) => return Vec::new(),
+        (Net::None, Some(_)) => netdev.push(",restrict=on,ipv6=off"),
+        (Net::User, _) => {}
     }
+    if let Some(command) = &machine.serve {
+        netdev.push(format!(",guestfwd=tcp:{SERVED}-cmd:"));
+        netdev.push(one_item(command));
+    }
+    let device = match kind {
+        MachineKind::Microvm => "virtio-net-device,netdev=net0",
+        _ => "virtio-net-pci,netdev=net0,romfile=",
+    };
+    let mut all = own(&["-netdev"]);
+    all.push(netdev);
+    all.extend(own(&["-device", device]));
+    all
+}
+
+/// Returns a command as part of an option: its words in the shell's quotes, which GLib takes off again, and each `,` twice, as
+/// QEMU wants it.
+fn one_item(command: &[OsString]) -> OsString {
+    let mut item = Vec::new();
+    for (index, word) in command.iter().enumerate() {
+        item.extend_from_slice(if index > 0 { b" '" } else { b"'" });
+        for byte in word.as_encoded_bytes() {
+            match byte {
+                b'\'' => item.extend_from_slice(b"'\\''"),
+                b',' => item.extend_from_slice(b",,"),
+                byte => item.push(*byte),
+            }
+        }
+        item.push(b'\'');
+    }
+    OsString::from_vec(item)
 }
 
 fn kernel_arguments(machine: &Machine, kind: MachineKind) -> Vec<OsString> {
@@ -278,6 +307,7 @@ mod tests {
             memory: 128 << 20,
             cpus: 1,
             net: Net::None,
+            serve: None,
             window: None,
             extra: Vec::new(),
         }
@@ -314,6 +344,23 @@ mod tests {
                 ..machine(Arch::X86_64, Tcg)
             };
             all += &format!("## x86_64, {kind}, with a network\n{}\n\n", lines(&machine));
+        }
+        let serve = ["/opt/it's, here/mkimg", "answer", "/tmp/x y"].map(OsString::from);
+        for (net, kind) in [
+            (Net::None, MachineKind::Auto),
+            (Net::None, MachineKind::Microvm),
+            (Net::User, MachineKind::Pc),
+        ] {
+            let machine = Machine {
+                kind,
+                net,
+                serve: Some(serve.to_vec()),
+                ..machine(Arch::X86_64, Tcg)
+            };
+            all += &format!(
+                "## x86_64, {kind}, serves, {net:?}\n{}\n\n",
+                lines(&machine)
+            );
         }
         let machine = Machine {
             initrd: None,

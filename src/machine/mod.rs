@@ -39,7 +39,7 @@ mod unpack;
 mod vmlinux;
 
 pub use accelerator::{Accelerator, Choice, Decision, Host, Known, Verdict, choose, scaled};
-pub use arguments::{Machine, MachineKind, Net, Unsuitable, added_words, arguments};
+pub use arguments::{Machine, MachineKind, Net, SERVED, Unsuitable, added_words, arguments};
 pub use arm64::{ZbootError, has_16k_pages, zboot};
 pub use cause::Cause;
 pub use console::{Line, TAIL};

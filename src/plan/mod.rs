@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use crate::arch::Arch;
 use crate::digest::{Digest, Hasher};
 use crate::recipe::{
-    Boot, Compress, Diagnostic, Entry, EntryKind, Kernel, Origin, Place, Recipe, Source, Span,
+    Boot, Compress, Diagnostic, Entry, EntryKind, Kernel, KernelOrigin, Origin, Place, Recipe,
+    Source, Span, Spanned,
 };
 
 /// The version of the rules that turn a plan into bytes (`docs/canonical-image.md`). Any change of them that alters a byte of
@@ -36,6 +37,8 @@ pub struct Plan {
     pub sources: BTreeMap<String, Pinned>,
     /// The kernel.
     pub kernel: Kernel,
+    /// The file beside the recipe that is the kernel, where it names one.
+    pub local_kernel: Option<LocalFile>,
     /// The entries, in the order of the recipe: an index into this list is an entry's origin.
     pub entries: Vec<Planned>,
     /// How the image wants to be run.
@@ -96,25 +99,21 @@ impl Plan {
                 Err(problem) => problems.push(problem),
             }
         }
+        let mut local = |name: Option<&Spanned<String>>| {
+            let name = name?;
+            let found = locals.get(&name.value).cloned();
+            if found.is_none() {
+                let message = format!("the local file `{}` was not read", name.value);
+                problems.push(Diagnostic::error(message, name.span.clone(), "named here"));
+            }
+            found
+        };
+        let local_kernel = local(named_kernel(&recipe.kernel));
         let mut entries = Vec::new();
         for entry in &recipe.initramfs.entries {
-            let local = match &entry.kind {
-                EntryKind::File {
-                    origin: Origin::Local(name),
-                    ..
-                } => {
-                    let found = locals.get(&name.value).cloned();
-                    if found.is_none() {
-                        let message = format!("the local file `{}` was not read", name.value);
-                        problems.push(Diagnostic::error(message, name.span.clone(), "named here"));
-                    }
-                    found
-                }
-                _ => None,
-            };
             entries.push(Planned {
+                local: local(named_file(entry)),
                 entry: entry.clone(),
-                local,
             });
         }
         if !problems.is_empty() {
@@ -127,9 +126,22 @@ impl Plan {
             compress: recipe.initramfs.compress,
             sources,
             kernel: recipe.kernel.clone(),
+            local_kernel,
             entries,
             boot: recipe.boot.clone(),
         })
+    }
+
+    /// Returns the files beside the recipe that went in, by their paths as the recipe writes them.
+    pub fn local_files(&self) -> BTreeMap<String, LocalFile> {
+        let kernel = named_kernel(&self.kernel).zip(self.local_kernel.as_ref());
+        let entries = self.entries.iter();
+        let entries =
+            entries.filter_map(|planned| named_file(&planned.entry).zip(planned.local.as_ref()));
+        let named = kernel.into_iter().chain(entries);
+        named
+            .map(|(name, file)| (name.value.clone(), file.clone()))
+            .collect()
     }
 
     /// Returns the plan id: the sha256 of the canonical text.
@@ -151,18 +163,30 @@ impl Plan {
     }
 }
 
-/// Returns the files beside the recipe that its entries name, as they are written there, each with its place.
+/// Returns the files beside the recipe that its kernel and its entries name, as they are written there, each with its place.
 pub fn local_files(recipe: &Recipe) -> Vec<(&str, Span)> {
-    let entries = recipe.initramfs.entries.iter();
-    entries
-        .filter_map(|entry| match &entry.kind {
-            EntryKind::File {
-                origin: Origin::Local(name),
-                ..
-            } => Some((name.value.as_str(), name.span.clone())),
-            _ => None,
-        })
+    let entries = recipe.initramfs.entries.iter().filter_map(named_file);
+    let names = named_kernel(&recipe.kernel).into_iter().chain(entries);
+    names
+        .map(|name| (name.value.as_str(), name.span.clone()))
         .collect()
+}
+
+fn named_kernel(kernel: &Kernel) -> Option<&Spanned<String>> {
+    match &kernel.origin {
+        KernelOrigin::Local(name) => Some(name),
+        KernelOrigin::Source { .. } => None,
+    }
+}
+
+fn named_file(entry: &Entry) -> Option<&Spanned<String>> {
+    match &entry.kind {
+        EntryKind::File {
+            origin: Origin::Local(name),
+            ..
+        } => Some(name),
+        _ => None,
+    }
 }
 
 fn pin(source: &Source, arch: Arch) -> Result<Pinned, Diagnostic> {

@@ -3,9 +3,11 @@
 
 use std::fmt;
 
-use super::{FORMAT, Pinned, Plan, Planned};
+use super::{FORMAT, LocalFile, Pinned, Plan, Planned};
 use crate::digest::Digest;
-use crate::recipe::{Compress, DeviceClass, EntryKind, Origin, Owner, Place, Spanned};
+use crate::recipe::{
+    Compress, DeviceClass, EntryKind, KernelOrigin, Origin, Owner, Place, Spanned,
+};
 
 /// A text as a JSON string: quoted, escaped, on one line.
 struct Quoted<'a>(&'a str);
@@ -30,8 +32,16 @@ impl fmt::Display for Plan {
         for (name, source) in &self.sources {
             self.write_source(f, name, source)?;
         }
-        write!(f, "kernel from={}", Quoted(&self.kernel.from.value))?;
-        write_path(f, self.kernel.path.as_ref())?;
+        match &self.kernel.origin {
+            KernelOrigin::Source { from, path } => {
+                write!(f, "kernel from={}", Quoted(&from.value))?;
+                write_path(f, path.as_ref())?;
+            }
+            KernelOrigin::Local(_) => {
+                write!(f, "kernel")?;
+                write_local(f, self.local_kernel.as_ref())?;
+            }
+        }
         match self.compress {
             Compress::None => writeln!(f, "\ninitramfs compress=none")?,
             Compress::Gzip { level } => writeln!(f, "\ninitramfs compress=gzip level={level}")?,
@@ -88,10 +98,7 @@ fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned) -> fmt::Result {
                     write_path(f, path.as_ref())?;
                 }
                 Origin::Text(text) => write!(f, " sha256={}", Digest::of(text.as_bytes()))?,
-                Origin::Local(_) => match &planned.local {
-                    Some(local) => write!(f, " sha256={}", local.digest)?,
-                    None => write!(f, " sha256=unread")?,
-                },
+                Origin::Local(_) => write_local(f, planned.local.as_ref())?,
             }
         }
         EntryKind::Dir { mode } => write!(f, "dir {path} mode={mode:04o}")?,
@@ -136,6 +143,13 @@ fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned) -> fmt::Result {
         write!(f, " uid={uid} gid={gid}")?;
     }
     writeln!(f, "{}", if entry.replaces { " override" } else { "" })
+}
+
+fn write_local(f: &mut fmt::Formatter<'_>, local: Option<&LocalFile>) -> fmt::Result {
+    match local {
+        Some(local) => write!(f, " sha256={}", local.digest),
+        None => write!(f, " sha256=unread"),
+    }
 }
 
 fn write_path(f: &mut fmt::Formatter<'_>, path: Option<&Spanned<String>>) -> fmt::Result {

@@ -10,6 +10,7 @@ use crate::pack::PackError;
 use crate::plan::{Plan, Planned};
 use crate::recipe::{Diagnostic, EntryKind, Span};
 use crate::source::ArchiveError;
+use crate::source::local::LocalError;
 use crate::store::StoreError;
 use crate::tree::{Conflict, EntryPath, Tree};
 
@@ -114,6 +115,13 @@ pub(super) fn packing(plan: &Plan, tree: &Tree, at: &Path, error: PackError) -> 
         }
         other => RealizeError::Pack(other),
     }
+}
+
+/// Returns that the kernel beside the recipe is not what it was when it was looked at.
+pub(super) fn changed_kernel(plan: &Plan, error: &LocalError) -> RealizeError {
+    let message = format!("the kernel beside the recipe cannot be taken in: {error}");
+    let diagnostic = Diagnostic::error(message, plan.kernel.span.clone(), "named here");
+    RealizeError::Recipe(vec![diagnostic.help(error.help())])
 }
 
 fn clash(plan: &Plan, conflict: &Conflict, entry: usize) -> Diagnostic {

@@ -7,13 +7,14 @@ mod findings;
 mod image;
 mod kernel;
 mod libraries;
+mod locals;
 mod preflight;
 mod programs;
 mod script;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -21,14 +22,13 @@ use std::thread;
 
 pub use error::{Outcome, RealizeError};
 pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
+pub use locals::{plan, plan_within};
 
-use crate::arch::Arch;
 use crate::assemble::{Assembled, assemble};
-use crate::digest;
 use crate::pack::{self, Compression, Packed};
-use crate::plan::{self, LocalFile, Pinned, Plan};
+use crate::plan::{Pinned, Plan};
 use crate::progress::{Event, Progress, Stage};
-use crate::recipe::{Compress, Diagnostic, Recipe};
+use crate::recipe::Compress;
 use crate::source::Limits;
 use crate::source::fetch::{FetchOptions, Fetcher, Wanted};
 use crate::store::{Blob, NewImage, Store, StoreError};
@@ -75,60 +75,6 @@ impl Realized {
     pub fn kernel(&self) -> PathBuf {
         self.path.join(&self.image.kernel.name)
     }
-}
-
-/// Returns the plan of a recipe that lies in `base`, for an architecture.
-///
-/// # Errors
-/// [`RealizeError::Recipe`] where a source cannot serve the architecture or a local file cannot be read.
-pub fn plan(recipe: &Recipe, base: &Path, arch: Arch) -> Result<Plan, RealizeError> {
-    let mut locals = BTreeMap::new();
-    let mut problems = Vec::new();
-    for (name, span) in plan::local_files(recipe) {
-        match local_file(base.join(name)) {
-            Ok(file) => {
-                locals.insert(name.to_owned(), file);
-            }
-            Err((reason, help)) => {
-                let message = format!("the local file `{name}` cannot be {reason}");
-                problems.push(Diagnostic::error(message, span, "named here").help(help));
-            }
-        }
-    }
-    if !problems.is_empty() {
-        return Err(RealizeError::Recipe(problems));
-    }
-    Plan::resolve(recipe, arch, &locals).map_err(RealizeError::Recipe)
-}
-
-/// Reads a file beside a recipe; otherwise returns what cannot be, and what to do.
-fn local_file(path: PathBuf) -> Result<LocalFile, (String, &'static str)> {
-    let help = "a relative path starts at the recipe's own directory";
-    let unread = |error: std::io::Error| (format!("read: {error}"), help);
-    // Looked at before it is opened: a pipe would wait, a device might never end.
-    let found = fs::metadata(&path).map_err(unread)?;
-    if found.is_dir() {
-        let help =
-            "name each file of it, or pack it (`tar cf`) and take that in with a `tree` node";
-        return Err(("read: it is a directory".to_owned(), help));
-    }
-    if !found.is_file() {
-        return Err(("read: it is no regular file".to_owned(), help));
-    }
-    // The archive's own limit, told before so much is read.
-    if found.len() > u64::from(u32::MAX) {
-        let reason = format!(
-            "taken: it has {} bytes, an archive holds files below 4 GiB",
-            found.len()
-        );
-        return Err((
-            reason,
-            "split it, or give it to the guest in another way than its initramfs",
-        ));
-    }
-    let mut file = File::open(&path).map_err(unread)?;
-    let (digest, size) = digest::of_reader(&mut file).map_err(unread)?;
-    Ok(LocalFile { path, digest, size })
 }
 
 impl Workshop<'_> {
@@ -270,15 +216,37 @@ impl Workshop<'_> {
         Ok(None)
     }
 
+    /// Compares the files of this machine that the sources of a plan name with what the recipe pins, so that no cached bytes of
+    /// yesterday stand for what was built today. A file that is not there is none to compare with.
+    ///
+    /// # Errors
+    /// [`RealizeError::Fetch`] about each that differs.
+    pub fn check_local_sources(&self, plan: &Plan, base: &Path) -> Result<(), RealizeError> {
+        Ok(self.fetcher().check_local(&wishes(plan, base))?)
+    }
+
+    /// Asks every location of every source of a plan by itself, into a cache that is gone with the process.
+    ///
+    /// # Errors
+    /// [`RealizeError`] where a location gives other bytes than the recipe pins, or where that cache cannot be written. One that
+    /// gives nothing is a warning.
+    pub fn ask_everywhere(&self, plan: &Plan, base: &Path) -> Result<(), RealizeError> {
+        let aside = Store::open(&self.store.scratch_directory()?.join("asked"))?;
+        let options = FetchOptions {
+            mirrors: Vec::new(),
+            ..self.fetch.clone()
+        };
+        let fetcher = Fetcher::new(&aside, self.progress, options);
+        Ok(fetcher.ask_everywhere(&wishes(plan, base))?)
+    }
+
+    fn fetcher(&self) -> Fetcher<'_> {
+        Fetcher::new(self.store, self.progress, self.fetch.clone())
+    }
+
     /// Returns the verified blob of each source of a plan.
     fn fetch(&self, plan: &Plan, base: &Path) -> Result<BTreeMap<String, Blob>, RealizeError> {
-        let wanted: Vec<Wanted> = plan
-            .sources
-            .iter()
-            .map(|(name, source)| wish(name, source, base))
-            .collect();
-        let fetcher = Fetcher::new(self.store, self.progress, self.fetch.clone());
-        let blobs = fetcher.fetch_all(&wanted)?;
+        let blobs = self.fetcher().fetch_all(&wishes(plan, base))?;
         Ok(plan.sources.keys().cloned().zip(blobs).collect())
     }
 
@@ -298,7 +266,10 @@ impl Workshop<'_> {
     /// Packs and compresses the tree while the kernel is checked beside it, and gives the image its name.
     fn write(&self, plan: &Plan, assembled: &Assembled) -> Result<Realized, RealizeError> {
         let mut new = self.store.new_image(&plan.id(), &plan.name)?;
-        let kernel = kernel_blob(self.store, &assembled.kernel)?;
+        let kernel = match &plan.local_kernel {
+            Some(file) => locals::kernel(self.store, plan, file)?,
+            None => kernel_blob(self.store, &assembled.kernel)?,
+        };
         let (packed, verified) = thread::scope(|scope| {
             let verifying = thread::Builder::new().spawn_scoped(scope, || kernel.verify());
             let packed = self.pack(plan, assembled, &mut new);
@@ -376,6 +347,13 @@ impl Workshop<'_> {
         self.progress
             .event(Event::StageStarted { stage, what, size });
     }
+}
+
+fn wishes(plan: &Plan, base: &Path) -> Vec<Wanted> {
+    let sources = plan.sources.iter();
+    sources
+        .map(|(name, source)| wish(name, source, base))
+        .collect()
 }
 
 fn wish(name: &str, source: &Pinned, base: &Path) -> Wanted {

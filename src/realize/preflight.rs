@@ -8,7 +8,7 @@ use super::script::Shebang;
 use super::{kernel, programs};
 use crate::arch::Arch;
 use crate::plan::Plan;
-use crate::recipe::{Diagnostic, EntryKind, Span};
+use crate::recipe::{Diagnostic, EntryKind, KernelOrigin, Span};
 use crate::tree::lookup::{self, Lost, Root};
 use crate::tree::{Content, Entry, EntryPath, Kind, Tree};
 
@@ -75,10 +75,11 @@ impl Check<'_> {
             }
         };
         let label = format!("starts with {}", sample(&head));
-        let help = match (&self.plan.kernel.path, is_archive(&head)) {
-            (None, true) if found.is_none() => {
+        let help = match (&self.plan.kernel.origin, is_archive(&head)) {
+            (KernelOrigin::Source { path: None, .. }, true) if found.is_none() => {
                 "this is an archive: name the kernel in it, `path=\"boot/vmlinuz-*\"`".to_owned()
             }
+            (KernelOrigin::Local(_), _) => format!("expected {expected}: name another file"),
             _ => format!("expected {expected}: change `path=` or the source's location for {arch}"),
         };
         Some(Diagnostic::error(message, span.clone(), label).help(help))

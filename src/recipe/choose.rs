@@ -47,7 +47,7 @@ impl Recipe {
                 | EntryKind::Tree { from, .. } => from.value == *name,
                 _ => false,
             };
-            self.kernel.from.value == *name
+            self.kernel.from().is_some_and(|from| from.value == *name)
                 || self.initramfs.entries.iter().any(|entry| used(&entry.kind))
         })
     }

@@ -6,7 +6,7 @@ use kdl::{KdlDocument, KdlNode};
 
 use super::check::{Declared, twice};
 use super::diagnostic::{Diagnostic, SourceText};
-use super::model::{Boot, Budget, Kernel, Recipe, Source, Span, Spanned, Test};
+use super::model::{Boot, Budget, Kernel, KernelOrigin, Recipe, Source, Span, Spanned, Test};
 use super::node::{Form, Node, Value, kinds, range};
 use super::report::Report;
 use super::{Invalid, Mode, Parsed, budget, entry, location, script};
@@ -35,9 +35,9 @@ const KERNEL: Form = Form {
     name: "kernel",
     arguments: &[],
     required: 0,
-    properties: &["from", "path"],
+    properties: &["from", "path", "local"],
     children: &[],
-    example: "`kernel from=\"SOURCE\" path=\"boot/vmlinuz-*\"`",
+    example: "`kernel from=\"SOURCE\" path=\"boot/vmlinuz-*\"` or `kernel local=\"FILE\"`",
 };
 
 /// The forms of this file, for tests that go through the whole language.
@@ -169,11 +169,35 @@ fn image(kdl: &KdlNode, report: &Report<'_>) -> Option<(Spanned<String>, Option<
 
 fn kernel(kdl: &KdlNode, report: &Report<'_>, declared: &mut Declared) -> Option<Kernel> {
     let node = Node::read(kdl, &KERNEL, report);
-    let from = node.need("from").and_then(|value| declared.used(value));
+    let from = node.prop("from").map(|value| declared.used(value));
     let path = node.prop("path").map(Value::glob);
+    let local = node.prop("local");
+    let others = ["from", "path"].map(|name| node.prop(name));
+    let origin = match (local, others.into_iter().flatten().next()) {
+        (Some(local), Some(other)) => {
+            let message = "`kernel` has more than one origin";
+            let label = "a file beside the recipe";
+            let error = Diagnostic::error(message, local.whole.clone(), label);
+            let error = error.and(other.whole.clone(), "a source, or a member of it");
+            let help = "keep `local`, or `from` with its `path`: only a source has members";
+            report.add(error.help(help));
+            return None;
+        }
+        (Some(local), None) => KernelOrigin::Local(local.file()?),
+        (None, _) => {
+            if from.is_none() {
+                let help = format!("write {}", KERNEL.example);
+                let label = "`from=` or `local=` is missing";
+                report.error("`kernel` has no origin", &node.head, label, help);
+            }
+            KernelOrigin::Source {
+                from: from??,
+                path: path.map_or(Some(None), |path| path.map(Some))?,
+            }
+        }
+    };
     Some(Kernel {
-        from: from?,
-        path: path.map_or(Some(None), |path| path.map(Some))?,
+        origin,
         span: node.span,
     })
 }

@@ -262,18 +262,7 @@ fn origin(node: &Node<'_>, declared: &mut Declared) -> Option<Origin> {
     };
     match value.what.as_str() {
         "`text`" => Some(Origin::Text(value.text()?.value)),
-        "`local`" => {
-            let path = value.line()?;
-            if path.value.ends_with('/') {
-                value.refuse(
-                    "`local` is a directory",
-                    "ends with `/`",
-                    "name a file; a whole directory is a `tree` of an archive",
-                );
-                return None;
-            }
-            Some(Origin::Local(path))
-        }
+        "`local`" => value.file().map(Origin::Local),
         _ => Some(Origin::Source {
             from: source??,
             path: path.map_or(Some(None), |path| path.map(Some))?,

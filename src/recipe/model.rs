@@ -87,12 +87,45 @@ pub enum Place {
 /// The kernel node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
-    /// The source it comes from.
-    pub from: Spanned<String>,
-    /// A glob over the members of that source; `None` where the source is the kernel itself.
-    pub path: Option<Spanned<String>>,
+    /// Where its bytes come from.
+    pub origin: KernelOrigin,
     /// The whole node.
     pub span: Span,
+}
+
+/// Where the kernel's bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelOrigin {
+    /// A source, or a member of it.
+    Source {
+        /// The source.
+        from: Spanned<String>,
+        /// A glob over its members; `None` where the source is the kernel itself.
+        path: Option<Spanned<String>>,
+    },
+    /// A file beside the recipe (relative to it, or absolute).
+    Local(Spanned<String>),
+}
+
+impl Kernel {
+    /// Returns the source that it is taken from, where it is.
+    pub fn from(&self) -> Option<&Spanned<String>> {
+        match &self.origin {
+            KernelOrigin::Source { from, .. } => Some(from),
+            KernelOrigin::Local(_) => None,
+        }
+    }
+
+    /// Returns the member of a source that it is, where it is one: the source and the glob.
+    pub fn member(&self) -> Option<(&Spanned<String>, &Spanned<String>)> {
+        match &self.origin {
+            KernelOrigin::Source {
+                from,
+                path: Some(path),
+            } => Some((from, path)),
+            _ => None,
+        }
+    }
 }
 
 /// The initramfs node.

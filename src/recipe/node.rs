@@ -310,6 +310,18 @@ impl Value<'_> {
         self.one_line(&text.value).then_some(text)
     }
 
+    /// Returns the path of a file of this machine.
+    pub(crate) fn file(&self) -> Option<Spanned<String>> {
+        let path = self.line()?;
+        if path.value.ends_with('/') {
+            let message = format!("{} is a directory", self.what);
+            let help = "name a file; a whole directory is a `tree` of an archive";
+            self.refuse(message, "ends with `/`", help);
+            return None;
+        }
+        Some(path)
+    }
+
     /// Says whether a text has neither a line break nor a NUL; reports it otherwise.
     pub(crate) fn one_line(&self, text: &str) -> bool {
         let Some(bad) = text.chars().find(|c| matches!(c, '\n' | '\r' | '\0')) else {

@@ -1,11 +1,12 @@
 //! Configuration files: which places to ask for images, and whom to trust. KDL 2, read as recipes are.
 //!
 //! ```text
-//! ~/.config/mkimg/config.kdl    from "PLACE" ..   trust "ALLOWED_SIGNERS" ..
+//! ~/.config/mkimg/config.kdl    from "PLACE" ..   trust "ALLOWED_SIGNERS" ..   allow-local "PATH" ..
 //! PROJECT/mkimg.kdl             from "PLACE" ..
 //! ```
 //!
-//! A project's file comes with the project, from whoever wrote that: it may say where to look, and never whom to believe.
+//! A project's file comes with the project, from whoever wrote that: it may say where to look, and never whom to
+//! believe or what of this machine a recipe may take.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use crate::recipe::node::{Form, Node, kinds};
 use crate::recipe::report::Report;
 use crate::recipe::{Invalid, Mode, syntax, text};
 
-const NODES: [&str; 2] = ["from", "trust"];
+const NODES: [&str; 3] = ["from", "trust", "allow-local"];
 
 const FROM: Form = Form {
     name: "from",
@@ -34,6 +35,15 @@ const TRUST: Form = Form {
     example: "`trust \"allowed_signers\"`",
 };
 
+const ALLOW_LOCAL: Form = Form {
+    name: "allow-local",
+    arguments: &["the path"],
+    required: 1,
+    properties: &[],
+    children: &[],
+    example: "`allow-local \"~/linux\"`",
+};
+
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
@@ -50,6 +60,8 @@ pub struct Config {
     pub places: Vec<Place>,
     /// The files with the keys to trust.
     pub trust: Vec<PathBuf>,
+    /// Files and directories that `local=` may take without a hash.
+    pub allow_local: Vec<PathBuf>,
 }
 
 impl Config {
@@ -71,21 +83,35 @@ impl Config {
         let report = Report::new(&source.name, &source.text, Mode::Strict);
         let mut config = Config::default();
         for (kind, kdl) in kinds(document.nodes(), "a configuration", &NODES, &report) {
-            let form = if kind == "from" { &FROM } else { &TRUST };
+            let (form, users) = match kind {
+                "from" => (&FROM, None),
+                "trust" => (&TRUST, Some(("whom to trust", "--trust FILE"))),
+                _ => {
+                    let what = "what `local=` may take of this machine";
+                    (&ALLOW_LOCAL, Some((what, "--allow-local PATH")))
+                }
+            };
             let node = Node::read(kdl, form, &report);
-            if kind == "trust" && owner == Owner::Project {
+            if let (Some((what, option)), Owner::Project) = (users, owner) {
                 report.error(
-                    "a project cannot say whom to trust",
+                    format!("a project cannot say {what}"),
                     &node.head,
                     "this file came along with the project",
-                    "write it into your own `~/.config/mkimg/config.kdl`, or give `--trust FILE`",
+                    format!(
+                        "write it into your own `~/.config/mkimg/config.kdl`, or give `{option}`"
+                    ),
                 );
                 continue;
             }
             let Some(value) = node.get(0) else { continue };
             let Some(text) = value.line() else { continue };
-            if kind == "trust" {
-                config.trust.push(expand(&text.value, base, home));
+            let paths = match kind {
+                "trust" => Some(&mut config.trust),
+                "allow-local" => Some(&mut config.allow_local),
+                _ => None,
+            };
+            if let Some(paths) = paths {
+                paths.push(expand(&text.value, base, home));
                 continue;
             }
             match Place::parse(&text.value, base, home) {
@@ -121,12 +147,13 @@ mod tests {
 
     #[test]
     fn places_come_in_the_order_of_the_file_and_paths_from_its_directory() {
-        let text = "// ours\nfrom \"b.example/x\"\nfrom images\ntrust \"~/signers\"\ntrust keys\n";
+        let text = "// ours\nfrom \"b.example/x\"\nfrom images\ntrust \"~/signers\"\ntrust keys\nallow-local \"~/linux\"\n";
         let config = parse(text, Owner::User).unwrap();
         let places: Vec<String> = config.places.iter().map(Place::to_string).collect();
         assert_eq!(places, ["b.example/x", "/base/images"]);
         let trust = ["/home/me/signers", "/base/keys"].map(PathBuf::from);
         assert_eq!(config.trust, trust);
+        assert_eq!(config.allow_local, [PathBuf::from("/home/me/linux")]);
         assert_eq!(parse("", Owner::Project).unwrap(), Config::default());
     }
 
@@ -161,6 +188,12 @@ mod tests {
                 Owner::Project,
                 "trust \"keys\"",
                 "your own `~/.config",
+            ),
+            (
+                "allow-local \"/\"",
+                Owner::Project,
+                "allow-local \"/\"",
+                "`--allow-local PATH`",
             ),
             ("from \"/a", Owner::User, "\"", ""),
         ];

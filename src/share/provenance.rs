@@ -16,7 +16,7 @@ const BUILD_TYPE: &str = "urn:mkimg:realize:v1";
 /// Returns the statement about an image.
 pub fn provenance(contents: Contents<'_>) -> Value {
     let Contents { plan, image, .. } = contents;
-    let sources: Vec<Value> = plan
+    let mut sources: Vec<Value> = plan
         .sources
         .iter()
         .map(|(name, source)| {
@@ -29,6 +29,13 @@ pub fn provenance(contents: Contents<'_>) -> Value {
             value
         })
         .collect();
+    sources.extend(plan.local_files().iter().map(|(name, file)| {
+        json!({
+            "annotations": { "local": true },
+            "digest": { "sha256": file.digest.to_string() },
+            "name": name,
+        })
+    }));
     let file = |file: &crate::realize::ImageFile| json!({ "digest": { "sha256": file.digest.to_string() }, "name": file.name });
     json!({
         "_type": "https://in-toto.io/Statement/v1",

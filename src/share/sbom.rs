@@ -15,7 +15,7 @@ use crate::assemble::Assembled;
 use crate::digest::{Digest, Hasher};
 use crate::plan::Plan;
 use crate::realize::Image;
-use crate::recipe::{EntryKind, Origin, Place};
+use crate::recipe::{EntryKind, KernelOrigin, Origin, Place, Spanned};
 use crate::source::fetch::SNAPSHOT_ROOT;
 use crate::store::StoreError;
 use crate::text::shown;
@@ -52,11 +52,16 @@ pub fn spdx(contents: Contents<'_>) -> Result<Value, StoreError> {
     let mut listed = Vec::new();
     let mut files = Vec::new();
 
-    let kernel = file("Kernel", "./vmlinuz", &assembled.kernel)?;
+    let mut kernel = file("Kernel", "./vmlinuz", &assembled.kernel)?;
+    if let KernelOrigin::Local(name) = &plan.kernel.origin {
+        kernel["comment"] = local(name);
+    }
     relationships.push(relation("Image", "CONTAINS", "Kernel"));
     relationships.push(relation("Image", "CONTAINS", "RootFileSystem"));
-    let kernel_source = id("Source", &plan.kernel.from.value);
-    relationships.push(relation("Kernel", "EXPANDED_FROM_ARCHIVE", &kernel_source));
+    if let Some(from) = plan.kernel.from() {
+        let source = id("Source", &from.value);
+        relationships.push(relation("Kernel", "EXPANDED_FROM_ARCHIVE", &source));
+    }
     listed.push(json!({
         "SPDXID": "SPDXRef-Image",
         "checksums": [{ "algorithm": "SHA256", "checksumValue": image.initramfs.digest.to_string() }],
@@ -83,7 +88,10 @@ pub fn spdx(contents: Contents<'_>) -> Result<Value, StoreError> {
         };
         let name = format!(".{}", escaped(path.as_bytes()));
         let own = format!("File-{}", &Digest::of(path.as_bytes()).to_string()[..16]);
-        let found = file(&own, &name, content)?;
+        let mut found = file(&own, &name, content)?;
+        if let Some(name) = entry.origin.and_then(|origin| local_of(plan, origin)) {
+            found["comment"] = local(name);
+        }
         relationships.push(relation("RootFileSystem", "CONTAINS", &own));
         if let Some(source) = entry.origin.and_then(|origin| source_of(plan, origin)) {
             relationships.push(relation(
@@ -182,6 +190,22 @@ fn source_of(plan: &Plan, origin: usize) -> Option<&str> {
         | EntryKind::Tree { from, .. } => Some(&from.value),
         _ => None,
     }
+}
+
+/// Returns the file beside the recipe that an entry of the plan takes its bytes from.
+fn local_of(plan: &Plan, origin: usize) -> Option<&Spanned<String>> {
+    match &plan.entries.get(origin)?.entry.kind {
+        EntryKind::File {
+            origin: Origin::Local(name),
+            ..
+        } => Some(name),
+        _ => None,
+    }
+}
+
+/// Returns what is said of a file that came from beside the recipe.
+fn local(name: &Spanned<String>) -> Value {
+    Value::from(format!("the local file {} of the recipe", name.value))
 }
 
 /// Returns a file's element. SPDX 2.3 wants a SHA-1 of every file (section 8.4), whoever else would not.

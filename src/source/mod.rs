@@ -13,6 +13,7 @@ mod entry;
 pub mod fetch;
 mod gzip;
 mod listing;
+pub mod local;
 mod members;
 mod name;
 mod names;

@@ -55,9 +55,9 @@ pub(super) fn digest(guest: Arch) -> Digest {
 pub(super) fn parts(guest: Arch) -> Result<Parts, ToolsError> {
     let parsed = recipe::parse("qemu.kdl", TEXT.as_bytes(), Mode::Strict).map_err(built_in)?;
     let recipe = parsed.recipe;
-    let loader = recipe.kernel.path.as_ref().map(|member| File {
+    let loader = recipe.kernel.member().map(|(from, member)| File {
         path: LOADER.to_owned(),
-        package: recipe.kernel.from.value.clone(),
+        package: from.value.clone(),
         member: member.value.clone(),
     });
     let entries = recipe.initramfs.entries.iter();

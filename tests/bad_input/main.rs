@@ -13,6 +13,7 @@ mod disk;
 mod downloads;
 mod guests;
 mod limits;
+mod locals;
 mod machines;
 mod pins;
 mod preflight;

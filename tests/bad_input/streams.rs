@@ -1,7 +1,9 @@
 //! Standard streams, directories and variables that are not what a program would like them to be.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::cli::{fails, run};
 use crate::says;
@@ -165,4 +167,38 @@ fn without_a_home_the_cache_must_be_named() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         says(&said, &[home, "--cache DIR"]);
     }
+}
+
+#[test]
+fn a_connection_of_a_guest_is_answered_one_of_a_few_at_once_and_for_a_short_time() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pages.json"), "{\"/a\":\"hello\"}").unwrap();
+    let slots: Vec<File> = (0..16)
+        .map(|number| File::create(dir.path().join(format!("connection-{number}"))).unwrap())
+        .collect();
+    let tiny = Tiny::new();
+    let answer = |input: Stdio| {
+        let mut command = tiny.project.mkimg(["answer"]);
+        command.arg(dir.path()).stdin(input);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let asked = || {
+        let mut child = answer(Stdio::piped());
+        let mut input = child.stdin.take().unwrap();
+        let _ = input.write_all(b"GET /a HTTP/1.1\r\n\r\n");
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    };
+    for slot in &slots {
+        slot.lock().unwrap();
+    }
+    assert_eq!(asked(), "");
+    slots[15].unlock().unwrap();
+    assert!(asked().ends_with("\r\n\r\nhello"));
+    // One that says nothing, and does not go away.
+    let began = Instant::now();
+    let mut silent = answer(Stdio::piped());
+    let held = silent.stdin.take();
+    assert!(!silent.wait().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(60));
+    drop(held);
 }

@@ -319,7 +319,10 @@ fn files_that_have_no_place_on_another_machine_are_refused_before_anything_is_wr
     let far = format!("{}{}", "../".repeat(40), &motd.to_str().unwrap()[1..]);
     for path in [motd.to_str().unwrap(), &far] {
         tiny.recipe("", &format!("file \"/etc/motd\" local=\"{path}\""));
-        let said = fails(&mut tiny.project.mkimg(["export", "tiny"]), 2);
+        let mut export = tiny
+            .project
+            .mkimg(["export", "tiny", "--allow-local", "motd"]);
+        let said = fails(&mut export, 2);
         assert!(said.contains(path) && said.contains("help: "), "{said}");
         assert!(!tiny.path("tiny.mkimg").exists());
     }

@@ -175,3 +175,34 @@ fn every_recipe_of_the_project_is_right() {
     }
     assert!(!recipes.is_empty());
 }
+
+/// Returns what stands in backticks as `FILE.rs::TEST`.
+fn named_tests(text: &str) -> Vec<(&str, &str)> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted
+        .filter_map(|word| word.split_once("::"))
+        .filter(|(file, _)| file.ends_with(".rs"))
+        .collect()
+}
+
+#[test]
+fn every_test_that_the_promises_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let named = named_tests(&page);
+    assert!(named.len() >= 30, "{named:?}");
+    let exists = |(file, test): &(&str, &str)| {
+        let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+        let function = format!("#[test]\nfn {test}() {{").replace("    ", "");
+        text.replace("    ", "").contains(&function)
+    };
+    let missing: Vec<_> = named.iter().filter(|one| !exists(one)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    // Every line of a table names a test or a page.
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let bare: Vec<&str> = rows
+        .filter(|row| !row.ends_with("| shown by |"))
+        .filter(|row| named_tests(row).is_empty() && !row.contains(".md)"))
+        .collect();
+    assert!(bare.is_empty(), "{bare:#?}");
+}

@@ -1,7 +1,7 @@
 //! Sources in files of this machine, and the cache that they go into.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -60,7 +60,7 @@ fn a_bad_local_file_is_named_with_the_reason() {
             Kind::Refused,
             "No such file or directory (os error 2)",
         ),
-        (".", None, Kind::Refused, "it is no regular file"),
+        (".", None, Kind::Refused, "it is a directory"),
         ("pipe", None, Kind::Refused, "it is no regular file"),
     ];
     for (path, size, kind, reason) in cases {
@@ -73,6 +73,43 @@ fn a_bad_local_file_is_named_with_the_reason() {
     }
     assert_eq!(bed.blobs(), Vec::<PathBuf>::new());
     assert_eq!(bed.litter(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_local_file_is_read_again_only_when_it_may_have_changed_and_then_compared() {
+    let (mut bed, file) = (Bed::new(), bytes(200_000));
+    let path = bed.dir.path().join("kernel");
+    fs::write(&path, &file).unwrap();
+    let wanted = [bed.wanted(Digest::of(&file), None, &local("kernel"))];
+    let notes = |bed: &Bed| files_below(&bed.store.root().join("notes-v1")).len();
+    let check = |bed: &Bed| bed.fetcher().check_local(&wanted);
+    let changed = fs::metadata(&path).unwrap().ctime();
+    // Without a clock, or just after a change, the times say too little.
+    for now in [None, Some(changed)] {
+        bed.options.now = now;
+        check(&bed).unwrap();
+        assert_eq!(notes(&bed), 0);
+    }
+    bed.options.now = Some(changed + 60);
+    for _ in 0..2 {
+        check(&bed).unwrap();
+        assert_eq!(notes(&bed), 1);
+    }
+    // Other bytes of the same length, and the same time of modification.
+    let times = fs::FileTimes::new().set_modified(fs::metadata(&path).unwrap().modified().unwrap());
+    let mut other = file.clone();
+    other[100_000] ^= 1;
+    fs::write(&path, &other).unwrap();
+    let opened = fs::File::options().write(true).open(&path).unwrap();
+    opened.set_times(times).unwrap();
+    let error = check(&bed).unwrap_err();
+    assert_eq!(error.kind(), Kind::Mismatch);
+    let text = error.to_string();
+    for digest in [Digest::of(&file), Digest::of(&other)] {
+        assert!(text.contains(&digest.to_string()), "{text}");
+    }
+    fs::remove_file(&path).unwrap();
+    check(&bed).unwrap();
 }
 
 #[test]

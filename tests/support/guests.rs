@@ -113,6 +113,7 @@ impl Minimal {
             memory: 128 << 20,
             cpus: 1,
             net: Net::None,
+            serve: None,
             window: None,
             extra: Vec::new(),
         }

@@ -1,8 +1,6 @@
 //! One source from one location into a sink: tries, resumption, bounds, and the verdict on what came.
 
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +14,7 @@ use super::redirect::{shown, target};
 use super::sink::Sink;
 use crate::digest::Digest;
 use crate::progress::Event;
+use crate::source::local::{self, Regular};
 use crate::store::StoreError;
 use crate::text;
 
@@ -82,9 +81,23 @@ impl Download<'_, '_> {
         match &location.at {
             At::Http(_) if self.fetcher.options.offline => Err(Reason::Offline.into()),
             At::Http(url) => self.ask_server(&location.shown, url),
-            At::File(path) => self.read_file(&location.shown, path),
+            At::Local(base, path) => {
+                let file = Regular::open(base, path).map_err(Reason::Local)?;
+                // Nothing but a hash tells that the recipe's author knew the bytes.
+                if let (Some(reach), None) = (&self.fetcher.options.reach, self.expected) {
+                    reach.check(&file).map_err(Reason::Local)?;
+                }
+                self.read_file(&location.shown, file)
+            }
+            At::File(path) => {
+                let file = Regular::open_own(path).map_err(Reason::Local)?;
+                self.read_file(&location.shown, file)
+            }
             At::Mirror(paths) => match paths.iter().find(|path| path.is_file()) {
-                Some(path) => self.read_file(&path.display().to_string(), path),
+                Some(path) => {
+                    let file = Regular::open_own(path).map_err(Reason::Local)?;
+                    self.read_file(&path.display().to_string(), file)
+                }
                 None => Err(Reason::NotInMirror.into()),
             },
             At::NoUrl => Err(Reason::NoUrl.into()),
@@ -286,8 +299,8 @@ impl Download<'_, '_> {
     fn too_long(&self, declared: Option<u64>) -> Reason {
         match self.bound {
             Some(bound) => Reason::TooLong { bound, declared },
-            None => Reason::OverLimit {
-                limit: self.limit(),
+            None => Reason::TooLarge {
+                bound: self.limit(),
                 declared,
             },
         }
@@ -320,30 +333,23 @@ impl Download<'_, '_> {
         })))
     }
 
-    fn read_file(&mut self, location: &str, path: &Path) -> Result<(), Halt> {
-        let failed = |source: io::Error| {
-            Halt::Location(Reason::File {
-                path: path.to_path_buf(),
-                source,
-            })
-        };
-        // Asked before it is opened: opening a pipe would wait for somebody to write into it.
-        let found = path.metadata().map_err(failed)?;
-        if !found.is_file() {
-            return Err(Reason::NoFile.into());
+    fn read_file(&mut self, location: &str, mut file: Regular) -> Result<(), Halt> {
+        let size = file.size();
+        if let Some(reason) = over(size, self.bound, self.fetcher.options.max_download) {
+            return Err(reason.into());
         }
-        if found.len() > self.limit() {
-            return Err(self.too_long(Some(found.len())).into());
-        }
-        let mut file = File::open(path).map_err(failed)?;
         self.restart()?;
-        self.started(location, Some(found.len()));
+        self.started(location, Some(size));
         let mut buffer = vec![0u8; BUFFER];
         loop {
             let count = match file.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(failed(error)),
+                Err(error) => {
+                    // What came was the beginning of no file.
+                    self.restart()?;
+                    return Err(Reason::Local(local::reading_error(error)).into());
+                }
             };
             match buffer.get(..count) {
                 Some(bytes) if count > 0 => self.take(bytes)?,
@@ -411,6 +417,18 @@ impl Download<'_, '_> {
             reason: reason.to_string(),
             pause,
         });
+    }
+}
+
+/// Returns why a file of this size is too large, where it is: for the size that the recipe declares, or for the user's bound.
+pub(super) fn over(size: u64, bound: Option<u64>, max_download: u64) -> Option<Reason> {
+    let declared = Some(size);
+    match bound {
+        Some(bound) => (size > bound).then_some(Reason::TooLong { bound, declared }),
+        None => (size > max_download).then_some(Reason::TooLarge {
+            bound: max_download,
+            declared,
+        }),
     }
 }
 

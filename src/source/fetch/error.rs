@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::redirect::RedirectError;
 use crate::digest::Digest;
+use crate::source::local::LocalError;
 use crate::store::{StoreError, limit_help, limit_help_behind};
 
 /// Why a fetch failed. The text says all of it, causes included, one line for each location: of several failures at several
@@ -17,6 +17,9 @@ pub enum FetchError {
     /// No location gave the bytes of a source.
     #[error("{0}")]
     Source(Box<Failure>),
+    /// Locations of a source give other bytes now than the recipe pins.
+    #[error("source `{}` is not what the recipe pins{}", .0.name, .0.tried())]
+    Changed(Box<Failure>),
     /// The bytes could not be kept.
     #[error("could not keep `{name}` in the cache{}: {}", needs(.size), whole(.error))]
     Store {
@@ -69,10 +72,10 @@ pub enum Reason {
         declared: Option<u64>,
     },
     /// More bytes than a source without a declared size may have.
-    #[error("more than the {limit} bytes of `--max-download`: {}", announced(.declared))]
-    OverLimit {
-        /// The most bytes.
-        limit: u64,
+    #[error("too large: without `size=` a source has at most {bound} bytes, {}", announced(.declared))]
+    TooLarge {
+        /// The bound.
+        bound: u64,
         /// The size that the location announced; `None` where it just kept sending.
         declared: Option<u64>,
     },
@@ -144,18 +147,9 @@ pub enum Reason {
     /// A mirror directory without the file.
     #[error("no such file in this mirror")]
     NotInMirror,
-    /// A path that is something else than a file.
-    #[error("it is no regular file")]
-    NoFile,
-    /// A file of this machine that could not be read.
-    #[error("{source}")]
-    File {
-        /// The path.
-        path: PathBuf,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
+    /// A file of this machine that is not taken.
+    #[error(transparent)]
+    Local(LocalError),
 }
 
 /// Bytes that are not the declared ones.
@@ -192,7 +186,7 @@ impl FetchError {
     /// Returns what the failure means. Of several the first of [`Kind`]'s order counts.
     pub fn kind(&self) -> Kind {
         match self {
-            FetchError::Source(failure) => failure.kind(),
+            FetchError::Source(failure) | FetchError::Changed(failure) => failure.kind(),
             FetchError::Store { .. } => Kind::Store,
             FetchError::Several(errors) => errors
                 .iter()
@@ -205,7 +199,7 @@ impl FetchError {
     /// Returns what the cache said, where that is why the fetch failed.
     pub fn store(&self) -> Option<&StoreError> {
         match self {
-            FetchError::Source(_) => None,
+            FetchError::Source(_) | FetchError::Changed(_) => None,
             FetchError::Store { error, .. } => Some(error),
             FetchError::Several(errors) => errors.iter().find_map(FetchError::store),
         }
@@ -224,7 +218,7 @@ impl FetchError {
 
     fn all_help(&self) -> Vec<String> {
         match self {
-            FetchError::Source(failure) => failure.help(),
+            FetchError::Source(failure) | FetchError::Changed(failure) => failure.help(),
             FetchError::Store { error, .. } => {
                 if let Some(limit) = limit_help_behind(&**error) {
                     return vec![limit.to_owned()];
@@ -248,6 +242,14 @@ impl FetchError {
 }
 
 impl Failure {
+    /// Returns a line for each location, with a line break before it.
+    fn tried(&self) -> String {
+        let attempts = self.attempts.iter();
+        attempts
+            .map(|attempt| format!("\n  `{}`: {}", attempt.location, attempt.reason))
+            .collect()
+    }
+
     fn kind(&self) -> Kind {
         let kinds = || self.attempts.iter().filter_map(|tried| tried.reason.kind());
         if kinds().any(|kind| kind == Kind::Mismatch) {
@@ -260,11 +262,10 @@ impl Failure {
     }
 
     fn help(&self) -> Vec<String> {
-        let mut lines: Vec<&str> = Vec::new();
-        for attempt in &self.attempts {
-            lines.extend(attempt.reason.help());
-        }
-        lines.into_iter().map(str::to_owned).collect()
+        let attempts = self.attempts.iter();
+        attempts
+            .filter_map(|attempt| attempt.reason.help(&self.name))
+            .collect()
     }
 }
 
@@ -277,10 +278,7 @@ impl fmt::Display for Failure {
             (None, Some(size)) => write!(f, " ({size} bytes)")?,
             (None, None) => {}
         }
-        for attempt in &self.attempts {
-            write!(f, "\n  `{}`: {}", attempt.location, attempt.reason)?;
-        }
-        Ok(())
+        f.write_str(&self.tried())
     }
 }
 
@@ -296,11 +294,10 @@ impl Reason {
             Reason::Status { code, .. } if passing(*code) || *code == 407 => Kind::Unreachable,
             Reason::Status { .. }
             | Reason::Redirect(_)
-            | Reason::OverLimit { .. }
             | Reason::NoUrl
             | Reason::NoRoot
-            | Reason::NoFile
-            | Reason::File { .. } => Kind::Refused,
+            | Reason::TooLarge { .. }
+            | Reason::Local(_) => Kind::Refused,
             Reason::Network(_)
             | Reason::Broke(_)
             | Reason::Silent { .. }
@@ -329,25 +326,29 @@ impl Reason {
     /// Returns what to do where a limit of this process is the reason.
     pub(crate) fn limit(&self) -> Option<&'static str> {
         match self {
-            Reason::File { source, .. } | Reason::Broke(source) => limit_help(source),
+            Reason::Local(LocalError::Io(source)) | Reason::Broke(source) => limit_help(source),
             Reason::Network(error) | Reason::Client(error) => limit_help_behind(error),
             _ => None,
         }
     }
 
-    fn help(&self) -> Option<&'static str> {
+    /// Returns what to do about a source of this name.
+    fn help(&self, name: &str) -> Option<String> {
         if let Some(limit) = self.limit() {
-            return Some(limit);
+            return Some(limit.to_owned());
         }
-        Some(match self {
+        let fixed = match self {
             Reason::Mismatch(_) => {
-                "if the file was meant to change, check it and pin it anew with `mkimg pin --refresh`; \
-                 if not, what came is not what the recipe's author saw: do not use it"
+                return Some(format!(
+                    "if the file was meant to change, check it and pin it anew with `mkimg pin --refresh --source {name}`; \
+                     if not, what came is not what the recipe's author saw: do not use it"
+                ));
+            }
+            Reason::Local(error) => return Some(error.help()),
+            Reason::TooLarge { .. } => {
+                "give the source its `size=`, or raise the bound with `--max-download SIZE`"
             }
             Reason::TooLong { .. } => "correct `size` in the recipe, or leave it out",
-            Reason::OverLimit { .. } => {
-                "write its `size` into the recipe, which then is the bound, or raise `--max-download`"
-            }
             Reason::Status {
                 code: 404 | 410, ..
             }
@@ -379,11 +380,9 @@ impl Reason {
             Reason::Offline => {
                 "run once without `--offline`, or give the file with `mkimg add FILE` or `--mirror DIR`"
             }
-            Reason::NoFile | Reason::File { .. } => {
-                "correct the path (a relative one starts at the recipe's directory)"
-            }
             Reason::NotInMirror => return None,
-        })
+        };
+        Some(fixed.to_owned())
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Nothing in a fetch can reach the bytes of an image but the digest that the recipe declares.
 
+mod compare;
 mod deadline;
 mod download;
 mod error;
@@ -132,10 +133,7 @@ impl<'a> Fetcher<'a> {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.len() > 1 {
-            return Err(FetchError::Several(errors));
-        }
-        errors.pop().map_or(Ok(blobs), Err)
+        all_or(errors).map(|()| blobs)
     }
 
     fn download_all(&self, missing: &[(usize, &Wanted)]) -> Vec<(usize, Result<Blob, FetchError>)> {
@@ -355,6 +353,14 @@ impl<'a> Fetcher<'a> {
     fn mark_down(&self, origin: String) {
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
         down.insert(origin);
+    }
+}
+
+/// Returns the error that several are together, where there are any.
+fn all_or(mut errors: Vec<FetchError>) -> Result<(), FetchError> {
+    match errors.len() {
+        0 | 1 => errors.pop().map_or(Ok(()), Err),
+        _ => Err(FetchError::Several(errors)),
     }
 }
 

@@ -7,6 +7,7 @@ use reqwest::Url;
 
 use super::deadline::Deadline;
 use super::error::Reason;
+use crate::source::local::Reach;
 use super::redirect::redacted;
 
 /// The archive of everything that Debian ever published (`snapshot.debian.org`); `ARCHIVE/TIMESTAMP/PATH` follows.
@@ -20,6 +21,12 @@ pub const MAX_DOWNLOAD: u64 = 4 << 30;
 pub struct FetchOptions {
     /// Opens no socket: what is neither in the cache nor in a file of this machine fails.
     pub offline: bool,
+    /// The most bytes of a source that declares no size.
+    pub max_download: u64,
+    /// Which files of this machine may be taken to be pinned; `None` is all.
+    pub reach: Option<Reach>,
+    /// The time in seconds since 1970, where it is known: what changed just now may change again unseen.
+    pub now: Option<i64>,
     /// Downloads at once; 0 counts as 1.
     pub jobs: usize,
     /// Directories with files to take instead of a location's, tried first.
@@ -58,6 +65,9 @@ impl Default for FetchOptions {
     fn default() -> FetchOptions {
         FetchOptions {
             offline: false,
+            max_download: MAX_DOWNLOAD,
+            reach: None,
+            now: None,
             jobs: 4,
             mirrors: Vec::new(),
             debian_mirrors: Vec::new(),

@@ -23,7 +23,9 @@ pub(super) struct Location {
 pub(super) enum At {
     /// The first of these files that exists.
     Mirror(Vec<PathBuf>),
-    /// A file that must be there.
+    /// A file that a recipe names, from a directory on.
+    Local(PathBuf, PathBuf),
+    /// A file at a root that the user names.
     File(PathBuf),
     /// A file on a server.
     Http(Url),
@@ -46,7 +48,10 @@ pub(super) fn locations(
         .map(|mirror| in_mirror(mirror, places, digest));
     let own = places.iter().flat_map(|place| match place {
         Place::Url(url) => vec![of_url(url)],
-        Place::Local(path) => vec![of_file(base.join(path))],
+        Place::Local(path) => vec![Location {
+            shown: base.join(path).display().to_string(),
+            at: At::Local(base.to_path_buf(), path.into()),
+        }],
         Place::Debian {
             path,
             snapshot,
@@ -185,6 +190,7 @@ mod tests {
             .into_iter()
             .map(|location| match location.at {
                 At::Mirror(paths) => format!("{paths:?}"),
+                At::Local(base, path) => format!("local {}", base.join(path).display()),
                 At::File(path) => format!("file {}", path.display()),
                 At::Http(url) => url.into(),
                 At::NoUrl => format!("no url {}", location.shown),
@@ -250,8 +256,8 @@ mod tests {
                 ),
                 "https://a.test/p/q.tar.gz?x=1".to_owned(),
                 "no url a.test".to_owned(),
-                "file /recipes/../up".to_owned(),
-                "file /boot/vmlinuz".to_owned(),
+                "local /recipes/../up".to_owned(),
+                "local /boot/vmlinuz".to_owned(),
             ]
         );
     }

@@ -1,0 +1,590 @@
+//! Files of this machine that a recipe names: which of them it may take, and reading them to where they said that they end.
+//!
+//! ```text
+//! base, name --canonical--> path without symlinks --step by step, following nothing--> File --Read--> as many bytes as it has
+//! ```
+//!
+//! The canonical path is what the rules are about, and nothing but what lies at it is opened: where a directory became a symlink
+//! in between, opening fails. Without a hash a recipe has its own project alone (see [`Reach`]), and what the user allowed. With
+//! one it may name any regular file, since who knows the hash knows the bytes; but never what the kernel makes up (`/proc`,
+//! `/sys`, `/dev`).
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
+
+/// Why a file of this machine is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The system refuses.
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    /// A directory.
+    #[error("it is a directory")]
+    Directory,
+    /// A pipe, a socket, a device.
+    #[error("it is no regular file")]
+    NoFile,
+    /// What the kernel makes up while it is read.
+    #[error(
+        "it leads to `{}`: nothing of {place} goes into an image", .path.display()
+    )]
+    Kernel {
+        /// Where the name leads.
+        path: PathBuf,
+        /// The directory, or the kind of file system.
+        place: &'static str,
+    },
+    /// A file without a hash, outside of the recipe's project.
+    #[error("it leads to `{}`, which is not the recipe's project `{}`", .path.display(), .project.display())]
+    Outside {
+        /// Where the name leads.
+        path: PathBuf,
+        /// The project.
+        project: PathBuf,
+    },
+    /// More bytes than it said.
+    #[error(
+        "it gives more than the {size} bytes that it said it has: it grows, or the kernel makes it up"
+    )]
+    Longer {
+        /// The bytes that it has.
+        size: u64,
+    },
+    /// Another length or time at the end of the reading.
+    #[error("it changed while it was read")]
+    Changed,
+}
+
+impl LocalError {
+    /// Returns what to do.
+    pub fn help(&self) -> String {
+        match self {
+            LocalError::Io(_) | LocalError::NoFile => {
+                "correct the path (a relative one starts at the recipe's own directory)".to_owned()
+            }
+            LocalError::Directory => {
+                "name each file of it, or pack it (`tar cf`) and take that in with a `tree` node"
+                    .to_owned()
+            }
+            LocalError::Kernel { .. } => {
+                "copy what is needed into a file beside the recipe, and name that".to_owned()
+            }
+            LocalError::Outside { path, .. } => format!(
+                "copy it into the project; or, if you trust the recipe with it, allow it with `--allow-local {0}`, for good with \
+                 `allow-local \"{0}\"` in `~/.config/mkimg/config.kdl`; or take it from a `source` with its sha256, which \
+                 `mkimg add` prints",
+                path.display()
+            ),
+            LocalError::Longer { .. } | LocalError::Changed => {
+                "run mkimg again when nothing writes to it".to_owned()
+            }
+        }
+    }
+
+    /// Says whether there is nothing at the path.
+    pub fn is_absent(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        matches!(self, LocalError::Io(error) if matches!(error.kind(), NotFound | NotADirectory))
+    }
+}
+
+impl From<rustix::io::Errno> for LocalError {
+    fn from(error: rustix::io::Errno) -> LocalError {
+        LocalError::Io(error.into())
+    }
+}
+
+/// The files that a recipe may take without their hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    project: PathBuf,
+    /// The home directory, where the project does not lie in it: what is there belongs to no project, even one around it.
+    home: Option<PathBuf>,
+    allowed: Vec<PathBuf>,
+}
+
+impl Reach {
+    /// Returns the reach of a recipe in `base`: its project alone. `home` is the user's home directory.
+    pub fn of(base: &Path, home: Option<&Path>) -> Reach {
+        let home = home.and_then(|home| fs::canonicalize(home).ok());
+        let project = project(base, home.as_deref());
+        Reach {
+            home: home.filter(|home| !project.starts_with(home)),
+            project,
+            allowed: Vec::new(),
+        }
+    }
+
+    /// Adds a file, or a directory with everything below it.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn allow(&mut self, path: &Path) -> io::Result<()> {
+        self.allowed.push(fs::canonicalize(path)?);
+        Ok(())
+    }
+
+    /// Refuses a file that is outside.
+    ///
+    /// # Errors
+    /// [`LocalError::Outside`].
+    pub fn check(&self, file: &Regular) -> Result<(), LocalError> {
+        let is_below = |root: &PathBuf| file.path.starts_with(root);
+        let own = is_below(&self.project) && !self.home.as_ref().is_some_and(is_below);
+        if own || self.allowed.iter().any(is_below) {
+            return Ok(());
+        }
+        Err(LocalError::Outside {
+            path: file.path.clone(),
+            project: self.project.clone(),
+        })
+    }
+}
+
+/// What tells that a directory is a project's own, and none of several in one above it.
+const MARKS: [&str; 3] = [".git", ".hg", ".jj"];
+
+/// Returns the project of a recipe in `base`: the directory that holds `images/`, where the recipe lies in that, else `base`. A
+/// repository that is itself called `images` ends there; neither `/` nor the home directory is a project for lying above an
+/// `images/`. (A shared recipe is unpacked as deep in `images/` as its files' `..` need.)
+fn project(base: &Path, home: Option<&Path>) -> PathBuf {
+    let mut found = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
+    while found.file_name().is_some_and(|name| name == "images")
+        && !MARKS.iter().any(|mark| found.join(mark).exists())
+        && let Some(above) = found.parent()
+        && above.parent().is_some()
+        && home != Some(above)
+    {
+        found = above.to_path_buf();
+    }
+    found
+}
+
+/// What a file looked like: another stamp, other bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    mtime: (i64, i64),
+    ctime: (i64, i64),
+}
+
+impl Stamp {
+    /// Returns the time of the last change, in seconds since 1970.
+    pub fn changed(&self) -> i64 {
+        self.ctime.0.max(self.mtime.0)
+    }
+
+    /// Returns it as a text of one line.
+    pub fn text(&self) -> String {
+        let Stamp {
+            dev,
+            ino,
+            size,
+            mtime,
+            ctime,
+        } = self;
+        format!(
+            "{dev} {ino} {size} {}.{:09} {}.{:09}",
+            mtime.0, mtime.1, ctime.0, ctime.1
+        )
+    }
+}
+
+/// A regular file that is open. Read to its end it gives exactly the bytes that it has, or an error that holds a
+/// [`LocalError`].
+#[derive(Debug)]
+pub struct Regular {
+    file: File,
+    path: PathBuf,
+    stamp: Stamp,
+    read: u64,
+}
+
+impl Regular {
+    /// Opens a file that a recipe in `base` names.
+    ///
+    /// # Errors
+    /// [`LocalError`] for what is no regular file, and for what the kernel makes up.
+    pub fn open(base: &Path, name: &Path) -> Result<Regular, LocalError> {
+        let named = base.join(name);
+        if let Some(place) = kernel_place(&named) {
+            // What is behind it may be a file like any other, but which one hangs on the process that asks.
+            let shared = place == "/dev" && in_shared_memory(base, &named);
+            if !shared {
+                return Err(LocalError::Kernel { path: named, place });
+            }
+        }
+        let file = Regular::open_own(&named)?;
+        let place = match kernel_place(&file.path) {
+            Some("/dev") if in_shared_memory(base, &file.path) => None,
+            Some(place) => Some(place),
+            None => kernel_device(&file),
+        };
+        match place {
+            None => Ok(file),
+            Some(place) => Err(LocalError::Kernel {
+                path: file.path,
+                place,
+            }),
+        }
+    }
+
+    /// Opens a file that the user named.
+    ///
+    /// # Errors
+    /// [`LocalError`] for what is no regular file, and for what the kernel makes up.
+    pub fn open_own(path: &Path) -> Result<Regular, LocalError> {
+        let path = fs::canonicalize(path).map_err(LocalError::Io)?;
+        let file = open_canonical(&path)?;
+        let found = file.metadata().map_err(LocalError::Io)?;
+        // It may have become something else since it was looked at.
+        if !found.is_file() {
+            return Err(LocalError::NoFile);
+        }
+        if let Some(place) = kernel_file_system(&file) {
+            return Err(LocalError::Kernel { path, place });
+        }
+        Ok(Regular {
+            stamp: stamp(&found),
+            file,
+            path,
+            read: 0,
+        })
+    }
+
+    /// Returns where it is: a path without symlinks.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the bytes that it has.
+    pub fn size(&self) -> u64 {
+        self.stamp.size
+    }
+
+    /// Returns what it looked like when it was opened.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    fn is_as_it_was(&self) -> io::Result<bool> {
+        Ok(stamp(&self.file.metadata()?) == self.stamp)
+    }
+}
+
+impl Read for Regular {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let size = self.stamp.size;
+        let count = self.file.read(buffer)?;
+        self.read += count as u64;
+        if self.read > size {
+            return Err(io::Error::other(LocalError::Longer { size }));
+        }
+        if count == 0 && !buffer.is_empty() && (self.read < size || !self.is_as_it_was()?) {
+            return Err(io::Error::other(LocalError::Changed));
+        }
+        Ok(count)
+    }
+}
+
+/// Returns the [`LocalError`] in what reading a [`Regular`] gave.
+pub fn reading_error(error: io::Error) -> LocalError {
+    error
+        .downcast::<LocalError>()
+        .unwrap_or_else(LocalError::Io)
+}
+
+fn stamp(found: &fs::Metadata) -> Stamp {
+    Stamp {
+        dev: found.dev(),
+        ino: found.ino(),
+        size: found.len(),
+        mtime: (found.mtime(), found.mtime_nsec()),
+        ctime: (found.ctime(), found.ctime_nsec()),
+    }
+}
+
+/// A directory on the way needs no right but to pass.
+#[cfg(target_os = "linux")]
+const PASSING: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const PASSING: OFlags = OFlags::RDONLY;
+
+/// Opens what lies at a canonical path: no symlink is followed, nothing but a regular file is opened, and nothing is waited for.
+fn open_canonical(path: &Path) -> Result<File, LocalError> {
+    let directory = PASSING | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut names = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    });
+    let last = names.next_back().ok_or(LocalError::Directory)?;
+    let mut above = rustix::fs::open("/", directory, Mode::empty())?;
+    for name in names {
+        above = openat(&above, name, directory, Mode::empty())?;
+    }
+    let found = statat(&above, last, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(LocalError::Directory),
+        _ => return Err(LocalError::NoFile),
+    }
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(openat(&above, last, flags, Mode::empty())?))
+}
+
+/// Returns the directory of the kernel's that a path begins with.
+fn kernel_place(path: &Path) -> Option<&'static str> {
+    let places = ["/proc", "/sys", "/dev"];
+    places.into_iter().find(|place| path.starts_with(place))
+}
+
+/// Says whether a path lies in a directory of shared memory that the recipe lies in, too: that is a file system like any other,
+/// and the user's word that it serves as one.
+fn in_shared_memory(base: &Path, path: &Path) -> bool {
+    let base = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
+    let shared = base.strip_prefix("/dev/shm").ok();
+    let top = shared.and_then(|rest| rest.components().next());
+    top.is_some_and(|top| path.starts_with(Path::new("/dev/shm").join(top)))
+}
+
+/// Says whether a file lies on the file system of `/dev`, wherever else that is mounted: its kind does not tell it from a tmpfs.
+fn kernel_device(file: &Regular) -> Option<&'static str> {
+    let dev = |path: &str| fs::metadata(path).map(|found| found.dev()).ok();
+    let (root, devices) = (dev("/"), dev("/dev"));
+    (devices != root && devices == Some(file.stamp.dev)).then_some("/dev")
+}
+
+/// Returns what a file system is called whose files the kernel makes up (`include/uapi/linux/magic.h`).
+#[cfg(target_os = "linux")]
+fn kernel_file_system(file: &File) -> Option<&'static str> {
+    const KINDS: [(u32, &str); 26] = [
+        (0x9fa0, "procfs"),
+        (0x6265_6572, "sysfs"),
+        (0x1cd1, "devpts"),
+        (0x6462_6720, "debugfs"),
+        (0x7472_6163, "tracefs"),
+        (0x6265_6570, "configfs"),
+        (0x7363_6673, "securityfs"),
+        (0xf97c_ff8c, "selinuxfs"),
+        (0x4341_5d53, "smackfs"),
+        (0x5a3c_69f0, "apparmorfs"),
+        (0xcafe_4a11, "bpf"),
+        (0x0027_e0eb, "cgroup"),
+        (0x6367_7270, "cgroup2"),
+        (0xde5e_81e4, "efivarfs"),
+        (0x6165_676c, "pstore"),
+        (0x4249_4e4d, "binfmt_misc"),
+        (0x1980_0202, "mqueue"),
+        (0x6e73_6673, "nsfs"),
+        (0x0765_5821, "resctrl"),
+        (0x6573_5543, "fusectl"),
+        (0xabba_1974, "xenfs"),
+        (0x9fa1, "openpromfs"),
+        (0x9fa2, "usbfs"),
+        (0x6c6f_6f70, "binderfs"),
+        (0x6759_6969, "rpc_pipefs"),
+        (0x6e66_7364, "nfsd"),
+    ];
+    let found = rustix::fs::fstatfs(file).ok()?.f_type as u32;
+    KINDS
+        .into_iter()
+        .find_map(|(magic, name)| (magic == found).then_some(name))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kernel_file_system(_: &File) -> Option<&'static str> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn refused(base: &Path, name: &str) -> LocalError {
+        Regular::open(base, Path::new(name)).unwrap_err()
+    }
+
+    #[test]
+    fn a_project_is_what_holds_images_and_never_the_root_or_a_home() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        for name in [
+            "a/images",
+            "b/images/images",
+            "images",
+            "c/images/.git",
+            "d/recipes",
+        ] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        let cases = [
+            ("a/images", "a"),
+            ("a", "a"),
+            ("b/images/images", "b"),
+            ("images", "images"),
+            ("c/images", "c/images"),
+            ("d/recipes", "d/recipes"),
+        ];
+        for (base, project) in cases {
+            let reach = Reach::of(&root.join(base), Some(&root));
+            assert_eq!(reach.project, root.join(project), "{base}");
+        }
+        assert_eq!(Reach::of(Path::new("/"), None).project, Path::new("/"));
+    }
+
+    #[test]
+    fn what_leads_out_of_the_project_is_refused_until_it_is_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        let base = root.join("p/images");
+        fs::create_dir_all(&base).unwrap();
+        fs::write(root.join("p/files"), b"mine").unwrap();
+        fs::write(root.join("key"), b"secret").unwrap();
+        fs::create_dir(root.join("p2")).unwrap();
+        fs::write(root.join("p2/x"), b"theirs").unwrap();
+        symlink("../../key", base.join("link")).unwrap();
+        symlink("../..", base.join("up")).unwrap();
+        symlink("../files", base.join("inner")).unwrap();
+        let mut reach = Reach::of(&base, None);
+        let check = |reach: &Reach, name: &str| {
+            reach.check(&Regular::open(&base, Path::new(name)).unwrap())
+        };
+        for name in ["../files", "inner", "./up/p/files", "up/p/images/inner"] {
+            check(&reach, name).unwrap();
+        }
+        let key = root.join("key");
+        for name in ["link", "up/key", "../../key", key.to_str().unwrap()] {
+            let error = check(&reach, name).unwrap_err();
+            assert!(matches!(&error, LocalError::Outside { path, .. } if *path == key));
+            assert!(
+                error
+                    .help()
+                    .contains(&format!("--allow-local {}", key.display()))
+            );
+        }
+        // A project in a home is one; a home in a project is the user's all the same.
+        check(&Reach::of(&base, Some(&root)), "inner").unwrap();
+        fs::create_dir(root.join("p/home")).unwrap();
+        fs::write(root.join("p/home/key"), b"secret").unwrap();
+        let around = Reach::of(&base, Some(&root.join("p/home")));
+        check(&around, "inner").unwrap();
+        assert!(check(&around, "../home/key").is_err());
+        // A directory whose name begins like the project's is another one.
+        assert!(check(&reach, "../../p2/x").is_err());
+        reach.allow(&key).unwrap();
+        check(&reach, "link").unwrap();
+        assert!(check(&reach, "../../p2/x").is_err());
+        reach.allow(&root.join("p2")).unwrap();
+        check(&reach, "../../p2/x").unwrap();
+        assert!(reach.allow(&root.join("none")).is_err());
+    }
+
+    #[test]
+    fn what_the_kernel_makes_up_and_what_is_no_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path();
+        symlink("/proc/self/environ", base.join("environ")).unwrap();
+        symlink("/proc", base.join("proc")).unwrap();
+        symlink("/dev/zero", base.join("zero")).unwrap();
+        symlink("loop", base.join("loop")).unwrap();
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, base.join("pipe"), FileType::Fifo, mode, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(base.join("socket")).unwrap();
+        for name in [
+            "/proc/self/environ",
+            "/proc/self/root/etc/passwd",
+            "/sys/kernel/uevent_seqnum",
+            "environ",
+            "proc/self/maps",
+            "proc/self/task/../environ",
+            "/dev/zero",
+            "/dev/../proc/version",
+        ] {
+            let error = refused(base, name);
+            assert!(
+                matches!(error, LocalError::Kernel { .. }),
+                "{name}: {error}"
+            );
+        }
+        // What the user names is held to the same, but for the path.
+        for name in ["/proc/self/environ", "/proc/version"] {
+            let error = Regular::open_own(Path::new(name)).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    LocalError::Kernel {
+                        place: "procfs",
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+        }
+        for name in ["zero", "pipe", "socket"] {
+            assert!(matches!(refused(base, name), LocalError::NoFile), "{name}");
+        }
+        for name in [".", "/"] {
+            assert!(
+                matches!(refused(base, name), LocalError::Directory),
+                "{name}"
+            );
+        }
+        assert!(refused(base, "none").is_absent());
+        assert!(matches!(refused(base, "loop"), LocalError::Io(_)));
+    }
+
+    #[test]
+    fn a_directory_that_becomes_a_symlink_after_it_was_looked_at_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(root.join("sub")).unwrap();
+        fs::write(root.join("sub/x"), b"1").unwrap();
+        open_canonical(&root.join("sub/x")).unwrap();
+        fs::rename(root.join("sub"), root.join("moved")).unwrap();
+        symlink("moved", root.join("sub")).unwrap();
+        assert!(fs::read(root.join("sub/x")).is_ok());
+        assert!(open_canonical(&root.join("sub/x")).is_err());
+        symlink("x", root.join("moved/y")).unwrap();
+        assert!(matches!(
+            open_canonical(&root.join("moved/y")),
+            Err(LocalError::NoFile)
+        ));
+    }
+
+    #[test]
+    fn a_file_that_grows_shrinks_or_changes_while_it_is_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let change = |with: &dyn Fn(&mut File)| {
+            fs::write(&path, vec![7; 1000]).unwrap();
+            let mut file = Regular::open(dir.path(), Path::new("x")).unwrap();
+            let mut head = [0; 10];
+            file.read_exact(&mut head).unwrap();
+            with(&mut File::options().append(true).open(&path).unwrap());
+            let error = io::copy(&mut file, &mut io::sink()).unwrap_err();
+            reading_error(error).to_string()
+        };
+        let grown = change(&|file| file.write_all(&[7; 50]).unwrap());
+        assert!(grown.starts_with("it gives more than the 1000 bytes"));
+        let shrunk = change(&|file| file.set_len(500).unwrap());
+        assert_eq!(shrunk, "it changed while it was read");
+        let touched = change(&|file| file.set_modified(std::time::UNIX_EPOCH).unwrap());
+        assert_eq!(touched, "it changed while it was read");
+        // Left alone it gives what it has.
+        fs::write(&path, b"whole").unwrap();
+        let mut text = String::new();
+        let mut file = Regular::open(dir.path(), Path::new("x")).unwrap();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), file.size()), ("whole", 5));
+    }
+}
