@@ -19,7 +19,10 @@ fn refuse(parts: &Parts, cases: Vec<(&str, Edit<'_>)>) {
         fs::write(project.path("lie.mkimg"), parts.tar()).unwrap();
         let said = fails(&mut project.mkimg(["import", "lie.mkimg"]), 3);
         assert!(said.contains(words), "{words}: {said}");
-        assert!(!project.path("cache/images-v1").exists(), "{words}: {said}");
+        assert!(
+            !project.path("cache/imports-v1").exists(),
+            "{words}: {said}"
+        );
         assert!(
             !project.path("cache/recipes-v1").exists(),
             "{words}: {said}"

@@ -253,7 +253,7 @@ const CASES: &[Case] = &[
             rot(&it.file("initramfs.cpio.gz"), flip);
             it.file("")
         },
-        &["--verify"],
+        &[],
         0,
     ),
     (
@@ -262,7 +262,7 @@ const CASES: &[Case] = &[
             rot(&it.file("vmlinuz"), flip);
             it.file("")
         },
-        &["--verify"],
+        &[],
         0,
     ),
     (
@@ -337,7 +337,7 @@ const CASES: &[Case] = &[
             });
             it.file("")
         },
-        &["--verify"],
+        &[],
         0,
     ),
     (
