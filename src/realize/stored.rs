@@ -165,7 +165,7 @@ impl Workshop<'_> {
         let removed = self.store.remove_damaged(path);
         self.progress.event(Event::Warning(match &removed {
             Ok(()) => format!("{what}; removed, it is made again"),
-            Err(_) => format!("{what}; it cannot be removed"),
+            Err(_) => format!("{what}; it could not be replaced"),
         }));
         removed
     }

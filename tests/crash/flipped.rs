@@ -1,6 +1,6 @@
 //! One byte of the cache flips, anywhere: no verb gives wrong bytes with exit code 0.
 //!
-//! `MKIMG_DAMAGES=N` tries N damages before every verb, and with a pinned QEMU among what is damaged.
+//! `MKIMG_DAMAGES=N` tries N damages, with a pinned QEMU among what is damaged.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,8 +14,8 @@ use mkimg::digest::Digest;
 use crate::cli::{Project, json, run};
 use crate::tiny::{Tar, Tiny, ar, files, kernel, local, noise};
 
-/// How many damages the suite tries: every verb with every kind, and some more.
-const DAMAGES: usize = 66;
+/// How many damages the suite tries: every verb with nearly every kind, and some twice.
+const DAMAGES: usize = 70;
 
 /// A QEMU that tells which bytes it was given.
 const QEMU: &str = r#"#!/bin/sh
@@ -179,6 +179,12 @@ impl Bed {
     fn given(&self, words: &[&str], output: &Output) -> Vec<u8> {
         let mut given = output.stdout.clone();
         match words[0] {
+            // An import that is gone is made again in another place.
+            "show" => {
+                let mut value = json(output);
+                value["path"] = serde_json::Value::Null;
+                given = value.to_string().into_bytes();
+            }
             "realize" => {
                 let text = String::from_utf8(output.stdout.clone()).unwrap();
                 for file in files(Path::new(text.trim_end())) {
@@ -194,6 +200,10 @@ impl Bed {
     /// Returns the files of a kind, sorted by what is in them: names hang on inodes.
     fn files(&self, kind: &str) -> Vec<PathBuf> {
         let mut found = files(&self.tiny.path("cache").join(kind));
+        // The small ones are texts that an export or a bundle brings along each time.
+        found.retain(|path| {
+            kind != "blobs-v1" || fs::metadata(path).is_ok_and(|found| found.len() > 3000)
+        });
         found.sort_by_key(|path| fs::read(path).map(|bytes| (bytes.len(), bytes)).unwrap());
         found
     }
@@ -221,9 +231,9 @@ fn write(path: &Path, bytes: &[u8]) {
 #[test]
 fn a_flipped_byte_anywhere_never_gives_wrong_bytes_with_success() {
     let wished = std::env::var("MKIMG_DAMAGES").ok();
-    let every = wished.is_some();
+    let pinned = wished.is_some();
     let count = wished.map_or(DAMAGES, |count| count.parse().unwrap());
-    let bed = Bed::new(every);
+    let bed = Bed::new(pinned);
     let verbs = bed.verbs();
     let right: Vec<Vec<u8>> = verbs
         .iter()
@@ -245,7 +255,7 @@ fn a_flipped_byte_anywhere_never_gives_wrong_bytes_with_success() {
     assert!(!told.contains(&digest("vmlinuz")), "{told}");
 
     let mut kinds = KINDS.to_vec();
-    if every {
+    if pinned {
         kinds.push(("tools-v1", "pinned"));
     }
     let mut numbers = Numbers(0x5eed_0f0d_a7a6_e5);
@@ -255,18 +265,11 @@ fn a_flipped_byte_anywhere_never_gives_wrong_bytes_with_success() {
         let at = number % kinds.len();
         let (kind, reader) = kinds[at];
         let turn = number / kinds.len();
-        let chosen: Vec<usize> = match (every, turn % 2) {
-            (true, _) => (0..verbs.len()).collect(),
-            (false, 0) => vec![
-                turn / 2 % verbs.len(),
-                verbs.len() - 1 - turn / 2 % verbs.len(),
-            ],
-            (false, _) => verbs
-                .iter()
-                .position(|(name, _)| *name == reader)
-                .into_iter()
-                .collect(),
-        };
+        // In turn, and the one that is sure to read it every other time.
+        let mut chosen = vec![turn % verbs.len()];
+        if turn % 2 == 0 {
+            chosen.extend(verbs.iter().position(|(name, _)| *name == reader));
+        }
         let (which, byte, bit) = (
             numbers.below(1 << 20),
             numbers.below(1 << 30),
