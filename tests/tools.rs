@@ -87,6 +87,17 @@ fn qemu(
     toolbox.qemu(guest, choice, &host(None))
 }
 
+fn listed(root: &Path, progress: &dyn Progress) -> Result<String, ToolsError> {
+    let store = Store::open(root).unwrap();
+    let toolbox = Toolbox {
+        store: &store,
+        fetch: &real(),
+        jobs: JOBS,
+        progress,
+    };
+    toolbox.list_pinned(&host(None))
+}
+
 /// Runs an emulator with nothing of this process's environment.
 fn output(emulator: &Emulator, arguments: &[&str]) -> Output {
     Command::new(&emulator.program)
@@ -145,6 +156,11 @@ fn the_pinned_qemu_is_fetched_once_starts_without_the_host_and_is_repaired() {
         .unwrap();
     let root = directory.path().join("cache");
     let recorder = Recorder::default();
+    let renews = std::env::var_os("MKIMG_RENEW").is_some();
+    if renews {
+        let list = listed(&root, &recorder).unwrap();
+        return fs::write("src/machine/qemu.files", list).unwrap();
+    }
 
     // Four at once: a lock of a file that was opened several times excludes as between processes.
     let recorders: [Recorder; 4] = Default::default();
@@ -183,6 +199,12 @@ fn the_pinned_qemu_is_fetched_once_starts_without_the_host_and_is_repaired() {
     assert_eq!(first_line(&arm), expected_line());
     let machines = output(&arm, &["-M", "help"]).stdout;
     assert!(String::from_utf8_lossy(&machines).contains("\nvirt "));
+
+    // What is compiled in is what comes out of the packages.
+    fs::remove_dir_all(root.join("members-v1")).unwrap();
+    let list = listed(&root, &recorder).unwrap();
+    assert_eq!(list, fs::read_to_string("src/machine/qemu.files").unwrap());
+    assert_eq!(recorder.told(), (Vec::new(), 0));
 
     // Again: nothing is fetched, nothing said, and no socket needed.
     let again = qemu(&root, &offline(), Arch::X86_64, &Choice::Auto, &recorder).unwrap();
@@ -229,13 +251,26 @@ fn damage_is_repaired(root: &Path, made: &Emulator, recorder: &Recorder) {
             &|| harm(&made.program, |bytes| bytes.truncate(0)),
             "`ld-linux-x86-64.so.2` has 0 bytes",
         ),
+        // What the loader would prefer to the libraries that were checked.
         (
-            &|| harm(&file_of(made, "manifest"), |bytes| bytes[100] ^= 1),
-            "`manifest` is damaged",
+            &|| {
+                let beside = file_of(made, "lib/glibc-hwcaps/x86-64-v2");
+                fs::create_dir_all(&beside).unwrap();
+                fs::copy(&library, beside.join("libz.so.1")).unwrap();
+            },
+            "`lib/glibc-hwcaps/x86-64-v2/libz.so.1` is not of it",
         ),
+        // Of the same size and time, with a text beside it that vouches for it: what it must be is not said in the cache.
         (
-            &|| fs::remove_file(file_of(made, "manifest")).unwrap(),
-            "`manifest`: No such file",
+            &|| {
+                let modified = fs::metadata(&library).unwrap().modified().unwrap();
+                harm(&library, |bytes| bytes[64] ^= 1);
+                File::open(&library)
+                    .unwrap()
+                    .set_modified(modified)
+                    .unwrap();
+            },
+            "`lib/libz.so.1` has sha256",
         ),
         (
             &|| fs::set_permissions(&made.program, Permissions::from_mode(0o444)).unwrap(),
@@ -246,7 +281,7 @@ fn damage_is_repaired(root: &Path, made: &Emulator, recorder: &Recorder) {
                 fs::remove_dir_all(&tool).unwrap();
                 fs::write(tool.parent().unwrap().join(tool.file_name().unwrap()), "").unwrap();
             },
-            "`manifest`: Not a directory",
+            "Not a directory",
         ),
     ];
     for (harm, said) in cases {

@@ -15,7 +15,7 @@ use crate::machine::{
     self, Accelerator, Emulator, Host, Invocation, Known, Machine, MachineError, Needs, Verdict,
 };
 use crate::realize::Realized;
-use crate::store::{Blob, Store, StoreError};
+use crate::store::{Blob, Store, StoreError, Sum};
 use crate::tools::{self, Choice, Toolbox, ToolsError};
 
 /// Bytes of a kernel that tell how much memory it takes.
@@ -171,17 +171,15 @@ impl Bootable {
     /// holds none, or where the cache cannot be written.
     fn unpacked_kernel(&self, store: &Store) -> Result<PathBuf, Failure> {
         let note = format!("vmlinux-{}", self.digest);
-        if let Some(text) = store.note(&note) {
-            let known = text
-                .trim()
-                .parse::<Digest>()
-                .ok()
-                .and_then(|digest| store.blob(&digest));
-            match known {
-                Some(blob) if blob.size > 0 => return Ok(blob.path),
-                None if text.trim() == "none" => return Ok(self.kernel.clone()),
-                _ => {}
-            }
+        let known = store.note(&note).unwrap_or_default();
+        if known.trim() == "none" {
+            return Ok(self.kernel.clone());
+        }
+        let known = known.trim().parse::<Digest>().ok();
+        if let Some(blob) = known.and_then(|digest| store.blob(&digest))
+            && is_whole(store, &note, &blob)
+        {
+            return Ok(blob.path);
         }
         let image = fs::read(&self.kernel)
             .map_err(|error| Failure::io("read the kernel", &self.kernel, error))?;
@@ -220,6 +218,22 @@ fn head(kernel: &Path) -> Result<Vec<u8>, Failure> {
     let read = fs::File::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     read.map_err(|error| Failure::io("read the kernel", kernel, error))?;
     Ok(head)
+}
+
+/// Says whether a blob is what its name says: by its stamp, recorded under `note`, or its bytes.
+fn is_whole(store: &Store, note: &str, blob: &Blob) -> bool {
+    let (Some(directory), Some(name)) = (blob.path.parent(), blob.path.file_name()) else {
+        return false;
+    };
+    let sum = Sum {
+        name: name.to_string_lossy().into_owned(),
+        digest: blob.digest,
+        size: blob.size,
+    };
+    let record = store.record(note);
+    store
+        .check(directory, note, record.as_ref(), &[sum])
+        .is_ok()
 }
 
 /// Returns the accelerator to use, and remembers what was found out about KVM on this host, until it is started anew.

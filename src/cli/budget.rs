@@ -7,7 +7,7 @@ use super::archive::{self, Listed};
 use super::context::Opened;
 use super::failure::{Code, Failure};
 use super::locking::{self, Beside};
-use crate::realize::Realized;
+use crate::realize::{self, Realized};
 use crate::recipe::{Budget, Diagnostic, Spanned};
 use crate::store::Store;
 use crate::ui::bytes;
@@ -117,12 +117,9 @@ fn growth(beside: &Beside, store: &Store, made: &Realized, files: &[Listed]) -> 
         grown.join(", ")
     );
     let old = store.image_path(&locked.plan, &beside.lock.name);
-    let old = ["initramfs.cpio.gz", "initramfs.cpio"].map(|name| old.join(name));
-    let Some(Ok(old)) = old
-        .iter()
-        .find(|path| path.is_file())
-        .map(|path| archive::list(path))
-    else {
+    let listed = realize::made_here(store, &old)
+        .map(|image| archive::list(&old.join(&image.initramfs.name)));
+    let Some(Ok(old)) = listed else {
         return text;
     };
     let before: BTreeMap<String, u32> = old

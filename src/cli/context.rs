@@ -19,7 +19,7 @@ use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::realize::{self, Realized, Workshop};
+use crate::realize::{self, Image, Realized, Workshop};
 use crate::recipe::{self, Mode, Parsed};
 use crate::share::bundle::is_bundle;
 use crate::share::substitutes::Taken;
@@ -69,11 +69,16 @@ impl<'t> Context<'t> {
 }
 
 impl Opened {
+    /// Says whether it came out of a bundle or a registry.
+    fn is_shared(&self) -> bool {
+        sharing::cache_around(&self.base).is_some()
+    }
+
     /// Refuses to change what came out of a bundle: the next look at the bundle would bring it back.
     pub(super) fn check_own(&self) -> Result<(), Failure> {
-        match sharing::cache_around(&self.base) {
-            None => Ok(()),
-            Some(_) => Err(Failure::usage(
+        match self.is_shared() {
+            false => Ok(()),
+            true => Err(Failure::usage(
                 format!(
                     "`{}` came out of a bundle or a registry, and stays what it is",
                     self.path.display()
@@ -110,6 +115,7 @@ impl Context<'_> {
         let bytes = read_recipe(&path)?;
         let parsed =
             recipe::parse(&path.display().to_string(), &bytes, mode).map_err(Failure::invalid)?;
+        sharing::check_imported(&path, &parsed.source.text)?;
         if !self.global.quiet {
             ui::print_diagnostics(&parsed.source, &parsed.warnings, self.terminal.color());
         }
@@ -268,7 +274,14 @@ impl Context<'_> {
         substitutes: Option<&SubstituteArgs>,
     ) -> Result<Made, Failure> {
         match lock {
-            LockUse::Ignore => return self.make(opened, arch, verify, substitutes),
+            // What is locked anew is what this machine makes; a shared recipe's lock is as much of it as its image.
+            LockUse::Ignore if opened.is_shared() => {
+                return self.make(opened, arch, verify, substitutes);
+            }
+            LockUse::Ignore => {
+                let plan = self.plan(opened, arch)?;
+                return self.make_plan(opened, plan, None, verify, substitutes);
+            }
             LockUse::Update => {
                 opened.check_own()?;
                 let (all, _) = lock::make(self, opened, &[])?;
@@ -276,15 +289,17 @@ impl Context<'_> {
             }
             LockUse::Default | LockUse::Needed => {}
         }
+        let plan = self.plan(opened, arch)?;
         let Some(beside) = locking::beside(opened)? else {
             return match lock {
                 LockUse::Needed => Err(locking::missing(opened)),
-                _ => self.make(opened, arch, verify, substitutes),
+                _ => self.make_plan(opened, plan, None, verify, substitutes),
             };
         };
-        let plan = self.plan(opened, arch)?;
         locking::check_plan(opened, &beside, &plan)?;
-        let made = self.make(opened, Some(plan.arch), verify, substitutes)?;
+        let locked = beside.lock.images.get(&plan.arch);
+        let expected = locked.and_then(|locked| locked.image(&plan));
+        let made = self.make_plan(opened, plan, expected, verify, substitutes)?;
         self.keep_locked(&made.store, &beside.path)?;
         locking::check_image(opened, &beside, &made.realized)?;
         Ok(made)
@@ -301,7 +316,7 @@ impl Context<'_> {
         Ok((made.store, made.realized))
     }
 
-    /// Finds the image in the cache, or takes it from a substitute, or realizes it, in this order.
+    /// Realizes a recipe that was read, and that need not be what its lock says. What the lock expects still counts as checked.
     fn make(
         &self,
         opened: &Opened,
@@ -310,15 +325,26 @@ impl Context<'_> {
         substitutes: Option<&SubstituteArgs>,
     ) -> Result<Made, Failure> {
         let plan = self.plan(opened, arch)?;
+        let expected = locking::expected(opened, &plan);
+        self.make_plan(opened, plan, expected, verify, substitutes)
+    }
+
+    /// Finds the image in the cache, or takes it from a substitute, or realizes it, in this order.
+    fn make_plan(
+        &self,
+        opened: &Opened,
+        plan: Plan,
+        expected: Option<Image>,
+        verify: bool,
+        substitutes: Option<&SubstituteArgs>,
+    ) -> Result<Made, Failure> {
         let store = self.store(&opened.base)?;
         let fetch = self.fetch_options()?;
         let workshop = self.workshop(&store, &fetch);
         let failed = |error| Failure::realize(error, &opened.parsed.source);
         self.check_local_sources(opened, &workshop, &plan)?;
-        let there = match substitutes {
-            Some(_) => workshop.existing(&plan, verify).map_err(failed)?,
-            None => None,
-        };
+        let there = workshop.find(&plan, &opened.base, verify, expected.as_ref());
+        let there = there.map_err(failed)?;
         let mut taken = None;
         if let (Some(args), None) = (substitutes, &there) {
             taken = self.substitute(opened, &plan, &store, args)?;
@@ -326,16 +352,13 @@ impl Context<'_> {
         let there = there.or_else(|| taken.as_ref().map(|taken| taken.realized.clone()));
         let realized = match there {
             Some(there) => Ok(there),
-            None => workshop.realize(&plan, &opened.base, verify),
+            None => workshop.make(&plan, &opened.base),
         };
         self.terminal.clear();
         let realized = realized.map_err(failed)?;
         if !self.global.quiet {
             let source = &opened.parsed.source;
             ui::print_diagnostics(source, &realized.warnings, self.terminal.color());
-        }
-        if realized.up_to_date {
-            locking::doubt_imported(self, opened, &store, &realized);
         }
         Ok(Made {
             store,

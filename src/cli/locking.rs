@@ -5,16 +5,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::args::LockArgs;
-use super::context::{Context, Opened};
+use super::context::Opened;
 use super::failure::{Code, Failure};
-use super::sharing::cache_around;
 use crate::lock::{self, Change, Lock, LockError, Locked};
 use crate::plan::Plan;
-use crate::progress::{Event, Progress as _};
-use crate::realize::Realized;
+use crate::realize::{Image, Realized};
 use crate::recipe::{Diagnostic, MAX_BYTES, Span};
-use crate::store::Store;
-use crate::store::gc::imported;
 
 /// How the lock beside a recipe is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,31 +56,10 @@ pub(super) fn beside(opened: &Opened) -> Result<Option<Beside>, Failure> {
     }
 }
 
-/// Warns where the image of a recipe of one's own may be what somebody else's import says it is: an import is held to its own
-/// digests, and no key and no lock has vouched for it.
-pub(super) fn doubt_imported(
-    context: &Context<'_>,
-    opened: &Opened,
-    store: &Store,
-    made: &Realized,
-) {
-    let is_import = opened.bundle.is_some() || cache_around(&opened.base).is_some();
-    let image = &made.image;
-    let expected = || {
-        let beside = beside(opened).ok().flatten()?;
-        beside.lock.images.get(&image.arch).cloned()
-    };
-    if is_import
-        || expected() == Some(Locked::of(image))
-        || !imported(store.root()).contains(&image.plan)
-    {
-        return;
-    }
-    let recipe = opened.path.display();
-    context.terminal.event(Event::Warning(format!(
-        "whether this image of `{recipe}` is right is not known: one of its plan was imported or pulled into the cache, and no lock \
-         expects it; `mkimg check {recipe}` makes it again and compares"
-    )));
+/// Returns the image that the lock beside a recipe expects of a plan; whether the lock can be used is said elsewhere.
+pub(super) fn expected(opened: &Opened, plan: &Plan) -> Option<Image> {
+    let beside = beside(opened).ok().flatten()?;
+    beside.lock.images.get(&plan.arch)?.image(plan)
 }
 
 /// Reads a lock's file; `None` where there is none.

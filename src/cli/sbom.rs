@@ -6,7 +6,7 @@ use super::args::{Inventory, Sbom};
 use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
 use super::output;
-use crate::realize::Realized;
+use crate::realize::{RealizeError, Realized};
 use crate::recipe::Mode;
 use crate::share::{Contents, packages, provenance, spdx};
 use crate::source::{ArchiveError, Limits};
@@ -35,31 +35,38 @@ pub(super) fn documents(
     let fetch = context.fetch_options()?;
     let workshop = context.workshop(store, &fetch);
     let wrong = |error| Failure::realize(error, &opened.parsed.source);
-    let blobs = workshop.sources(&plan, &opened.base).map_err(wrong)?;
-    let assembled = workshop.tree(&plan, &opened.base).map_err(wrong)?;
     let limits = Limits {
         max_unpacked: context.global.max_unpacked,
         jobs: context.jobs().get(),
     };
-    let packages = packages(&plan, &blobs, store, &limits, context.terminal);
+    let written = workshop.repairing(|| {
+        let blobs = workshop.sources(&plan, &opened.base)?;
+        let assembled = workshop.tree(&plan, &opened.base)?;
+        let packages = match packages(&plan, &blobs, store, &limits, context.terminal) {
+            Err(ArchiveError::Store(error)) => return Err(RealizeError::Store(error)),
+            Err(ArchiveError::Damaged { source, .. }) => return Err(RealizeError::Store(*source)),
+            packages => packages,
+        };
+        let packages = match packages {
+            Ok(packages) => packages,
+            Err(error) => return Ok(Err(unreadable(error))),
+        };
+        let contents = Contents {
+            plan: &plan,
+            image: &made.image,
+            assembled: &assembled,
+            packages: &packages,
+        };
+        Ok(Ok((spdx(contents)?, provenance(contents))))
+    });
     context.terminal.clear();
-    let packages = packages.map_err(unreadable)?;
-    let contents = Contents {
-        plan: &plan,
-        image: &made.image,
-        assembled: &assembled,
-        packages: &packages,
-    };
-    Ok((spdx(contents)?, provenance(contents)))
+    written.map_err(wrong)?
 }
 
 fn unreadable(error: ArchiveError) -> Failure {
-    match error {
-        ArchiveError::Store(error) => error.into(),
-        error => Failure::Plain {
-            error: Box::new(error),
-            help: Some("`mkimg realize --verify` finds what is damaged in the cache".to_owned()),
-            code: Code::Failed,
-        },
+    Failure::Plain {
+        error: Box::new(error),
+        help: Some("`mkimg realize --verify` finds what is damaged in the cache".to_owned()),
+        code: Code::Failed,
     }
 }

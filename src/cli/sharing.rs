@@ -256,6 +256,25 @@ pub(super) fn foremost(images: &[Realized]) -> Option<&Realized> {
     own.or(images.first())
 }
 
+/// Compares a recipe that came out of a bundle or a registry, and lies in a cache, with the digest that it lies under.
+pub(super) fn check_imported(recipe: &Path, text: &str) -> Result<(), Failure> {
+    let Ok(absolute) = fs::canonicalize(recipe) else {
+        return Ok(());
+    };
+    match absolute.parent().and_then(import_around) {
+        Some(directory) => Ok(Project::check_unpacked(directory, &absolute, text)?),
+        None => Ok(()),
+    }
+}
+
+/// Returns the directory of an imported recipe that a directory is, or is below.
+fn import_around(directory: &Path) -> Option<&Path> {
+    let is_bucket = |path: &Path| path.file_name().is_some_and(|name| name == "recipes-v1");
+    let mut above = directory.ancestors();
+    let own = above.find(|path| path.parent().is_some_and(is_bucket))?;
+    cache_around(own).map(|_| own)
+}
+
 /// Returns the cache that a recipe out of a bundle lies in.
 pub(super) fn cache_around(directory: &Path) -> Option<PathBuf> {
     let mut above = directory.ancestors();

@@ -80,6 +80,13 @@ impl Locked {
             compressor: image.compressor(),
         }
     }
+
+    /// Returns the image that the lock expects of a plan; `None` where the plan is another one.
+    pub fn image(&self, plan: &Plan) -> Option<Image> {
+        let tree = (self.tree, self.archive_size);
+        let image = Image::known(plan, tree, self.kernel, self.initramfs);
+        (Locked::of(&image) == *self).then_some(image)
+    }
 }
 
 impl Lock {

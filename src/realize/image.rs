@@ -114,6 +114,24 @@ impl Image {
         }
     }
 
+    /// Returns the image of a plan by what else is known of it, as from a lock: digests and sizes of the archive, the kernel and the
+    /// initramfs.
+    pub fn known(
+        plan: &Plan,
+        tree: (Digest, u64),
+        kernel: (Digest, u64),
+        initramfs: (Digest, u64),
+    ) -> Image {
+        let file = |name: &str, (digest, size)| ImageFile {
+            name: name.to_owned(),
+            digest,
+            size,
+        };
+        let kernel = file(KERNEL, kernel);
+        let initramfs = file(initramfs_name(plan), initramfs);
+        Image::new(plan, tree.0, tree.1, kernel, initramfs)
+    }
+
     /// Returns the image as JSON, its keys sorted.
     pub fn json(&self) -> Value {
         let file = |file: &ImageFile| json!({ "name": file.name, "sha256": file.digest.to_string(), "size": file.size });

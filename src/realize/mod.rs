@@ -11,6 +11,7 @@ mod locals;
 mod preflight;
 mod programs;
 mod script;
+mod stored;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use std::thread;
 pub use error::{Outcome, RealizeError};
 pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
 pub use locals::{plan, plan_within};
+pub use stored::{holds, made_here, sums};
 
 use crate::assemble::{Assembled, assemble};
 use crate::pack::{self, Compression, Packed};
@@ -90,10 +92,18 @@ impl Workshop<'_> {
         base: &Path,
         verify: bool,
     ) -> Result<Realized, RealizeError> {
-        if let Some(there) = self.existing(plan, verify)? {
-            return Ok(there);
+        match self.find(plan, base, verify, None)? {
+            Some(there) => Ok(there),
+            None => self.make(plan, base),
         }
-        let made = self.repairing(|| {
+    }
+
+    /// Realizes a plan that the cache has no image of.
+    ///
+    /// # Errors
+    /// As [`Workshop::realize`].
+    pub fn make(&self, plan: &Plan, base: &Path) -> Result<Realized, RealizeError> {
+        self.repairing(|| {
             let blobs = self.fetch(plan, base)?;
             let assembled = self.assemble(plan, &blobs)?;
             let warnings = match preflight::preflight(plan, &assembled.tree, &assembled.kernel) {
@@ -106,8 +116,7 @@ impl Workshop<'_> {
             };
             let made = self.write(plan, &assembled)?;
             Ok(Realized { warnings, ..made })
-        })?;
-        Ok(made)
+        })
     }
 
     /// Returns the finished tree of a plan without packing it.
@@ -121,7 +130,7 @@ impl Workshop<'_> {
         })
     }
 
-    /// Returns the verified sources of a plan by name.
+    /// Returns the sources of a plan by name, every byte compared with its digest.
     ///
     /// # Errors
     /// [`RealizeError`].
@@ -130,11 +139,21 @@ impl Workshop<'_> {
         plan: &Plan,
         base: &Path,
     ) -> Result<BTreeMap<String, Blob>, RealizeError> {
-        self.repairing(|| self.fetch(plan, base))
+        self.repairing(|| {
+            let blobs = self.fetch(plan, base)?;
+            blobs.values().try_for_each(Blob::verify)?;
+            Ok(blobs)
+        })
     }
 
-    /// Does the work again when it met a damaged object, after removing that.
-    fn repairing<T>(&self, work: impl Fn() -> Result<T, RealizeError>) -> Result<T, RealizeError> {
+    /// Does the work again when it met a damaged object of the cache, after removing that.
+    ///
+    /// # Errors
+    /// What the work gives; [`StoreError`] where a damaged object cannot be removed.
+    pub fn repairing<T>(
+        &self,
+        work: impl Fn() -> Result<T, RealizeError>,
+    ) -> Result<T, RealizeError> {
         for _ in 0..REPAIRS {
             let error = match work() {
                 Ok(done) => return Ok(done),
@@ -146,74 +165,9 @@ impl Workshop<'_> {
             else {
                 return Err(error);
             };
-            self.progress.event(Event::Warning(format!(
-                "{error}; removed, it is made again"
-            )));
-            self.store.remove_damaged(path)?;
+            self.removed(&error.to_string(), path)?;
         }
         work()
-    }
-
-    /// Returns the image of a plan where the cache has it; a damaged one is named and removed.
-    ///
-    /// # Errors
-    /// [`RealizeError`] where it cannot be removed.
-    pub fn existing(&self, plan: &Plan, verify: bool) -> Result<Option<Realized>, RealizeError> {
-        let path = self.store.image_path(&plan.id(), &plan.name);
-        let text = match fs::read(path.join(image::FILE)) {
-            Ok(text) => text,
-            Err(_) if !path.exists() => return Ok(None),
-            Err(error) => {
-                return self.damaged_image(plan, &format!("`image.json` cannot be read: {error}"));
-            }
-        };
-        let image = match Image::parse(&text) {
-            Ok(image) => image,
-            Err(error) => return self.damaged_image(plan, &format!("`image.json`: {error}")),
-        };
-        if !image.is_of(plan) || image.text().as_bytes() != text {
-            return self.damaged_image(plan, "`image.json` is not what it was");
-        }
-        for file in [&image.kernel, &image.initramfs] {
-            let found = fs::metadata(path.join(&file.name)).map(|found| found.len());
-            if found.as_ref().ok() != Some(&file.size) {
-                return self.damaged_image(
-                    plan,
-                    &format!("`{}` has not its {} bytes", file.name, file.size),
-                );
-            }
-        }
-        if verify {
-            self.started(
-                Stage::Verify,
-                &plan.name,
-                Some(image.kernel.size + image.initramfs.size),
-            );
-            if let Err(what) = verify::image(&path, &image) {
-                return self.damaged_image(plan, &what);
-            }
-            self.progress.event(Event::StageFinished {
-                stage: Stage::Verify,
-            });
-        }
-        self.store.used(&path);
-        Ok(Some(Realized {
-            path,
-            image,
-            up_to_date: true,
-            warnings: Vec::new(),
-        }))
-    }
-
-    fn damaged_image(&self, plan: &Plan, what: &str) -> Result<Option<Realized>, RealizeError> {
-        let path = self.store.image_path(&plan.id(), &plan.name);
-        let text = format!(
-            "damaged image `{}`: {what}; removed, it is made again",
-            path.display()
-        );
-        self.progress.event(Event::Warning(text));
-        self.store.remove_image(&plan.id(), &plan.name)?;
-        Ok(None)
     }
 
     /// Compares the files of this machine that the sources of a plan name with what the recipe pins, so that no cached bytes of
@@ -244,10 +198,15 @@ impl Workshop<'_> {
         Fetcher::new(self.store, self.progress, self.fetch.clone())
     }
 
-    /// Returns the verified blob of each source of a plan.
+    /// Returns the blob of each source of a plan. Whoever reads it compares.
     fn fetch(&self, plan: &Plan, base: &Path) -> Result<BTreeMap<String, Blob>, RealizeError> {
-        let blobs = self.fetcher().fetch_all(&wishes(plan, base))?;
+        let blobs = self.fetch_wanted(&wishes(plan, base))?;
         Ok(plan.sources.keys().cloned().zip(blobs).collect())
+    }
+
+    fn fetch_wanted(&self, wanted: &[Wanted]) -> Result<Vec<Blob>, RealizeError> {
+        let fetcher = Fetcher::new(self.store, self.progress, self.fetch.clone());
+        Ok(fetcher.fetch_all(wanted)?)
     }
 
     fn assemble(
@@ -265,7 +224,8 @@ impl Workshop<'_> {
 
     /// Packs and compresses the tree while the kernel is checked beside it, and gives the image its name.
     fn write(&self, plan: &Plan, assembled: &Assembled) -> Result<Realized, RealizeError> {
-        let mut new = self.store.new_image(&plan.id(), &plan.name)?;
+        let target = self.store.image_path(&plan.id(), &plan.name);
+        let mut new = self.store.new_image(&target)?;
         let kernel = match &plan.local_kernel {
             Some(file) => locals::kernel(self.store, plan, file)?,
             None => kernel_blob(self.store, &assembled.kernel)?,
@@ -296,7 +256,7 @@ impl Workshop<'_> {
         let mut file = new.file(image::FILE)?;
         file.write_all(image.text().as_bytes())
             .map_err(|error| StoreError::io("write", &at, error))?;
-        let path = new.publish()?;
+        let path = new.publish(&sums(&image))?;
         Ok(Realized {
             path,
             image,
@@ -309,7 +269,7 @@ impl Workshop<'_> {
         &self,
         plan: &Plan,
         assembled: &Assembled,
-        new: &mut NewImage,
+        new: &mut NewImage<'_>,
     ) -> Result<Packed, RealizeError> {
         let compression = match plan.compress {
             Compress::None => Compression::None,

@@ -1,18 +1,17 @@
 //! Shared images into the cache.
 
-use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::artifact::go_name;
 use super::shared::Shared;
 use super::unsigned::check_index;
 use super::{Found, Origin, Others, Project, ShareError};
 use crate::arch::Arch;
-use crate::digest;
+use crate::digest::Digest;
 use crate::lock::{self, Lock, Locked};
 use crate::plan::Plan;
-use crate::realize::{IMAGE_FILE, Image, Realized};
+use crate::realize::{self, IMAGE_FILE, Image, Realized};
 use crate::store::{Blob, Store, StoreError};
 
 /// The bucket with the recipes that came along with images.
@@ -148,7 +147,7 @@ pub fn import(
     let mut images = Vec::new();
     let mut shareds = Vec::new();
     for part in parts {
-        images.push(publish(&part.shared, &part.kernel, &part.initramfs, store)?);
+        images.push(keep_apart(&part, store)?);
         shareds.push(part.shared);
     }
     Ok(Imported {
@@ -160,40 +159,51 @@ pub fn import(
     })
 }
 
-/// Gives an image whose files are in the cache its name there. One that is there already and is damaged is replaced.
-///
-/// # Errors
-/// [`ShareError::Mismatch`] where the cache has another image of the same plan.
-pub fn publish(
-    shared: &Shared,
+/// Gives an image that came along its name in the cache, apart from the ones that were made here: nothing but its own digests
+/// says that it is the one of its plan. One that was made here and is the same stands for both.
+pub(super) fn keep_apart(part: &Part, store: &Store) -> Result<Realized, ShareError> {
+    let image = &part.shared.image;
+    let own = store.image_path(&image.plan, &image.name);
+    if let Some(there) = realize::made_here(store, &own) {
+        return same(image, &there, own);
+    }
+    let described = Digest::of(image.text().as_bytes());
+    let apart = store.import_path(&image.plan, &image.name, &described);
+    publish(image, apart, &part.kernel, &part.initramfs, store)
+}
+
+/// Gives an image whose files are in the cache the name `path`. One that is there already stays if it is the same, and whole.
+fn publish(
+    image: &Image,
+    path: PathBuf,
     kernel: &Blob,
     initramfs: &Blob,
     store: &Store,
 ) -> Result<Realized, ShareError> {
-    let image = &shared.image;
-    let path = store.image_path(&image.plan, &image.name);
-    if path.exists() {
-        if !is_damaged(&path) {
-            return there(image, path);
-        }
-        store.remove_image(&image.plan, &image.name)?;
+    let realized = |path| Realized {
+        path,
+        image: image.clone(),
+        up_to_date: false,
+    };
+    if realize::holds(store, &path, image) {
+        store.used(&path);
+        return Ok(realized(path));
     }
-    let mut new = store.new_image(&image.plan, &image.name)?;
+    let text = image.text();
+    let mut new = store.new_image(&path)?;
     new.link(kernel, &image.kernel.name)?;
     new.link(initramfs, &image.initramfs.name)?;
     let at = new.path(IMAGE_FILE);
     new.file(IMAGE_FILE)?
-        .write_all(image.text().as_bytes())
+        .write_all(text.as_bytes())
         .map_err(|error| StoreError::io("write", &at, error))?;
-    // Another process may have been faster, with whatever it has.
-    there(image, new.publish()?)
+    let path = new.publish(&realize::sums(image))?;
+    Ok(realized(path))
 }
 
-/// Returns the image that is in the cache, if it is this one.
-fn there(image: &Image, path: PathBuf) -> Result<Realized, ShareError> {
-    let json = path.join(IMAGE_FILE);
-    let there = std::fs::read(&json).map_err(|error| StoreError::io("read", &json, error))?;
-    if there == image.text().as_bytes() {
+/// Returns the image that was made here, if it is this one.
+fn same(image: &Image, there: &Image, path: PathBuf) -> Result<Realized, ShareError> {
+    if there == image {
         return Ok(Realized {
             path,
             image: image.clone(),
@@ -205,27 +215,15 @@ fn there(image: &Image, path: PathBuf) -> Result<Realized, ShareError> {
         object: format!("the image of the plan {}", image.plan),
         expected: format!(
             "sha256:{}, as the cache has it in `{}`",
-            digest::Digest::of(&there),
+            Digest::of(there.text().as_bytes()),
             path.display()
         ),
-        found: format!("sha256:{}", digest::Digest::of(image.text().as_bytes())),
+        found: format!("sha256:{}", Digest::of(image.text().as_bytes())),
     })
 }
 
-/// Says whether the files of an image in the cache are not what its `image.json` says.
-fn is_damaged(path: &Path) -> bool {
-    let text = std::fs::read(path.join(IMAGE_FILE)).unwrap_or_default();
-    let Ok(image) = Image::parse(&text) else {
-        return true;
-    };
-    [&image.kernel, &image.initramfs].into_iter().any(|file| {
-        let opened = File::open(path.join(&file.name));
-        let found = opened.and_then(|mut file| digest::of_reader(&mut file));
-        found.map_or(true, |found| found != (file.digest, file.size))
-    })
-}
-
-/// Brings the image of a plan into the cache, and nothing else: no recipe, no sources. For substitutes.
+/// Brings the image of a plan into the cache, and nothing else: no recipe, no sources. For substitutes, whose signature was
+/// found to be good: it stands for the plan as if it had been made here.
 ///
 /// # Errors
 /// [`ShareError`], also where the image is not one of this plan.
@@ -242,12 +240,18 @@ pub fn substitute(
             found: format!("one of the plan {}", shared.image.plan),
         });
     }
+    let image = &shared.image;
+    let path = store.image_path(&image.plan, &image.name);
+    // Another process may have been faster.
+    if let Some(there) = realize::made_here(store, &path) {
+        return same(image, &there, path);
+    }
     let (kernel, initramfs) = shared.files(origin, store)?;
-    publish(shared, &kernel, &initramfs, store)
+    publish(image, path, &kernel, &initramfs, store)
 }
 
 /// Compares the lock that came along with the recipe and the image; returns the recipe digest.
-fn check_lock(shared: &Shared, project: &Project) -> Result<digest::Digest, ShareError> {
+fn check_lock(shared: &Shared, project: &Project) -> Result<Digest, ShareError> {
     let object = "the lock inside";
     let parsed = project.parsed()?;
     let recipe = lock::recipe_digest(&parsed.source, &project.files);

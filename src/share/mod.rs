@@ -39,7 +39,7 @@ pub use copy::{Copied, copy, copy_referrers};
 pub use document::{Document, attach};
 pub use error::ShareError;
 pub use found::{Found, find, list};
-pub use import::{Examined, Imported, Part, Selection, examine, import, publish, substitute};
+pub use import::{Examined, Imported, Part, Selection, examine, import, substitute};
 pub use layer::Role;
 pub use licence::Licence;
 pub use origin::{Destination, Origin};

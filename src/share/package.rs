@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use super::licence::Licence;
+use crate::digest::Digest;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::source::{self, ArchiveError, Control, Limits, MemberKind, Want};
 use crate::store::{Blob, Store, StoreError};
 use crate::tree::{Content, Place, Region};
 
-/// The largest copyright file that is read, in bytes; the kernel's has 60 KiB.
+/// The largest copyright file that is read, in bytes; the kernel's has 60 KiB. A larger one says nothing.
 const LARGEST: u64 = 4 << 20;
 
 /// What is known of a source.
@@ -25,7 +26,7 @@ pub struct Package {
 }
 
 /// Returns what is known of each source of a plan. `blobs` has them by name. The copyright files are read as any member is,
-/// and stay in the cache.
+/// and stay in the cache. The blobs' own bytes must have been compared by the caller: what is read of them is their beginning.
 ///
 /// # Errors
 /// [`ArchiveError`] where a package is damaged.
@@ -93,9 +94,19 @@ fn licence(
         }),
     };
     let mut text = Vec::new();
-    content
-        .open()
-        .and_then(|from| from.take(LARGEST).read_to_end(&mut text))
-        .map_err(|error| StoreError::io("read", &file.path, error))?;
+    if file.size <= LARGEST {
+        content
+            .open()
+            .and_then(|mut from| from.read_to_end(&mut text))
+            .map_err(|error| StoreError::io("read", &file.path, error))?;
+        let actual = Digest::of(&text);
+        if actual != file.digest {
+            return Err(ArchiveError::Store(StoreError::Damaged {
+                path: file.path,
+                expected: file.digest,
+                actual,
+            }));
+        }
+    }
     Ok(Licence::parse(&String::from_utf8_lossy(&text)))
 }

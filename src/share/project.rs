@@ -7,10 +7,11 @@ use std::path::{Component, Path, PathBuf};
 
 use super::ShareError;
 use super::text::fit;
-use crate::digest::{Digest, Hasher};
-use crate::plan::LocalFile;
+use crate::digest::{self, Digest, Hasher};
+use crate::lock;
+use crate::plan::{LocalFile, local_files};
 use crate::recipe::{self, Mode, Parsed};
-use crate::store::{There, replace};
+use crate::store::{StoreError, There, replace};
 
 /// The most directories above the recipe's own that a file of it may be in.
 const MAX_UP: usize = 16;
@@ -83,6 +84,45 @@ impl Project {
             .map_err(|error| ShareError::invalid("the recipe inside", error.to_string()))
     }
 
+    /// Reads what was unpacked below a directory with the name of its identity, and compares all of it with that.
+    ///
+    /// # Errors
+    /// [`ShareError::Mismatch`] where something of it is no longer what came along.
+    pub fn check_unpacked(directory: &Path, recipe: &Path, text: &str) -> Result<(), ShareError> {
+        let unread = |path: &Path, error| ShareError::io("read", path, error);
+        let base = recipe.parent().unwrap_or(directory);
+        let name = recipe.file_stem().unwrap_or_default().to_string_lossy();
+        let lock = lock::path_of(recipe);
+        let mut project = Project {
+            name: name.into_owned(),
+            description: None,
+            recipe: text.to_owned(),
+            digest: Digest::of(b""),
+            lock: fs::read_to_string(&lock).map_err(|error| unread(&lock, error))?,
+            files: BTreeMap::new(),
+        };
+        for (name, _) in local_files(&project.parsed()?.recipe) {
+            let path = base.join(name);
+            let read = fs::File::open(&path).and_then(|mut file| digest::of_reader(&mut file));
+            let (digest, size) = read.map_err(|error| unread(&path, error))?;
+            let file = LocalFile { path, digest, size };
+            project.files.insert(name.to_owned(), file);
+        }
+        let found = project.identity().to_string();
+        let expected = directory.file_name().unwrap_or_default().to_string_lossy();
+        if expected == found {
+            return Ok(());
+        }
+        Err(ShareError::Mismatch {
+            object: format!(
+                "the imported recipe `{}` with what belongs to it",
+                recipe.display()
+            ),
+            expected: expected.into_owned(),
+            found,
+        })
+    }
+
     /// Returns what tells the project from any other: the sha256 over the recipe, the lock and the files.
     pub fn identity(&self) -> Digest {
         let mut hasher = Hasher::new();
@@ -111,8 +151,7 @@ impl Project {
         }
         for (path, file) in copies {
             let bytes = match file {
-                Some(file) => fs::read(&file.path)
-                    .map_err(|error| ShareError::io("read", &file.path, error))?,
+                Some(file) => whole(file)?,
                 None if path == recipe => self.recipe.clone().into_bytes(),
                 None => self.lock.clone().into_bytes(),
             };
@@ -146,6 +185,20 @@ pub(super) fn check_names<'p>(
     mut paths: impl Iterator<Item = &'p String>,
 ) -> Result<(), ShareError> {
     paths.try_for_each(|path| ups(path).map(drop))
+}
+
+/// Reads a file that belongs to the recipe, and compares it.
+fn whole(file: &LocalFile) -> Result<Vec<u8>, ShareError> {
+    let bytes = fs::read(&file.path).map_err(|error| ShareError::io("read", &file.path, error))?;
+    let actual = Digest::of(&bytes);
+    if actual == file.digest {
+        return Ok(bytes);
+    }
+    Err(ShareError::Store(StoreError::Damaged {
+        path: file.path.clone(),
+        expected: file.digest,
+        actual,
+    }))
 }
 
 /// Writes a file unless it is there with the same bytes.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::import::{Part, publish};
+use super::import::{Part, keep_apart};
 use super::project::{Others, Project};
 use super::{Origin, ShareError};
 use crate::realize::{Realized, Workshop};
@@ -38,7 +38,7 @@ pub fn rebuild(
 ) -> Result<Rebuilt, ShareError> {
     let root = workshop.store.scratch_directory()?;
     let theirs = Store::open(&root.join("shared"))?;
-    let shared = publish(&part.shared, &part.kernel, &part.initramfs, &theirs)?.path;
+    let shared = keep_apart(part, &theirs)?.path;
     let fresh = Store::open(&root.join("fresh"))?;
     part.shared.sources(origin, &part.plan, workshop.store)?;
     for source in part.plan.sources.values() {

@@ -155,6 +155,9 @@ enum Kept {
 
 /// Returns what the cache has, as far as names, sizes and the listing itself tell.
 fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Kept {
+    if !store.is_own() {
+        return Kept::Nothing;
+    }
     let want = plan.digest();
     let path = store.members_path(&archive.digest, &want);
     let text = match fs::read(&path) {

@@ -1,18 +1,21 @@
-//! Finished images: `images-v1/PLANID-NAME/`, a directory that appears whole.
+//! Finished images: `images-v1/PLANID-NAME/` where they were made here, `imports-v1/PLANID-NAME-IMAGE/` where they came from
+//! elsewhere. Each is a directory that appears whole, after the record of its files (`stamp`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::scratch::{make_scratch_dir, publishing};
-use super::{Blob, Store, StoreError, make_dir, remove, set_mode, used};
+use super::{Blob, Store, StoreError, Sum, make_dir, remove, set_mode, used};
 use crate::digest::Digest;
 
 const BUCKET: &str = "images-v1";
+const IMPORTS: &str = "imports-v1";
 
 /// An image that is being written. Dropped without [`NewImage::publish`], it is removed.
 #[derive(Debug)]
-pub struct NewImage {
+pub struct NewImage<'s> {
+    store: &'s Store,
     path: PathBuf,
     target: PathBuf,
     /// Files to sync before the directory gets its name.
@@ -25,30 +28,38 @@ impl Store {
         self.root.join(BUCKET).join(format!("{plan}-{name}"))
     }
 
-    /// Begins the image of a plan.
+    /// Returns where an image that came from elsewhere is, or would be: `image` is the sha256 of its `image.json`, so that it
+    /// never stands for another one of its plan.
+    pub fn import_path(&self, plan: &Digest, name: &str, image: &Digest) -> PathBuf {
+        let image = &image.to_string()[..32];
+        self.root
+            .join(IMPORTS)
+            .join(format!("{plan}-{name}-{image}"))
+    }
+
+    /// Returns the name under which the stamps of an object's files are recorded.
+    pub fn record_name(object: &Path) -> String {
+        let name = object.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Begins the image that will be at `target`: [`Store::image_path`] or [`Store::import_path`].
     ///
     /// # Errors
     /// [`StoreError`] where the cache cannot be written.
-    pub fn new_image(&self, plan: &Digest, name: &str) -> Result<NewImage, StoreError> {
+    pub fn new_image(&self, target: &Path) -> Result<NewImage<'_>, StoreError> {
         let path = self.scratch_path()?;
         make_scratch_dir(&path)?;
         Ok(NewImage {
+            store: self,
             path,
-            target: self.image_path(plan, name),
+            target: target.to_path_buf(),
             files: Vec::new(),
         })
     }
-
-    /// Removes an image that turned out to be damaged.
-    ///
-    /// # Errors
-    /// [`StoreError`] where it cannot be removed.
-    pub fn remove_image(&self, plan: &Digest, name: &str) -> Result<(), StoreError> {
-        remove(&self.image_path(plan, name))
-    }
 }
 
-impl NewImage {
+impl NewImage<'_> {
     /// Returns a new, empty file of the image.
     ///
     /// # Errors
@@ -89,12 +100,12 @@ impl NewImage {
         }
     }
 
-    /// Makes the image appear under its name and returns the path. Whoever was faster with the same plan wins: the bytes
-    /// are the same.
+    /// Makes the image appear under its name and returns the path. `sums` are all its files. One that is there already stays where it
+    /// is the same, and whole; else this one takes its place.
     ///
     /// # Errors
     /// [`StoreError`]; no image has the name then that did not have it before.
-    pub fn publish(mut self) -> Result<PathBuf, StoreError> {
+    pub fn publish(mut self, sums: &[Sum]) -> Result<PathBuf, StoreError> {
         for file in std::mem::take(&mut self.files) {
             file.sync_all()
                 .map_err(|error| StoreError::io("write", &self.path, error))?;
@@ -102,21 +113,40 @@ impl NewImage {
         if let Some(parent) = self.target.parent() {
             make_dir(parent)?;
         }
-        let publishing = publishing();
-        let renamed = fs::rename(&self.path, &self.target);
-        drop(publishing);
-        match renamed {
-            Ok(()) => sync_dir(self.target.parent()),
-            Err(error) if taken(&error) => used(&self.target),
-            Err(error) => {
-                return Err(StoreError::io(
-                    "rename a finished image to",
-                    &self.target,
-                    error,
-                ));
+        let name = Store::record_name(&self.target);
+        if self.target.exists() {
+            let record = self.store.record(&name);
+            let there = self.store.check(&self.target, &name, record.as_ref(), sums);
+            if there.is_ok() {
+                used(&self.target);
+                return Ok(self.target.clone());
             }
         }
+        // First: an image without a record would have to be made again after a power cut.
+        self.store.set_record(&self.path, &name, sums)?;
+        let publishing = publishing();
+        let renamed = match fs::rename(&self.path, &self.target) {
+            Err(error) if taken(&error) => self.replace(),
+            renamed => renamed,
+        };
+        drop(publishing);
+        renamed
+            .map_err(|error| StoreError::io("rename a finished image to", &self.target, error))?;
+        sync_dir(self.target.parent());
         Ok(self.target.clone())
+    }
+
+    /// Takes the place of the directory that has the name.
+    fn replace(&self) -> io::Result<()> {
+        let old = self.store.scratch_path().map_err(io::Error::other)?;
+        fs::rename(&self.target, &old)?;
+        if let Err(error) = fs::rename(&self.path, &self.target) {
+            let _ = fs::rename(&old, &self.target);
+            return Err(error);
+        }
+        // What cannot be removed now is swept with the rest of the scratch directory.
+        let _ = remove(&old);
+        Ok(())
     }
 }
 
@@ -135,7 +165,7 @@ fn sync_dir(path: Option<&Path>) {
     }
 }
 
-impl Drop for NewImage {
+impl Drop for NewImage<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
     }
@@ -150,11 +180,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path()).unwrap();
         let plan = Digest::of(b"plan");
-        let first = store.new_image(&plan, "a").unwrap();
+        let first = store.new_image(&store.image_path(&plan, "a")).unwrap();
         let own = first.path.parent().unwrap().to_path_buf();
         drop(first);
         fs::remove_dir_all(&own).unwrap();
-        assert!(store.new_image(&plan, "b").is_err());
+        assert!(store.new_image(&store.image_path(&plan, "b")).is_err());
         assert!(!own.exists());
     }
 }

@@ -11,6 +11,8 @@
 //! tmp/N  tmp/N.lock            a running process's own files; swept when nobody holds the lock. tmp/N/needs: what it needs
 //!                              though it let go of `lock`
 //! notes-v1/NAME                small texts: what was found out once (`note`)
+//! imports-v1/PLANID-NAME-IMAGE an image that came along with a bundle or a reference, apart from the ones that were made here
+//! stamps-v1/NAME               what was seen of the files of an image or a tool when they were written or hashed (`stamp`)
 //! recipes-v1/DIGEST/           recipes that came with an image (`share` writes them)
 //! roots/                       symlinks to out-links and locks of users': what `gc` must keep
 //! gate                         passed on the way to `lock` (`door`)
@@ -33,6 +35,7 @@ mod note;
 mod partial;
 mod replace;
 mod scratch;
+mod stamp;
 mod tool;
 
 use std::fs::{self, File, OpenOptions};
@@ -49,6 +52,7 @@ pub use limit::{limit_help, limit_help_behind};
 pub use partial::Partial;
 pub use replace::{There, replace, replace_link};
 pub use scratch::{Scratch, Unfinished, abandon_scratch};
+pub use stamp::{Record, Sum};
 pub use tool::{NewTool, ToolLock};
 
 use crate::digest::Digest;
@@ -135,6 +139,12 @@ impl Store {
     /// cache may be another user's.
     pub fn used(&self, path: &Path) {
         used(path);
+    }
+
+    /// Says whether the cache is this user's own. In any other nothing that somebody found out or made counts: no listing, note
+    /// or stamp is read, blobs are hashed when they are used, and an image is one only where its digests are known from elsewhere.
+    pub fn is_own(&self) -> bool {
+        true
     }
 
     /// Returns the cache's directory.

@@ -30,12 +30,6 @@ impl Store {
         self.root.join(BUCKET).join(digest.to_string())
     }
 
-    /// Returns where something that was found out about a program of this machine is, or would be. The text there means
-    /// nothing to anybody who has another digest.
-    pub fn tool_note_path(&self, digest: &Digest) -> PathBuf {
-        self.root.join(BUCKET).join(format!("{digest}.note"))
-    }
-
     /// Takes the right to make a tool: waits while another process has it (`waiting` is called once before). What that one
     /// did meanwhile is for the caller to see.
     ///

@@ -1,177 +1,155 @@
-//! What a tool's directory holds, as a text in it: `manifest`.
+//! What the directory of the pinned QEMU must hold, as it is compiled in: `src/machine/qemu.files`.
 //!
 //! ```text
-//! mkimg-tool 1 SHA256                      of all lines below
-//! file MODE SIZE SHA256 SECONDS.NANOS PATH
+//! MODE SIZE SHA256 PATH
 //! ```
 //!
-//! In the order of the paths; the mode is octal, the time is the file's modification time. Sizes and times are compared at
-//! every start, which costs one system call for each file; a file whose time differs is hashed. So a file that was cut short
-//! or overwritten is found, and a cache that was copied, which gives every file a new time, still counts.
+//! In the order of the paths; the mode is octal. The paths are those of `qemu.kdl`: `GUEST/` goes with the emulator for that guest,
+//! all else with each. A test reads the packages and compares; the list is renewed together with the recipe, which says how.
 
-use std::fmt::Write as _;
-use std::fs::{self, File, Metadata};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::digest::{self, Digest};
+use super::error::ToolsError;
+use crate::arch::Arch;
+use crate::store::{Store, Sum};
 
-/// The name of the text in a tool's directory.
-pub(super) const FILE: &str = "manifest";
+const LIST: &str = include_str!("../machine/qemu.files");
 
-const MAGIC: &str = "mkimg-tool 1";
-
-/// What a tool's directory holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Manifest {
-    pub(super) files: Vec<Listed>,
-}
-
-/// One file.
+/// What the directory of a tool must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
-    /// Relative to the directory.
-    pub(super) path: String,
-    /// The permission bits that its owner must have.
-    pub(super) mode: u32,
-    pub(super) size: u64,
-    pub(super) digest: Digest,
-    /// When it was last modified: seconds since 1970, and nanoseconds.
-    pub(super) modified: (i64, i64),
-}
-
-impl Listed {
-    /// Returns the entry of a file that was written just now.
-    pub(super) fn new(path: &str, digest: Digest, found: &Metadata) -> Listed {
-        Listed {
-            path: path.to_owned(),
-            mode: found.permissions().mode() & 0o777,
-            size: found.len(),
-            digest,
-            modified: (found.mtime(), found.mtime_nsec()),
-        }
-    }
-
-    /// Returns what is wrong with the file.
-    fn fault(&self, directory: &Path) -> Option<String> {
-        let path = directory.join(&self.path);
-        let found = match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_file() => found,
-            Ok(_) => return Some(format!("`{}` is no file", self.path)),
-            Err(error) => return Some(format!("`{}`: {error}", self.path)),
-        };
-        if found.len() != self.size {
-            let (path, size, len) = (&self.path, self.size, found.len());
-            return Some(format!("`{path}` has {len} bytes, expected {size}"));
-        }
-        let wanted = self.mode & 0o500;
-        if found.permissions().mode() & wanted != wanted {
-            return Some(format!("`{}` lost its mode {:o}", self.path, self.mode));
-        }
-        if (found.mtime(), found.mtime_nsec()) == self.modified {
-            return None;
-        }
-        match File::open(&path).and_then(|mut file| digest::of_reader(&mut file)) {
-            Ok((digest, _)) if digest == self.digest => None,
-            Ok((digest, _)) => Some(format!(
-                "`{}` has sha256 {digest}, expected {}",
-                self.path, self.digest
-            )),
-            Err(error) => Some(format!("`{}`: {error}", self.path)),
-        }
-    }
+pub(super) struct Manifest {
+    files: Vec<(Sum, u32)>,
 }
 
 impl Manifest {
-    /// Returns the text.
-    pub(super) fn encode(&self) -> String {
-        let mut body = String::new();
-        for file in &self.files {
-            let (seconds, nanos) = file.modified;
-            // Writing into a String cannot fail.
-            let _ = writeln!(
-                body,
-                "file {:o} {} {} {seconds}.{nanos} {}",
-                file.mode, file.size, file.digest, file.path
-            );
-        }
-        format!("{MAGIC} {}\n{body}", Digest::of(body.as_bytes()))
+    /// Returns what is compiled in for a guest.
+    ///
+    /// # Errors
+    /// [`ToolsError::BuiltIn`], which a test keeps from happening.
+    pub(super) fn pinned(guest: Arch) -> Result<Manifest, ToolsError> {
+        Self::parse(LIST, guest).ok_or_else(|| {
+            ToolsError::BuiltIn("the list of its files is not what it should be".to_owned())
+        })
     }
 
-    /// Reads the text; `None` where it is damaged, or of another version.
-    pub(super) fn decode(text: &str) -> Option<Manifest> {
-        let (head, body) = text.split_once('\n')?;
-        let sum: Digest = head.strip_prefix(MAGIC)?.strip_prefix(' ')?.parse().ok()?;
-        if Digest::of(body.as_bytes()) != sum {
-            return None;
-        }
-        let files = body.lines().map(listed).collect::<Option<_>>()?;
+    fn parse(list: &str, guest: Arch) -> Option<Manifest> {
+        let files: Option<Vec<(Sum, u32)>> = list.lines().map(listed).collect();
+        let mut files = files?;
+        let others = Arch::ALL.into_iter().filter(|arch| *arch != guest);
+        let others: Vec<String> = others.map(|arch| format!("{arch}/")).collect();
+        files.retain(|(sum, _)| !others.iter().any(|other| sum.name.starts_with(other)));
         Some(Manifest { files })
     }
 
-    /// Returns what is wrong with a directory that should hold these files.
-    pub(super) fn fault(&self, directory: &Path) -> Option<String> {
-        self.files.iter().find_map(|file| file.fault(directory))
+    /// Returns what a file must be, and its mode.
+    pub(super) fn file(&self, path: &str) -> Option<&(Sum, u32)> {
+        self.files.iter().find(|(sum, _)| sum.name == path)
+    }
+
+    /// Returns what is wrong with the directory of a tool. Its files are compared by the stamps that were recorded under `name`, or
+    /// by their bytes; and there may be no others, which a loader or an emulator would take without being told to.
+    pub(super) fn fault(&self, store: &Store, directory: &Path, name: &str) -> Option<String> {
+        let mut there = BTreeSet::new();
+        if let Err(error) = names(directory, "", &mut there) {
+            return Some(error.to_string());
+        }
+        let own: BTreeSet<&str> = self.files.iter().map(|(sum, _)| &*sum.name).collect();
+        if let Some(other) = there.iter().find(|path| !own.contains(&***path)) {
+            return Some(format!("`{other}` is not of it"));
+        }
+        for (sum, mode) in &self.files {
+            let Ok(found) = fs::symlink_metadata(directory.join(&sum.name)) else {
+                continue;
+            };
+            let wanted = mode & 0o500;
+            if found.is_file() && found.permissions().mode() & wanted != wanted {
+                return Some(format!("`{}` lost its mode {mode:o}", sum.name));
+            }
+        }
+        let sums: Vec<Sum> = self.files.iter().map(|(sum, _)| sum.clone()).collect();
+        let record = store.record(name);
+        store.check(directory, name, record.as_ref(), &sums).err()
     }
 }
 
-fn listed(line: &str) -> Option<Listed> {
-    let mut words = line.strip_prefix("file ")?.splitn(5, ' ');
+/// Adds the paths of everything below a directory but the directories.
+fn names(directory: &Path, below: &str, there: &mut BTreeSet<String>) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+        // A symlink is no directory here.
+        match entry.file_type()?.is_dir() {
+            true => names(&entry.path(), &format!("{name}/"), there)?,
+            false => drop(there.insert(name)),
+        }
+    }
+    Ok(())
+}
+
+/// Returns the line of a file.
+pub(super) fn line(sum: &Sum, mode: u32) -> String {
+    format!("{mode:o} {} {} {}\n", sum.size, sum.digest, sum.name)
+}
+
+fn listed(line: &str) -> Option<(Sum, u32)> {
+    let mut words = line.splitn(4, ' ');
     let mode = u32::from_str_radix(words.next()?, 8).ok()?;
     let size = words.next()?.parse().ok()?;
     let digest = words.next()?.parse().ok()?;
-    let (seconds, nanos) = words.next()?.split_once('.')?;
-    Some(Listed {
-        path: words.next()?.to_owned(),
-        mode,
-        size,
-        digest,
-        modified: (seconds.parse().ok()?, nanos.parse().ok()?),
-    })
+    let name = words.next()?.to_owned();
+    Some((Sum { name, digest, size }, mode))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::recipe::parts;
     use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
+    use crate::digest::Digest;
+    use std::os::unix::fs::symlink;
 
-    fn manifest() -> Manifest {
-        let file = |path: &str, mode| Listed {
-            path: path.to_owned(),
-            mode,
-            size: 3,
-            digest: Digest::of(b"abc"),
-            modified: (1_000_000_000, 7),
-        };
-        Manifest {
-            files: vec![file("a b", 0o444), file("lib/ld.so", 0o755)],
+    #[test]
+    fn the_list_has_the_files_of_the_recipe_in_their_order() {
+        for guest in Arch::ALL {
+            let manifest = Manifest::pinned(guest).unwrap();
+            let listed: Vec<&str> = manifest.files.iter().map(|(sum, _)| &*sum.name).collect();
+            let parts = parts(guest).unwrap();
+            let mut wanted: Vec<&str> = parts.files.iter().map(|file| &*file.path).collect();
+            wanted.sort_unstable();
+            assert_eq!(listed, wanted, "{guest}");
         }
+        let text: String = LIST
+            .lines()
+            .map(|text| listed(text).map(|(sum, mode)| line(&sum, mode)).unwrap())
+            .collect();
+        assert_eq!(text, LIST);
     }
 
     #[test]
-    fn a_manifest_reads_as_it_was_written_and_not_when_anything_changed() {
-        let text = manifest().encode();
-        assert_eq!(Manifest::decode(&text), Some(manifest()));
-        for at in 0..text.len() {
-            let mut damaged = text.clone().into_bytes();
-            damaged[at] ^= 1;
-            let damaged = String::from_utf8(damaged).unwrap();
-            assert_eq!(Manifest::decode(&damaged), None, "byte {at}");
-        }
-        for end in 0..text.len() {
-            assert_eq!(Manifest::decode(&text[..end]), None, "first {end} bytes");
-        }
-    }
-
-    #[test]
-    fn a_directory_is_at_fault_when_a_file_changed_and_not_when_only_times_did() {
+    fn a_directory_is_at_fault_when_anything_in_it_changed() {
         let abc = |at: &Path| fs::write(at, "abc").unwrap();
         let write = |at: &Path, bytes: &str| {
             fs::remove_file(at).unwrap();
             fs::write(at, bytes).unwrap();
         };
+        let list: String = [("a b", 0o444), ("lib/ld.so", 0o555), ("x86_64/q", 0o444)]
+            .map(|(name, mode)| {
+                let name = name.to_owned();
+                let digest = Digest::of(b"abc");
+                line(
+                    &Sum {
+                        name,
+                        digest,
+                        size: 3,
+                    },
+                    mode,
+                )
+            })
+            .concat();
         type Harm<'a> = &'a dyn Fn(&Path);
-        let cases: [(&str, Harm, Option<&str>); 7] = [
+        let cases: [(&str, Harm, Option<&str>); 11] = [
             ("nothing", &|_| {}, None),
             ("a new time", &|at| abc(at), None),
             (
@@ -198,38 +176,71 @@ mod tests {
                 Some("`a b` is no file"),
             ),
             (
+                "a symlink",
+                &|at| {
+                    fs::rename(at, at.with_extension("other")).unwrap();
+                    symlink("a b.other", at).unwrap();
+                },
+                Some("`a b.other` is not of it"),
+            ),
+            (
                 "a mode",
                 &|at| {
                     let loader = at.with_file_name("lib").join("ld.so");
-                    fs::set_permissions(loader, fs::Permissions::from_mode(0o644)).unwrap();
+                    fs::set_permissions(loader, fs::Permissions::from_mode(0o444)).unwrap();
                 },
-                Some("`lib/ld.so` lost its mode 755"),
+                Some("`lib/ld.so` lost its mode 555"),
+            ),
+            (
+                "another library",
+                &|at| {
+                    let beside = at.with_file_name("lib/glibc-hwcaps/x86-64-v3");
+                    fs::create_dir_all(&beside).unwrap();
+                    abc(&beside.join("libz.so.1"));
+                },
+                Some("`lib/glibc-hwcaps/x86-64-v3/libz.so.1` is not of it"),
+            ),
+            (
+                "a directory elsewhere",
+                &|at| {
+                    let lib = at.with_file_name("lib");
+                    fs::rename(&lib, at.with_file_name("other")).unwrap();
+                    symlink("other", &lib).unwrap();
+                },
+                Some("`lib` is not of it"),
+            ),
+            (
+                "nothing at all",
+                &|at| fs::remove_dir_all(at.parent().unwrap()).unwrap(),
+                Some("No such file"),
             ),
         ];
-        for (name, harm, fault) in cases {
-            let directory = tempfile::tempdir().unwrap();
-            fs::create_dir(directory.path().join("lib")).unwrap();
-            for file in manifest().files {
-                let path = directory.path().join(&file.path);
-                fs::write(&path, "abc").unwrap();
-                let time = UNIX_EPOCH + Duration::new(1_000_000_000, 7);
-                File::options()
-                    .write(true)
-                    .open(&path)
-                    .unwrap()
-                    .set_modified(time)
-                    .unwrap();
-                fs::set_permissions(&path, fs::Permissions::from_mode(file.mode | 0o200)).unwrap();
+        for (name, harm, expected) in cases {
+            let root = tempfile::tempdir().unwrap();
+            let store = Store::open(&root.path().join("cache")).unwrap();
+            let directory = root.path().join("tool");
+            for below in ["lib", "x86_64"] {
+                fs::create_dir_all(directory.join(below)).unwrap();
             }
-            harm(&directory.path().join("a b"));
-            let found = manifest().fault(directory.path());
-            match fault {
-                None => assert_eq!(found, None, "{name}"),
-                Some(start) => {
-                    let found = found.unwrap_or_default();
-                    assert!(found.starts_with(start), "{name}: {found}");
-                }
+            let manifest = Manifest::parse(&list, Arch::X86_64).unwrap();
+            for (sum, mode) in &manifest.files {
+                let path = directory.join(&sum.name);
+                abc(&path);
+                let mode = fs::Permissions::from_mode(*mode | 0o200);
+                fs::set_permissions(&path, mode).unwrap();
             }
+            assert_eq!(manifest.fault(&store, &directory, "t"), None, "{name}");
+            assert!(store.record("t").is_some());
+            harm(&directory.join("a b"));
+            let fault = manifest.fault(&store, &directory, "t");
+            let matches = match (&fault, expected) {
+                (Some(fault), Some(expected)) => fault.starts_with(expected),
+                (fault, expected) => fault.is_none() && expected.is_none(),
+            };
+            assert!(matches, "{name}: {fault:?}");
         }
+        // The emulator for another guest is another tool.
+        let arm = Manifest::parse(&list, Arch::Aarch64).unwrap();
+        assert_eq!((arm.files.len(), arm.file("x86_64/q")), (2, None));
     }
 }

@@ -4,11 +4,11 @@
 //! ld-linux-x86-64.so.2     the dynamic loader of Debian's C library: what the host executes
 //! lib/                     every library that the emulator needs
 //! GUEST/qemu-system-GUEST  GUEST/firmware/  GUEST/modules/
-//! manifest                 what all of this is
 //! ```
 //!
 //! The loader is told where the libraries are and to look nowhere else, so nothing of the host but its kernel takes part. All
-//! files but the loader and the manifest are hard links to blobs of the cache.
+//! files but the loader are hard links to blobs of the cache. What each of them must be is compiled in (`manifest`): neither the
+//! packages nor what lies in the cache has a say.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::ToolsError;
-use super::manifest::{self, Listed, Manifest};
+use super::manifest::{self, Manifest};
 use super::recipe::{File, LIBRARIES, LOADER, Parts, VERSION, digest, parts};
 use super::together::Together;
 use super::{Emulator, Host, Toolbox, system};
@@ -24,7 +24,7 @@ use crate::arch::Arch;
 use crate::progress::Event;
 use crate::source::fetch::Fetcher;
 use crate::source::{self, ArchiveError, Limits, Member, MemberKind, Want};
-use crate::store::{Blob, NewTool, Store, StoreError};
+use crate::store::{Blob, NewTool, Store, StoreError, Sum};
 
 /// The most bytes that one of the packages unpacks to, and some: they are pinned, so this guards against nothing but mistakes.
 const MAX_UNPACKED: u64 = 1 << 30;
@@ -59,7 +59,9 @@ impl Toolbox<'_> {
         }
         let digest = digest(guest);
         let path = self.store.tool_path(&digest);
-        if matches!(look(&path), Found::Good) {
+        let manifest = Manifest::pinned(guest)?;
+        let look = || look(self.store, &path, &manifest);
+        if matches!(look(), Found::Good) {
             self.store.used(&path);
             return Ok(emulator(&path, guest));
         }
@@ -68,7 +70,7 @@ impl Toolbox<'_> {
             self.progress.event(Event::Note(note));
         };
         let lock = self.store.lock_tool(&digest, &mut waiting)?;
-        match look(&path) {
+        match look() {
             // Somebody else was faster.
             Found::Good => return Ok(emulator(&path, guest)),
             Found::Nothing => {}
@@ -79,9 +81,34 @@ impl Toolbox<'_> {
         }
         let parts = parts(guest)?;
         self.announce(&parts, guest, why);
-        let tool = self.repairing(|| self.unpack(&parts, guest, host))?;
+        let tool = self.repairing(|| self.unpack(&parts, &manifest, guest, host))?;
         let path = tool.publish(&lock)?;
-        Ok(emulator(&path, guest))
+        match look() {
+            Found::Good => Ok(emulator(&path, guest)),
+            Found::Nothing => Err(ToolsError::BuiltIn("it has no files".to_owned())),
+            Found::Damaged(what) => Err(ToolsError::BuiltIn(what)),
+        }
+    }
+
+    /// Returns the text of `src/machine/qemu.files`, read out of the packages that are pinned.
+    ///
+    /// # Errors
+    /// [`ToolsError`].
+    pub fn list_pinned(&self, host: &Host<'_>) -> Result<String, ToolsError> {
+        let mut lines = BTreeMap::new();
+        for guest in Arch::ALL {
+            let parts = parts(guest)?;
+            let found = self.repairing(|| self.read(&parts, guest, host))?;
+            for (file, blob) in found {
+                let sum = Sum {
+                    name: file.path.clone(),
+                    digest: blob.digest,
+                    size: blob.size,
+                };
+                lines.insert(file.path.clone(), manifest::line(&sum, mode(&file.path)));
+            }
+        }
+        Ok(lines.into_values().collect())
     }
 
     /// Says once what is going to be downloaded.
@@ -108,12 +135,12 @@ impl Toolbox<'_> {
                 Err(ToolsError::Store(error @ StoreError::Damaged { .. })) => error,
                 done => return done,
             };
-            self.progress.event(Event::Warning(format!(
-                "{error}; removed, it is made again"
-            )));
             if let StoreError::Damaged { path, .. } = &error {
                 self.store.remove_damaged(path)?;
             }
+            self.progress.event(Event::Warning(format!(
+                "{error}; removed, it is made again"
+            )));
         }
         work()
     }
@@ -121,9 +148,35 @@ impl Toolbox<'_> {
     fn unpack(
         &self,
         parts: &Parts,
+        manifest: &Manifest,
         guest: Arch,
         host: &Host<'_>,
     ) -> Result<NewTool<'_>, ToolsError> {
+        let mut tool = self.store.new_tool()?;
+        for (file, blob) in self.read(parts, guest, host)? {
+            let path = &file.path;
+            match manifest.file(path) {
+                Some((sum, _)) if (sum.digest, sum.size) == (blob.digest, blob.size) => {}
+                _ => {
+                    let what = format!("`{path}` of its packages is not the one that is listed");
+                    return Err(ToolsError::BuiltIn(what));
+                }
+            }
+            match mode(path) {
+                LIBRARY => tool.link(&blob, Path::new(path))?,
+                mode => tool.copy(&blob, Path::new(path), mode)?,
+            }
+        }
+        Ok(tool)
+    }
+
+    /// Fetches the packages; returns the files out of them.
+    fn read<'p>(
+        &self,
+        parts: &'p Parts,
+        guest: Arch,
+        host: &Host<'_>,
+    ) -> Result<Vec<(&'p File, Blob)>, ToolsError> {
         let size = parts
             .packages
             .iter()
@@ -136,8 +189,7 @@ impl Toolbox<'_> {
         drop(together);
         let names = parts.packages.iter().map(|package| package.name.as_str());
         let blobs: BTreeMap<&str, &Blob> = names.zip(&blobs).collect();
-        let mut tool = self.store.new_tool()?;
-        let mut manifest = Manifest::default();
+        let mut files = Vec::new();
         for (package, archive) in blobs {
             let own: Vec<&File> = parts
                 .files
@@ -145,20 +197,10 @@ impl Toolbox<'_> {
                 .filter(|file| file.package == package)
                 .collect();
             for (file, member) in own.iter().zip(self.members(package, archive, &own)?) {
-                manifest
-                    .files
-                    .push(put(&mut tool, self.store, file, &member)?);
+                files.push((*file, blob(self.store, file, &member)?));
             }
         }
-        manifest
-            .files
-            .sort_by(|one, other| one.path.cmp(&other.path));
-        tool.write(
-            Path::new(manifest::FILE),
-            manifest.encode().as_bytes(),
-            0o444,
-        )?;
-        Ok(tool)
+        Ok(files)
     }
 
     /// Reads the files of one package.
@@ -189,47 +231,38 @@ impl Toolbox<'_> {
     }
 }
 
-/// Puts a member into the tool.
-fn put(
-    tool: &mut NewTool<'_>,
-    store: &Store,
-    file: &File,
-    member: &Member,
-) -> Result<Listed, ToolsError> {
+/// The mode of a file that is only read: by the loader, or by the emulator.
+const LIBRARY: u32 = 0o444;
+
+/// Returns the permission bits of a file of the tool.
+fn mode(path: &str) -> u32 {
+    match path {
+        // Executed by the kernel, which wants a mode that no blob has. The emulator is only read, by the loader.
+        LOADER => 0o555,
+        _ => LIBRARY,
+    }
+}
+
+/// Returns the blob of a member that was read by `Want::One`.
+fn blob(store: &Store, file: &File, member: &Member) -> Result<Blob, ToolsError> {
     let MemberKind::File(content) = &member.kind else {
         return Err(ToolsError::BuiltIn(format!("`{}` is no file", file.member)));
     };
-    // Read by `Want::One`, it is a blob.
-    let blob = Blob {
+    Ok(Blob {
         digest: content.digest,
         size: content.size,
         path: store.blob_path(&content.digest),
-    };
-    let path = Path::new(&file.path);
-    match file.path.as_str() {
-        // Executed by the kernel, which wants a mode that no blob has. The emulator is only read, by the loader.
-        LOADER => tool.copy(&blob, path, 0o555)?,
-        _ => tool.link(&blob, path)?,
-    }
-    let place = tool.path(path);
-    let found =
-        fs::symlink_metadata(&place).map_err(|error| StoreError::io("read", &place, error))?;
-    Ok(Listed::new(&file.path, blob.digest, &found))
+    })
 }
 
 /// Finds out whether a whole tool is at `path`.
-fn look(path: &Path) -> Found {
-    let text = match fs::read_to_string(path.join(manifest::FILE)) {
-        Ok(text) => text,
-        Err(_) if fs::symlink_metadata(path).is_err() => return Found::Nothing,
-        Err(error) => return Found::Damaged(format!("`{}`: {error}", manifest::FILE)),
-    };
-    match Manifest::decode(&text) {
-        None => Found::Damaged(format!("`{}` is damaged", manifest::FILE)),
-        Some(manifest) => match manifest.fault(path) {
-            Some(fault) => Found::Damaged(fault),
-            None => Found::Good,
-        },
+fn look(store: &Store, path: &Path, manifest: &Manifest) -> Found {
+    if fs::symlink_metadata(path).is_err() {
+        return Found::Nothing;
+    }
+    match manifest.fault(store, path, &Store::record_name(path)) {
+        Some(fault) => Found::Damaged(fault),
+        None => Found::Good,
     }
 }
 

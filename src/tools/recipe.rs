@@ -21,7 +21,7 @@ pub(super) const LIBRARIES: &str = "lib";
 pub(super) const LOADER: &str = "ld-linux-x86-64.so.2";
 
 /// Changes when another directory would be made of the same recipe.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
 
 /// What to fetch and to unpack for one guest.
 #[derive(Debug, Clone, PartialEq, Eq)]

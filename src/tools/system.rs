@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -74,8 +74,8 @@ pub(super) fn on_path(program: &str, path: &OsStr) -> Vec<PathBuf> {
 /// # Errors
 /// The system's, where the program cannot be run.
 pub(super) fn version(store: &Store, program: &Path) -> io::Result<Said> {
-    let note = store.tool_note_path(&identity(program)?);
-    if let Ok(text) = fs::read_to_string(&note)
+    let note = format!("qemu-{}", identity(program)?);
+    if let Some(text) = store.note(&note)
         && let known @ Said::Version(_) = Said::of(&text)
     {
         return Ok(known);
@@ -91,11 +91,7 @@ pub(super) fn version(store: &Store, program: &Path) -> io::Result<Said> {
     let said = Said::of(&text);
     if let Said::Version(_) = said {
         // A cache that cannot be written costs time alone.
-        if let Ok(mut scratch) = store.scratch()
-            && scratch.write_all(text.as_bytes()).is_ok()
-        {
-            let _ = scratch.publish(&note);
-        }
+        let _ = store.set_note(&note, &text);
     }
     Ok(said)
 }

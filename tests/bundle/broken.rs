@@ -18,7 +18,7 @@ fn refused(project: &Project, name: &str, bytes: &[u8]) -> String {
     fs::write(&path, bytes).unwrap();
     let said = fails(&mut project.mkimg(["import", "broken.mkimg"]), 3);
     assert!(!said.contains('\u{1b}'), "{name}: {said:?}");
-    assert!(!project.path("cache/images-v1").exists(), "{name}: {said}");
+    assert!(!project.path("cache/imports-v1").exists(), "{name}: {said}");
     said
 }
 

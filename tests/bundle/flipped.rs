@@ -104,7 +104,7 @@ fn the_program_refuses_a_change_in_every_region_and_names_the_object() {
         assert!(!said.contains('\u{1b}'), "{said:?}");
     }
     // Nothing of all that is in the cache; and the bundle itself is right.
-    assert!(!project.path("cache/images-v1").exists());
+    assert!(!project.path("cache/imports-v1").exists());
     run(project.mkimg(["import"]).arg(path));
 }
 

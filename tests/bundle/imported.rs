@@ -169,8 +169,8 @@ fn a_full_disk_is_named_and_leaves_no_image() {
     let bundle = export(&tiny.project, "tiny", &["--with-sources"]);
     let project = Project::new();
     let script = format!(
-        "mount -t tmpfs -o size=2m none cache && {{ {mkimg} import {bundle}; code=$?; find cache -path '*images-v1*' -o -path 'cache/tmp/*'; \
-         {mkimg} import - <{bundle}; echo codes $code $?; find cache -path '*images-v1*' -o -path 'cache/tmp/*'; \
+        "mount -t tmpfs -o size=2m none cache && {{ {mkimg} import {bundle}; code=$?; find cache -path '*images-v1*' -o -path '*imports-v1*' -o -path 'cache/tmp/*'; \
+         {mkimg} import - <{bundle}; echo codes $code $?; find cache -path '*images-v1*' -o -path '*imports-v1*' -o -path 'cache/tmp/*'; \
          {mkimg} export {recipe} --cache {own} -o cache/out.mkimg; echo code $?; ls -A cache | grep out; true; }}",
         mkimg = env!("CARGO_BIN_EXE_mkimg"),
         bundle = bundle.display(),

@@ -21,7 +21,10 @@ fn refuse(parts: &Parts, cases: Vec<(&str, Edit<'_>)>) {
         assert!(said.contains(words), "{words}: {said}");
         let raw = |c: char| c != '\n' && mkimg::text::is_unsafe(c);
         assert!(!said.contains(raw), "{said:?}");
-        assert!(!project.path("cache/images-v1").exists(), "{words}: {said}");
+        assert!(
+            !project.path("cache/imports-v1").exists(),
+            "{words}: {said}"
+        );
         assert!(
             !project.path("cache/recipes-v1").exists(),
             "{words}: {said}"

@@ -90,7 +90,7 @@ fn a_bundle_with_sources_is_imported_realized_anew_and_read_without_a_network() 
     ])));
     assert_eq!(there["identities"], original["identities"]);
     // From the sources alone: no image is left, nor what was read out of archives.
-    for bucket in ["images-v1", "members-v1"] {
+    for bucket in ["images-v1", "imports-v1", "members-v1"] {
         let _ = fs::remove_dir_all(project.path("cache").join(bucket));
     }
     let again: Value = json(&run(&mut alone(

@@ -8,6 +8,7 @@
 )]
 
 mod at_once;
+mod flipped;
 mod killed;
 mod rotten;
 

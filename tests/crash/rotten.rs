@@ -1,14 +1,16 @@
 //! Objects of the cache that rot, or are gone.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mkimg::digest::Digest;
 
-use crate::cli::{json, run};
+use crate::cli::{fails, json, run};
 use crate::said;
 use crate::server::{Reply, Server};
+use crate::support;
 use crate::tiny::{Tar, Tiny, assert_clean, files, noise, urls};
 
 /// A realized recipe whose objects are of every kind, and the server that it came from.
@@ -253,7 +255,7 @@ const CASES: &[Case] = &[
             rot(&it.file("initramfs.cpio.gz"), flip);
             it.file("")
         },
-        &["--verify"],
+        &[],
         0,
     ),
     (
@@ -262,7 +264,7 @@ const CASES: &[Case] = &[
             rot(&it.file("vmlinuz"), flip);
             it.file("")
         },
-        &["--verify"],
+        &[],
         0,
     ),
     (
@@ -337,7 +339,7 @@ const CASES: &[Case] = &[
             });
             it.file("")
         },
-        &["--verify"],
+        &[],
         0,
     ),
     (
@@ -465,4 +467,115 @@ fn what_somebody_removed_or_put_in_the_way_is_made_again() {
         assert_eq!(it.server.asked().len(), 2 + downloads, "{name}");
         assert_clean(&it.tiny.path("cache"));
     }
+}
+
+#[test]
+fn an_image_of_which_nothing_is_recorded_counts_where_a_lock_expects_it_and_else_is_made_again() {
+    let it = Rot::new();
+    let realize = |more: &[&str]| {
+        let mut words = vec!["--json"];
+        words.extend(more);
+        let output = run(&mut it.tiny.realize(&words));
+        (json(&output)["up_to_date"] == true, said(&output))
+    };
+    assert!(realize(&[]).0);
+    // As a cache that an older mkimg filled.
+    it.remove("stamps-v1");
+    let (up_to_date, said) = realize(&[]);
+    assert!(!up_to_date && said.contains("nothing says"), "{said}");
+    assert!(realize(&[]).0);
+    run(&mut it.tiny.project.mkimg(["lock", "tiny"]));
+    it.remove("stamps-v1");
+    // It is hashed then, and needs no source.
+    it.remove("blobs-v1");
+    let offline = ["--locked", "--offline"];
+    let (up_to_date, said) = realize(&offline);
+    assert!(up_to_date && !said.contains("warning"), "{said}");
+    // And it is recorded: from here on it counts without the lock, too.
+    assert!(files(&it.tiny.path("cache/stamps-v1")).len() == 1);
+    fs::remove_file(it.tiny.path("images/tiny.lock")).unwrap();
+    assert!(realize(&[]).0);
+    // Other bytes of the same size are not what a lock expects.
+    run(&mut it.tiny.project.mkimg(["lock", "tiny"]));
+    it.remove("stamps-v1");
+    rot(&it.file("initramfs.cpio.gz"), flip);
+    let (up_to_date, said) = realize(&["--locked"]);
+    assert!(!up_to_date && said.contains("damaged image"), "{said}");
+}
+
+#[test]
+fn a_damaged_image_that_cannot_be_removed_is_not_said_to_be() {
+    let Some(setpriv) = support::tool("setpriv") else {
+        return;
+    };
+    if !support::is_root() {
+        return support::skip("needs root, to be another user");
+    }
+    let it = Rot::new();
+    rot(&it.file("initramfs.cpio.gz"), flip);
+    let project = it.tiny.path("");
+    fs::set_permissions(&project, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(setpriv);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(env!("CARGO_BIN_EXE_mkimg"));
+    command.args(["realize", "images/tiny.kdl"]);
+    it.tiny.project.prepare(&mut command);
+    let told = fails(&mut command, 2);
+    assert!(told.contains("damaged image"), "{told}");
+    assert!(
+        !told.contains("removed;") && !told.contains("; removed"),
+        "{told}"
+    );
+    assert!(it.file("initramfs.cpio.gz").exists());
+}
+
+#[test]
+fn a_source_that_is_too_long_for_its_size_is_refused_wherever_its_bytes_are() {
+    let tiny = Tiny::new();
+    let bytes = noise(9);
+    tiny.takes(&bytes, "file \"/thing\" from=\"thing\"");
+    run(&mut tiny.realize(&[]));
+    let path = tiny.path("images/tiny.kdl");
+    let text = fs::read_to_string(&path).unwrap();
+    let with = |size: usize| {
+        let text = text.replace("local \"thing\"", &format!("local \"thing\" size={size}"));
+        fs::write(&path, text).unwrap();
+    };
+    // A bound that it keeps is fine.
+    for size in [9, 10] {
+        with(size);
+        run(&mut tiny.realize(&[]));
+    }
+    with(8);
+    let said = fails(&mut tiny.realize(&[]), 3);
+    assert!(said.contains("at most 8 bytes"), "{said}");
+    let other = tiny.path("other").display().to_string();
+    fails(&mut tiny.realize(&["--cache", &other]), 3);
+    // A damaged blob is no witness.
+    let blob = Digest::of(&bytes).to_string();
+    let blob = tiny
+        .path("cache/blobs-v1")
+        .join(&blob[..2])
+        .join(&blob[2..]);
+    with(9);
+    rot(&blob, |bytes| bytes.push(0));
+    run(&mut tiny.realize(&[]));
+}
+
+#[test]
+fn sources_that_are_handed_on_are_repaired_as_those_that_are_realized() {
+    let it = Rot::new();
+    let export = ["export", "tiny", "--with-sources", "-o", "out.mkimg"];
+    run(&mut it.tiny.project.mkimg(export));
+    let right = fs::read(it.tiny.path("out.mkimg")).unwrap();
+    for (verb, digest) in [(&export[..], it.plain), (&["sbom", "tiny"], it.archive)] {
+        let asked = it.server.asked().len();
+        rot(&it.blob(&digest), flip);
+        let output = run(&mut it.tiny.project.mkimg(verb));
+        let said = said(&output);
+        assert!(said.contains("removed, it is made again"), "{said}");
+        assert_eq!(it.server.asked().len(), asked + 1);
+    }
+    assert!(fs::read(it.tiny.path("out.mkimg")).unwrap() == right);
+    assert_clean(&it.tiny.path("cache"));
 }

@@ -48,17 +48,32 @@ fn a_pushed_image_is_rebuilt_and_one_repacked_by_hand_is_found_out() {
     let mut attest = project.mkimg(["attest", &bed.at("forged"), "--key", &sign]);
     let said = fails(&mut attest, 4);
     assert!(said.contains("give another image"), "{said}");
-    // Nor does it pass unsaid for the image of one's own recipe, once it was pulled into the same cache.
+    // Nor does it pass for the image of one's own recipe, once it was pulled into the same cache: that is made.
     let own = two("a");
-    run(&mut own.mkimg(["pull", &bed.at("forged"), "--arch", "x86_64"]));
-    for verb in ["realize", "lock"] {
-        let output = run(own.mkimg([verb, "two"]).args(match verb {
-            "realize" => &["--arch", "x86_64"][..],
-            _ => &[],
-        }));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("was imported or pulled"), "{verb}: {said}");
-    }
+    let pull = || own.mkimg(["pull", &bed.at("forged"), "--arch", "x86_64", "--json"]);
+    let forged = json(&run(&mut pull()));
+    let made = json(&run(
+        &mut own.mkimg(["realize", "two", "--json", "--arch", "x86_64"])
+    ));
+    assert_eq!(made["plan"], forged["plan"]);
+    assert_ne!(made["identities"], forged["identities"]);
+    assert_ne!(made["path"], forged["path"]);
+    run(&mut own.mkimg(["lock", "two"]));
+    let locked = std::fs::read_to_string(own.path("images/two.lock")).unwrap();
+    let digest = |value: &serde_json::Value| {
+        let digest = &value["identities"]["image"]["initramfs"];
+        digest.as_str().unwrap().to_owned()
+    };
+    assert!(locked.contains(&digest(&made)) && !locked.contains(&digest(&forged)));
+    // It still answers to its reference, by the recipe that came along and its lock.
+    let recipe = forged["recipe"].as_str().unwrap();
+    let shown = json(&run(
+        &mut own.mkimg(["show", recipe, "--json", "--arch", "x86_64"])
+    ));
+    assert_eq!(shown["identities"], forged["identities"]);
+    // Now that the right one is known, the other is refused.
+    let said = fails(&mut pull(), 3);
+    assert!(said.contains("the image of the plan"), "{said}");
     let (_project, mut command) = bed.verify(&bed.at("forged"), &["--rebuild", "--json"]);
     let value = json(&command.output().unwrap());
     assert_eq!(value["holds"], false);

@@ -284,7 +284,8 @@ pub fn assert_whole(cache: &Path) {
         let digest = Digest::of(&fs::read(&path).unwrap()).to_string();
         assert_eq!(format!("{}{name}", fan.to_str().unwrap()), digest);
     }
-    for image in fs::read_dir(cache.join("images-v1")).into_iter().flatten() {
+    let buckets = ["images-v1", "imports-v1"].map(|bucket| fs::read_dir(cache.join(bucket)));
+    for image in buckets.into_iter().flatten().flatten() {
         let image = image.unwrap().path();
         let text = fs::read(image.join("image.json")).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&text).unwrap();

@@ -94,11 +94,13 @@ pub(super) fn inventory(root: &Path) -> Result<Inventory, StoreError> {
         }
     }
     found.members(root)?;
-    for path in found.bucket(root, "images-v1")? {
-        if let Some(digest) = leading(&name(&path)) {
-            let needs = mention::of_file(&path.join("image.json"));
-            found.add(root, Kind::Image, Some(digest), vec![path])?;
-            found.last_needs(needs);
+    for bucket in ["images-v1", "imports-v1"] {
+        for path in found.bucket(root, bucket)? {
+            if let Some(digest) = leading(&name(&path)) {
+                let needs = mention::of_file(&path.join("image.json"));
+                found.add(root, Kind::Image, Some(digest), vec![path])?;
+                found.last_needs(needs);
+            }
         }
     }
     found.tools(root)?;
@@ -115,6 +117,7 @@ pub(super) fn inventory(root: &Path) -> Result<Inventory, StoreError> {
         found.add(root, Kind::Note, digest, vec![path])?;
         found.last_needs(needs);
     }
+    found.stamps(root)?;
     for path in found.bucket(root, "partial")? {
         found.add(root, Kind::Garbage, None, vec![path])?;
     }
@@ -233,6 +236,26 @@ impl Inventory {
         Ok(())
     }
 
+    /// Lets the stamps of an image, a tool or a kernel's note go with it.
+    fn stamps(&mut self, root: &Path) -> Result<(), StoreError> {
+        for path in self.bucket(root, "stamps-v1")? {
+            let stem = name(&path);
+            let mut objects = self.objects.iter_mut();
+            let own = objects.find(|object| {
+                matches!(object.kind, Kind::Image | Kind::Tool | Kind::Note)
+                    && object.name.file_name().is_some_and(|name| name == &*stem)
+            });
+            match own {
+                Some(object) => {
+                    measure(&path, &mut object.extents)?;
+                    object.paths.push(path);
+                }
+                None => self.add(root, Kind::Garbage, None, vec![path])?,
+            }
+        }
+        Ok(())
+    }
+
     /// Sorts the scratch directories into those of running processes and garbage.
     fn scratch(&mut self, root: &Path) -> Result<(), StoreError> {
         for path in self.bucket(root, "tmp")? {
@@ -264,15 +287,6 @@ impl Inventory {
         }
         by_digest
     }
-}
-
-/// Returns all that the locks of imported and pulled recipes name: sources, and the plans of the images that came along.
-pub fn imported(root: &Path) -> BTreeSet<Digest> {
-    let recipes = entries(&root.join("recipes-v1")).unwrap_or_default();
-    recipes
-        .iter()
-        .flat_map(|path| needs_of_recipe(path))
-        .collect()
 }
 
 /// Returns what the lock of an imported recipe names; how deep it lies depends on the files beside it.

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use choose::Fate;
-pub use inventory::{Kind, Object, imported};
+pub use inventory::{Kind, Object};
 pub use mention::mentions;
 pub use root::{Root, RootState};
 
