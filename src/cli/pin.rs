@@ -14,10 +14,8 @@ use crate::progress::{Event, Progress as _};
 use crate::recipe::edit::{self, Pin, PinError};
 use crate::recipe::{EntryKind, Location, Mode, Origin, Place, Recipe, Source};
 use crate::source::apt_lists::{Listed, listed};
-use crate::source::archive_kind;
-use crate::source::fetch::{
-    FetchOptions, Fetcher, FirstSeen, SNAPSHOT_ROOT, Wanted, first_line,
-};
+use crate::source::fetch::{FetchOptions, Fetcher, FirstSeen, SNAPSHOT_ROOT, Wanted, first_line};
+use crate::source::is_archive;
 use crate::store::{Blob, There, replace};
 use crate::ui::bytes;
 
@@ -273,7 +271,8 @@ fn agreement(
 /// Says whether the recipe reads members out of a source.
 fn is_unpacked(recipe: &Recipe, name: &str) -> bool {
     let kernel = &recipe.kernel;
-    let of_kernel = kernel.path.is_some() && kernel.from.value == name;
+    let member = kernel.member();
+    let of_kernel = member.is_some_and(|(from, _)| from.value == name);
     of_kernel
         || recipe
             .initramfs
@@ -299,7 +298,7 @@ fn check_archive(name: &str, blob: &Blob, from: &str) -> Result<(), Failure> {
     File::open(&blob.path)
         .and_then(|file| file.take(512).read_to_end(&mut head))
         .map_err(|error| Failure::io("read", &blob.path, error))?;
-    if archive_kind(&head).is_some() || head == [0; 512] {
+    if is_archive(&head) || head == [0; 512] {
         return Ok(());
     }
     let begins =

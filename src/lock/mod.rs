@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::arch::Arch;
 use crate::digest::Digest;
-use crate::plan::{FORMAT, LocalFile};
+use crate::plan::{FORMAT, LocalFile, Plan};
 use crate::realize::{Image, ImageFile};
 use crate::recipe::{Parsed, SourceText, statements};
 

@@ -15,7 +15,6 @@ mod stored;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -30,7 +29,7 @@ use crate::assemble::{Assembled, assemble};
 use crate::pack::{self, Compression, Packed};
 use crate::plan::{Pinned, Plan};
 use crate::progress::{Event, Progress, Stage};
-use crate::recipe::Compress;
+use crate::recipe::{Compress, Diagnostic};
 use crate::source::Limits;
 use crate::source::fetch::{FetchOptions, Fetcher, Wanted};
 use crate::store::{Blob, NewImage, Store, StoreError};

@@ -142,6 +142,7 @@ impl Workshop<'_> {
             path,
             image,
             up_to_date: true,
+            warnings: Vec::new(),
         }))
     }
 

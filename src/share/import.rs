@@ -184,6 +184,7 @@ fn publish(
         path,
         image: image.clone(),
         up_to_date: false,
+        warnings: Vec::new(),
     };
     if realize::holds(store, &path, image) {
         store.used(&path);

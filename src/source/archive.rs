@@ -105,6 +105,13 @@ static ZIP: Form = Form {
     walk: |source| Ok(Box::new(Zip::new(source)?)),
 };
 
+/// Says whether a file that begins like this is an archive, or compressed, as far as [`HEAD`] bytes tell.
+pub fn is_archive(head: &[u8]) -> bool {
+    SHELLS.iter().any(|shell| head.starts_with(shell.magic))
+        || FORMS.iter().any(|form| (form.knows)(head))
+        || Format::of(head).is_some()
+}
+
 /// A file that may be an archive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Opened<'a> {

@@ -34,6 +34,7 @@ mod zip;
 mod zstd;
 
 pub use crate::recipe::DeviceClass;
+pub use archive::is_archive;
 pub use archive_error::{ArchiveError, DebProblem, MemberProblem, StreamProblem};
 pub use control::{Control, control};
 pub use members::{Content, Limits, Member, MemberKind, members};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::download::over;
 use super::error::{Failure, Mismatch, Reason};
-use super::{Attempt, FetchError, Fetcher, Wanted, all_or};
+use super::{Attempt, FetchError, Fetcher, FirstSeen, Wanted, all_or};
 use crate::digest::{self, Digest};
 use crate::progress::Event;
 use crate::recipe::Place;
@@ -100,7 +100,7 @@ impl Fetcher<'_> {
             Place::Local(path) => wanted.base.join(path).display().to_string(),
         };
         match self.fetch_unpinned(&wanted.name, place, &wanted.base, wanted.size) {
-            Ok(blob) => {
+            Ok(FirstSeen { blob, .. }) => {
                 let removed = self.store.remove_blob(&blob.digest);
                 removed.map_err(|error| super::kept_not(&wanted.name, wanted.size, error))?;
                 let differs = blob.digest != wanted.digest;

@@ -7,8 +7,8 @@ use reqwest::Url;
 
 use super::deadline::Deadline;
 use super::error::Reason;
-use crate::source::local::Reach;
 use super::redirect::redacted;
+use crate::source::local::Reach;
 
 /// The archive of everything that Debian ever published (`snapshot.debian.org`); `ARCHIVE/TIMESTAMP/PATH` follows.
 pub const SNAPSHOT_ROOT: &str = "https://snapshot.debian.org/archive/";
@@ -21,7 +21,7 @@ pub const MAX_DOWNLOAD: u64 = 4 << 30;
 pub struct FetchOptions {
     /// Opens no socket: what is neither in the cache nor in a file of this machine fails.
     pub offline: bool,
-    /// The most bytes of a source that declares no size.
+    /// The most bytes of a source that declares no size. Whoever sends more is not read to the end.
     pub max_download: u64,
     /// Which files of this machine may be taken to be pinned; `None` is all.
     pub reach: Option<Reach>,
@@ -42,8 +42,6 @@ pub struct FetchOptions {
     pub proxies: Proxies,
     /// Whether a redirect may lead to plain http on another machine. The bytes are compared with their digest anyway.
     pub plain_http: bool,
-    /// The most bytes of a source whose size is not declared. Whoever sends more is not read to the end.
-    pub max_download: u64,
     /// How often one location is asked when its failures look passing. Counted from new when an answer brought the file a
     /// whole MiB further than it ever was.
     pub tries: u32,
@@ -75,7 +73,6 @@ impl Default for FetchOptions {
             snapshot_root: SNAPSHOT_ROOT.to_owned(),
             proxies: Proxies::default(),
             plain_http: true,
-            max_download: MAX_DOWNLOAD,
             tries: 4,
             pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
