@@ -20,7 +20,6 @@ fn what_cannot_be_compared_is_said_with_its_exit_code() {
     write("frame.lz4", b"\x04\x22\x4d\x18 and what follows");
     write("data.bz2", b"BZh91AY");
     write("data.lzma", b"\x5d\0\0\x80\0");
-    write("crc.cpio", &[b"070702", &plain[6..]].concat());
     write("odc.cpio", &[b"070707", &plain[6..]].concat());
     write("bin.cpio", b"\xc7\x71 and what follows");
     write("odd.cpio", &[b"070709", &plain[6..]].concat());
@@ -37,7 +36,6 @@ fn what_cannot_be_compared_is_said_with_its_exit_code() {
         ("frame.lz4", 1, "the kernel does not unpack"),
         ("data.bz2", 1, "bzip2 -dc"),
         ("data.lzma", 1, "xz --format=lzma -dc"),
-        ("crc.cpio", 1, "another sum"),
         ("odc.cpio", 1, "old format (odc)"),
         ("bin.cpio", 1, "oldest format (bin)"),
         ("odd.cpio", 1, "`070709`"),
