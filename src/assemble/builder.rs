@@ -244,9 +244,9 @@ impl Builder<'_> {
         while let Some(parent) = up {
             let above = self.tree.get(&parent);
             // Above a directory of the tree there are directories alone.
-            if above.is_some_and(|above| {
-                above.kind == Kind::Directory || above.origin == Some(index)
-            }) {
+            if above
+                .is_some_and(|above| above.kind == Kind::Directory || above.origin == Some(index))
+            {
                 break;
             }
             if let Some(real) = directory(&parent) {
