@@ -200,7 +200,7 @@ impl Elf {
             let end = bytes.iter().position(|byte| *byte == 0)?;
             bytes.get(..end).map(<[u8]>::to_vec)
         };
-        let flags = value(i64::from(elf::DT_FLAGS_1.0)).unwrap_or_default();
+        let flags = value(elf::DT_FLAGS_1.0).unwrap_or_default();
         let needed = tags
             .iter()
             .filter(|(tag, _)| *tag == elf::DT_NEEDED.0 as u64);
@@ -209,7 +209,7 @@ impl Elf {
             soname: value(elf::DT_SONAME.0).and_then(string),
             rpath: value(elf::DT_RPATH.0).and_then(string),
             runpath: value(elf::DT_RUNPATH.0).and_then(string),
-            is_pie: flags & u64::from(elf::DF_1_PIE.0) != 0,
+            is_pie: flags & elf::DF_1_PIE.0 != 0,
         })
     }
 

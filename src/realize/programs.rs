@@ -70,8 +70,8 @@ impl<'a> Survey<'a> {
     fn file(&mut self, path: &'a EntryPath, entry: &'a Entry, content: &'a Content) {
         let in_path = path.parent().is_some_and(|up| self.path.contains(&up));
         let executable = entry.mode & 0o111 != 0;
-        let is_below = |place: &&str| path.as_bytes().starts_with(place.as_bytes());
-        if !(executable || in_path) || NO_PROGRAMS.iter().any(|place| is_below(&place)) {
+        let is_below = |place: &str| path.as_bytes().starts_with(place.as_bytes());
+        if !(executable || in_path) || NO_PROGRAMS.iter().any(|place| is_below(place)) {
             return;
         }
         // What cannot be read is told when it is packed.
