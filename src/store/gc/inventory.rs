@@ -358,3 +358,53 @@ fn measure(path: &Path, extents: &mut Vec<Extent>) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_go_with_what_they_are_of_and_imports_are_images_of_their_plan() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        };
+        let plan = Digest::of(b"plan");
+        let own = format!("{plan}-x");
+        let import = format!("{plan}-x-{}", &Digest::of(b"image").to_string()[..32]);
+        let kernel = format!("vmlinux-{}", Digest::of(b"kernel"));
+        for path in [
+            format!("images-v1/{own}/image.json"),
+            format!("imports-v1/{import}/image.json"),
+            format!("tools-v1/{plan}/lib/x"),
+            format!("notes-v1/{kernel}"),
+            format!("stamps-v1/{own}"),
+            format!("stamps-v1/{import}"),
+            format!("stamps-v1/{plan}"),
+            format!("stamps-v1/{kernel}"),
+            "stamps-v1/gone".to_owned(),
+        ] {
+            write(&path);
+        }
+        let found = inventory(root.path()).unwrap();
+        let seen: Vec<(Kind, String, usize)> = found
+            .objects
+            .iter()
+            .map(|object| {
+                let name = object.name.display().to_string();
+                (object.kind, name, object.paths.len())
+            })
+            .collect();
+        let expected = [
+            (Kind::Image, format!("images-v1/{own}"), 2),
+            (Kind::Image, format!("imports-v1/{import}"), 2),
+            (Kind::Tool, format!("tools-v1/{plan}"), 2),
+            (Kind::Note, format!("notes-v1/{kernel}"), 2),
+            (Kind::Garbage, "stamps-v1/gone".to_owned(), 1),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(found.by_digest()[&plan].len(), 3);
+    }
+}
