@@ -63,7 +63,7 @@ fn shown(report: &Report) -> String {
         report.step,
         report.message,
         report.end,
-        named(&report),
+        named(report),
         lines.join("\n")
     )
 }

@@ -100,10 +100,8 @@ fn init_exits(lines: &[Line]) -> Option<String> {
 
 /// Returns the last line that a program printed.
 fn last_words(lines: &[Line]) -> Option<&str> {
-    let words = lines.iter().rev().map(|line| line.text.as_str());
-    words
-        .filter(|text| !text.trim().is_empty() && record(text).is_none())
-        .next()
+    let mut words = lines.iter().rev().map(|line| line.text.as_str());
+    words.find(|text| !text.trim().is_empty() && record(text).is_none())
 }
 
 const fn signal_name(signal: u32) -> Option<&'static str> {

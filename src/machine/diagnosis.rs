@@ -20,7 +20,7 @@ impl Diagnosis {
     /// Returns whether a line shows its sign.
     pub(super) fn is_shown(&self, line: &str) -> bool {
         let shown = |words: &&[&str]| words.iter().all(|word| line.contains(word));
-        self.signs.iter().any(|words| shown(words))
+        self.signs.iter().any(shown)
     }
 }
 

@@ -315,7 +315,7 @@ impl Session<'_> {
             kind,
             step: (kind != Kind::Passed && self.play.waiting().is_some()).then_some(self.play.step),
             message,
-            cause: cause.filter(|cause| !plain && !(nearly.is_some() && vague(cause))),
+            cause: cause.filter(|cause| !(plain || nearly.is_some() && vague(cause))),
             nearly,
             end,
             elapsed,
