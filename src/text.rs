@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Returns a piece of foreign text on one line. Different bytes give different texts.
-pub fn shown(bytes: impl AsRef<[u8]>) -> String {
+pub fn shown<T: AsRef<[u8]> + ?Sized>(bytes: &T) -> String {
     let mut text = String::new();
     for chunk in bytes.as_ref().utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -169,7 +169,7 @@ mod tests {
         // Every byte by itself, and behind a backslash.
         let bytes: BTreeMap<String, [u8; 2]> = (0..=255u8)
             .flat_map(|byte| [[byte, b'x'], [b'\\', byte]])
-            .map(|name| (shown(name), name))
+            .map(|name| (shown(&name), name))
             .collect();
         assert_eq!(bytes.len(), 511, "`\\x` alone is there twice");
     }

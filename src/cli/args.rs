@@ -338,7 +338,7 @@ pub(super) struct Cat {
     /// The recipe: a file, or the NAME of `images/NAME.kdl`
     #[arg(value_name = "RECIPE")]
     pub(super) recipe: PathBuf,
-    /// The file's path in the image
+    /// The file's path in the image; symlinks are followed within it
     #[arg(value_name = "PATH")]
     pub(super) path: String,
     /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]

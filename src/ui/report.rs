@@ -191,7 +191,7 @@ mod tests {
         };
         let diagnostic = Diagnostic::error(format!("no `{evil}`"), 0..5, evil).help(evil);
         for color in [false, true] {
-            let text = drawn(&source, &[diagnostic.clone()], color);
+            let text = drawn(&source, std::slice::from_ref(&diagnostic), color);
             for (number, piece) in text.split('\x1b').enumerate() {
                 assert!(!piece.contains(|c| is_unsafe(c) && c != '\n'), "{text:?}");
                 let code = piece

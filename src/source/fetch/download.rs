@@ -452,7 +452,7 @@ pub(crate) fn first_line(head: &[u8]) -> Option<String> {
         .map(str::trim)
         .find(|line| !line.is_empty())?;
     let line: String = line.chars().take(100).collect();
-    Some(text::shown(line))
+    Some(text::shown(&line))
 }
 
 #[cfg(test)]
