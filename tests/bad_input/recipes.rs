@@ -203,7 +203,7 @@ fn a_recipe_may_come_through_a_symlink_a_pipe_or_an_odd_name() {
         &String::from_utf8(output.stderr).unwrap(),
         &[
             "`/dev/kernel`: No such file",
-            "a relative one starts at the recipe's directory",
+            "a relative one starts at the recipe's own directory",
         ],
     );
 }

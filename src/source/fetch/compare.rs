@@ -144,10 +144,16 @@ fn changed(wanted: &Wanted, attempts: Vec<Attempt>) -> Option<FetchError> {
     if attempts.is_empty() {
         return None;
     }
-    Some(FetchError::Changed(Box::new(Failure {
+    let other_bytes = |attempt: &Attempt| !matches!(attempt.reason, Reason::Local(_));
+    let differs = attempts.iter().any(other_bytes);
+    let failure = Box::new(Failure {
         name: wanted.name.clone(),
         digest: Some(wanted.digest),
         size: wanted.size,
         attempts,
-    })))
+    });
+    Some(match differs {
+        true => FetchError::Changed(failure),
+        false => FetchError::Source(failure),
+    })
 }
