@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError, Sum};
 enum There {
     Nothing,
     /// What it is, and the digest of its `image.json`.
-    Image(Image, Digest),
+    Image(Box<Image>, Digest),
     /// With what is wrong.
     Damaged(String),
 }
@@ -53,7 +53,7 @@ pub fn made_here(store: &Store, path: &Path) -> Option<Image> {
         return None;
     };
     let recorded = store.record(&Store::record_name(path))?;
-    (recorded.digest(FILE) == Some(&described) && holds(store, path, &image)).then_some(image)
+    (recorded.digest(FILE) == Some(&described) && holds(store, path, &image)).then_some(*image)
 }
 
 fn look(path: &Path) -> There {
@@ -65,7 +65,9 @@ fn look(path: &Path) -> There {
         Err(error) => return There::Damaged(format!("`{FILE}` cannot be read: {error}")),
     };
     match Image::parse(&text) {
-        Ok(image) if image.text().as_bytes() == text => There::Image(image, Digest::of(&text)),
+        Ok(image) if image.text().as_bytes() == text => {
+            There::Image(Box::new(image), Digest::of(&text))
+        }
         Ok(_) => There::Damaged(format!("`{FILE}` is not what it was")),
         Err(error) => There::Damaged(format!("`{FILE}`: {error}")),
     }
@@ -111,7 +113,7 @@ impl Workshop<'_> {
             There::Image(image, _) if !image.is_of(plan) => {
                 return self.damaged(&path, "`image.json` is not what it was");
             }
-            There::Image(image, described) => (image, described),
+            There::Image(image, described) => (*image, described),
             There::Damaged(what) => return self.damaged(&path, &what),
         };
         let name = Store::record_name(&path);

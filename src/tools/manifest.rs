@@ -60,18 +60,18 @@ impl Manifest {
         if let Some(other) = there.iter().find(|path| !own.contains(&***path)) {
             return Some(format!("`{other}` is not of it"));
         }
-        for (sum, mode) in &self.files {
-            let Ok(found) = fs::symlink_metadata(directory.join(&sum.name)) else {
-                continue;
-            };
-            let wanted = mode & 0o500;
-            if found.is_file() && found.permissions().mode() & wanted != wanted {
-                return Some(format!("`{}` lost its mode {mode:o}", sum.name));
-            }
-        }
         let sums: Vec<Sum> = self.files.iter().map(|(sum, _)| sum.clone()).collect();
         let record = store.record(name);
-        store.check(directory, name, record.as_ref(), &sums).err()
+        if let Err(what) = store.check(directory, name, record.as_ref(), &sums) {
+            return Some(what);
+        }
+        // Every file is there, and is one.
+        self.files.iter().find_map(|(sum, mode)| {
+            let found = fs::symlink_metadata(directory.join(&sum.name)).ok()?;
+            let wanted = mode & 0o500;
+            let lost = found.permissions().mode() & wanted != wanted;
+            lost.then(|| format!("`{}` lost its mode {mode:o}", sum.name))
+        })
     }
 }
 

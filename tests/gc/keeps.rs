@@ -310,7 +310,7 @@ fn an_import_and_the_pinned_tool_stay_until_age_or_size_lets_them_go_whole() {
     let recipe = recipe
         .iter()
         .find(|path| path.extension().is_some_and(|end| end == "kdl"));
-    fs::remove_dir_all(cache.join("images-v1")).unwrap();
+    fs::remove_dir_all(cache.join("imports-v1")).unwrap();
     run(place.mkimg(["realize", "--locked"]).arg(recipe.unwrap()));
     // A recipe of the cache is no root of the cache.
     assert!(!cache.join("roots").exists());

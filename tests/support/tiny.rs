@@ -298,10 +298,8 @@ pub fn assert_whole(cache: &Path) {
 
 /// Returns the images that a cache has.
 pub fn images(cache: &Path) -> usize {
-    fs::read_dir(cache.join("images-v1"))
-        .into_iter()
-        .flatten()
-        .count()
+    let buckets = ["images-v1", "imports-v1"].map(|bucket| fs::read_dir(cache.join(bucket)));
+    buckets.into_iter().flatten().flatten().count()
 }
 
 /// Returns every file below a directory, sorted.
