@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module and what it may use beside itself; `arch` and `digest` are leaves that everybody may use.
-const LAYERS: [(&str, &[&str]); 19] = [
+/// Each module and what it may use beside itself; `arch`, `digest` and `dir` are leaves that everybody may use.
+const LAYERS: [(&str, &[&str]); 20] = [
     ("arch", &[]),
     ("digest", &[]),
+    ("dir", &[]),
     ("progress", &[]),
     ("recipe", &[]),
     ("tree", &[]),
@@ -49,7 +50,7 @@ const SHARING: &[&str] = &[
     "progress", "recipe", "tree", "store", "source", "plan", "assemble", "pack", "realize", "lock",
     "diff",
 ];
-const LEAVES: [&str; 2] = ["arch", "digest"];
+const LEAVES: [&str; 3] = ["arch", "digest", "dir"];
 
 #[test]
 fn each_module_imports_only_what_its_layer_may() {

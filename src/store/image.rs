@@ -1,12 +1,13 @@
 //! Finished images: `images-v1/PLANID-NAME/`, a directory that appears whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::scratch::{make_scratch_dir, publishing};
-use super::{Blob, Store, StoreError, make_dir, remove, set_mode, used};
+use super::{Blob, Store, StoreError, make_dir, remove, set_mode};
 use crate::digest::Digest;
+use crate::dir;
 
 const BUCKET: &str = "images-v1";
 
@@ -56,13 +57,9 @@ impl NewImage {
     pub fn file(&mut self, name: &str) -> Result<File, StoreError> {
         let path = self.path.join(name);
         let io = |error| StoreError::io("create", &path, error);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(io)?;
+        let file = dir::create_new(&path).map_err(io)?;
         self.files.push(file.try_clone().map_err(io)?);
-        set_mode(&path, 0o444)?;
+        set_mode(&file, &path, 0o444)?;
         Ok(file)
     }
 
@@ -78,7 +75,7 @@ impl NewImage {
     /// [`StoreError`] where neither works.
     pub fn link(&mut self, blob: &Blob, name: &str) -> Result<(), StoreError> {
         let path = self.path.join(name);
-        if fs::hard_link(&blob.path, &path).is_ok() {
+        if dir::hard_link(&blob.path, &path).is_ok() {
             return Ok(());
         }
         let mut from = blob.open()?;
@@ -103,11 +100,13 @@ impl NewImage {
             make_dir(parent)?;
         }
         let publishing = publishing();
-        let renamed = fs::rename(&self.path, &self.target);
+        let renamed = dir::rename(&self.path, &self.target);
         drop(publishing);
         match renamed {
             Ok(()) => sync_dir(self.target.parent()),
-            Err(error) if taken(&error) => used(&self.target),
+            Err(error) if taken(&error) => {
+                let _ = dir::touch(&self.target);
+            },
             Err(error) => {
                 return Err(StoreError::io(
                     "rename a finished image to",
@@ -130,14 +129,14 @@ fn taken(error: &io::Error) -> bool {
 
 /// Brings a rename to the disk. Best effort: without it a power cut loses the name, never the bytes.
 fn sync_dir(path: Option<&Path>) {
-    if let Some(Ok(directory)) = path.map(File::open) {
+    if let Some(Ok(directory)) = path.map(dir::directory) {
         let _ = directory.sync_all();
     }
 }
 
 impl Drop for NewImage {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = dir::remove(&self.path);
     }
 }
 
@@ -153,7 +152,7 @@ mod tests {
         let first = store.new_image(&plan, "a").unwrap();
         let own = first.path.parent().unwrap().to_path_buf();
         drop(first);
-        fs::remove_dir_all(&own).unwrap();
+        std::fs::remove_dir_all(&own).unwrap();
         assert!(store.new_image(&plan, "b").is_err());
         assert!(!own.exists());
     }

@@ -2,15 +2,15 @@
 //!
 //! A note decides no bytes; one that is missing or makes no sense is found out anew.
 
-use std::fs;
 use std::io::Write as _;
 
 use super::{Store, StoreError};
+use crate::dir;
 
 impl Store {
     /// Returns the text of a note.
     pub fn note(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.root.join("notes-v1").join(name)).ok()
+        dir::read_to_string(&self.root.join("notes-v1").join(name)).ok()
     }
 
     /// Writes a note, in the place of an earlier one. `name` is a file name.

@@ -1,7 +1,7 @@
 //! What is in a cache, object by object, with the bytes that each takes on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::mention;
 use crate::digest::Digest;
+use crate::dir;
 use crate::store::{StoreError, scratch};
 
 /// What an object is; in this order they go where they were used at the same time: what can be made again first, what would
@@ -131,7 +132,7 @@ impl Inventory {
     /// Returns the entries of a bucket, sorted. One that is a symlink is not looked into: what it leads to is not the cache.
     fn bucket(&mut self, root: &Path, bucket: &str) -> Result<Vec<PathBuf>, StoreError> {
         let path = root.join(bucket);
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+        if dir::metadata(&path).is_ok_and(|found| found.is_symlink()) {
             self.warnings.push(format!(
                 "`{}` is a symlink: nothing behind it is looked at or removed",
                 path.display()
@@ -151,7 +152,7 @@ impl Inventory {
         let Some(first) = paths.first() else {
             return Ok(());
         };
-        let Ok(found) = fs::symlink_metadata(first) else {
+        let Ok(found) = dir::metadata(first) else {
             return Ok(());
         };
         let mut extents = Vec::new();
@@ -239,16 +240,16 @@ impl Inventory {
             let stem = path.with_extension("");
             let lock = path.with_extension("lock");
             // Each pair once: by its lock file, or by the directory that has none.
-            if path != lock && lock.exists() {
+            if path != lock && dir::exists(&lock) {
                 continue;
             }
-            let live = File::open(&lock).is_ok_and(|file| file.try_lock_shared().is_err());
+            let live = dir::open(&lock).is_ok_and(|file| file.try_lock_shared().is_err());
             if live {
                 let text = mention::of_file(&stem.join(scratch::LEASE));
                 self.leased.extend(text);
                 continue;
             }
-            let both = [stem, lock].into_iter().filter(|path| path.exists());
+            let both = [stem, lock].into_iter().filter(|path| dir::exists(path));
             self.add(root, Kind::Garbage, None, both.collect())?;
         }
         Ok(())
@@ -281,7 +282,7 @@ fn needs_of_recipe(directory: &Path) -> BTreeSet<Digest> {
     for path in entries(directory).unwrap_or_default() {
         if path.extension().is_some_and(|end| end == "lock") {
             needs.extend(mention::of_file(&path));
-        } else if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
+        } else if dir::metadata(&path).is_ok_and(|found| found.is_dir()) {
             needs.extend(needs_of_recipe(&path));
         }
     }
@@ -309,29 +310,21 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let gone = |error: &io::Error| matches!(error.kind(), NotFound | NotADirectory);
     let failed = |error| StoreError::io("read", directory, error);
     // A symlink is an object by itself, wherever it leads.
-    match fs::symlink_metadata(directory) {
+    match dir::metadata(directory) {
         Ok(found) if found.is_dir() => {}
         Ok(_) => return Ok(Vec::new()),
         Err(error) if gone(&error) => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     }
-    let mut paths = Vec::new();
-    match fs::read_dir(directory) {
-        Ok(entries) => {
-            for entry in entries {
-                paths.push(entry.map_err(failed)?.path());
-            }
-        }
-        Err(error) if gone(&error) => {}
-        Err(error) => return Err(failed(error)),
+    match dir::entries(directory) {
+        Err(error) if gone(&error) => Ok(Vec::new()),
+        listed => listed.map_err(failed),
     }
-    paths.sort();
-    Ok(paths)
 }
 
 /// Adds what a path and everything below it has on the disk; symlinks are not followed.
 fn measure(path: &Path, extents: &mut Vec<Extent>) -> Result<(), StoreError> {
-    let found = match fs::symlink_metadata(path) {
+    let found = match dir::metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(StoreError::io("look at", path, error)),
