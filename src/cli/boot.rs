@@ -11,6 +11,7 @@ use super::context::Context;
 use super::failure::{Code, Failure};
 use crate::arch::Arch;
 use crate::digest::{self, Digest};
+use crate::dir;
 use crate::machine::{
     self, Accelerator, Emulator, Host, Invocation, Known, Machine, MachineError, Needs, Verdict,
 };
@@ -67,11 +68,11 @@ impl Bootable {
         initrd: Option<&Path>,
         arch: Arch,
     ) -> Result<Bootable, Failure> {
-        let opened = fs::File::open(kernel).and_then(|mut file| digest::of_reader(&mut file));
+        let opened = dir::open(kernel).and_then(|mut file| digest::of_reader(&mut file));
         let (digest, _) = opened.map_err(|error| Failure::io("read the kernel", kernel, error))?;
         let mut size = 0;
         if let Some(initrd) = initrd {
-            let opened = fs::File::open(initrd).and_then(|file| file.metadata());
+            let opened = dir::open(initrd).and_then(|file| file.metadata());
             let found = opened.map_err(|error| Failure::io("read the initramfs", initrd, error))?;
             size = found.len();
         }
@@ -140,7 +141,7 @@ impl Bootable {
     /// Refuses a machine that could not come up for want of memory.
     fn check_memory(&self, kernel: &Path, memory: u64) -> Result<(), Failure> {
         let mut head = Vec::new();
-        let read = fs::File::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+        let read = dir::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
         read.map_err(|error| Failure::io("read the kernel", kernel, error))?;
         let Some(footprint) = machine::kernel_footprint(self.arch, &head) else {
             return Ok(());
@@ -182,7 +183,7 @@ impl Bootable {
                 _ => {}
             }
         }
-        let image = fs::read(&self.kernel)
+        let image = dir::read(&self.kernel)
             .map_err(|error| Failure::io("read the kernel", &self.kernel, error))?;
         let kept: Result<Option<Blob>, StoreError> = match machine::vmlinux(&image) {
             None => store.set_note(&note, "none\n").map(|()| None),

@@ -7,6 +7,7 @@ use super::archive::{self, Listed};
 use super::context::Opened;
 use super::failure::{Code, Failure};
 use super::locking::{self, Beside};
+use crate::dir;
 use crate::realize::Realized;
 use crate::recipe::{Budget, Diagnostic, Spanned};
 use crate::store::Store;
@@ -120,7 +121,7 @@ fn growth(beside: &Beside, store: &Store, made: &Realized, files: &[Listed]) -> 
     let old = ["initramfs.cpio.gz", "initramfs.cpio"].map(|name| old.join(name));
     let Some(Ok(old)) = old
         .iter()
-        .find(|path| path.is_file())
+        .find(|path| dir::exists(path))
         .map(|path| archive::list(path))
     else {
         return text;

@@ -16,6 +16,7 @@ use crate::arch::Arch;
 use crate::check::{CheckError, Done, Ground, Round, World, rows};
 use crate::diff::{self, Side};
 use crate::digest::{self, Digest};
+use crate::dir;
 use crate::lock;
 use crate::plan::Plan;
 use crate::realize::{IMAGE_FILE, Realized};
@@ -145,7 +146,7 @@ fn judge(
             .map(|name| hash(&done.image.join(name)));
         let [initramfs, kernel] = own;
         let own = [initramfs?, kernel?];
-        let described = fs::read(done.image.join(IMAGE_FILE)).unwrap_or_default();
+        let described = dir::read(&done.image.join(IMAGE_FILE)).unwrap_or_default();
         let equal = own == checked.identities[0] && described == stored.image.text().as_bytes();
         if !equal && checked.verdict != Verdict::Different {
             checked.verdict = Verdict::Different;
@@ -173,7 +174,7 @@ fn judge(
 }
 
 fn hash(path: &Path) -> Result<Digest, Failure> {
-    let hashed = fs::File::open(path).and_then(|mut file| digest::of_reader(&mut file));
+    let hashed = dir::open(path).and_then(|mut file| digest::of_reader(&mut file));
     match hashed {
         Ok((digest, _)) => Ok(digest),
         Err(error) => Err(Failure::io("read", path, error)),
@@ -203,7 +204,8 @@ impl Checked {
         let copy = |to: &Path| -> std::io::Result<()> {
             let names = [&stored.image.initramfs.name, &stored.image.kernel.name];
             for name in names.map(String::as_str).into_iter().chain([IMAGE_FILE]) {
-                fs::copy(done.image.join(name), to.join(name))?;
+                let mut to = fs::File::create_new(to.join(name))?;
+                std::io::copy(&mut dir::open(&done.image.join(name))?, &mut to)?;
             }
             Ok(())
         };

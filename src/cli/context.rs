@@ -15,6 +15,7 @@ use super::locking::{self, LockUse};
 use super::sharing;
 use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
+use crate::dir;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::realize::{self, Realized, Workshop};
@@ -408,7 +409,7 @@ fn listing() -> Vec<String> {
 /// Reads a recipe's file, which may be a pipe, but no further than any recipe goes.
 fn read_recipe(path: &Path) -> Result<Vec<u8>, Failure> {
     let io = |error| Failure::io("read the recipe", path, error);
-    let found = fs::metadata(path).map_err(io)?;
+    let found = dir::metadata(path).map_err(io)?;
     if found.is_dir() {
         return Err(Failure::usage(
             format!("`{}` is a directory, not a recipe", path.display()),
@@ -417,7 +418,7 @@ fn read_recipe(path: &Path) -> Result<Vec<u8>, Failure> {
     }
     let limit = recipe::MAX_BYTES as u64;
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(io)?;
+    let file = dir::open(path).map_err(io)?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 <= limit {
         return Ok(bytes);

@@ -10,7 +10,6 @@ use super::failure::Failure;
 use super::output;
 use super::sharing::{foremost, import_bundle};
 use crate::arch::Arch;
-use crate::share::Others;
 use crate::ui::bytes;
 
 /// `mkimg import`
@@ -33,7 +32,7 @@ pub(super) struct Import {
 pub(super) fn run(context: &Context<'_>, args: &Import) -> Result<(), Failure> {
     let (_, imported) = import_bundle(context, &args.file, args.arch)?;
     let recipe = match &args.extract {
-        Some(directory) => imported.project.unpack(directory, Others::Keep)?,
+        Some(directory) => imported.project.extract(directory)?,
         None => imported.recipe.clone(),
     };
     for made in &imported.images {

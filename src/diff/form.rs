@@ -8,6 +8,7 @@ use super::error::DiffError;
 use super::scan::fill;
 use super::side::Side;
 use super::text::shown;
+use crate::dir;
 use crate::pack::read::Segment;
 
 /// The longest name or comment that is read.
@@ -46,7 +47,7 @@ impl Gzip {
 pub(super) fn gzip(side: &Side, segment: &Segment) -> Result<Gzip, DiffError> {
     let path = side.archive();
     let read = || -> std::io::Result<Gzip> {
-        let mut file = BufReader::new(File::open(path)?);
+        let mut file = BufReader::new(dir::open(path)?);
         file.seek(SeekFrom::Start(segment.raw))?;
         let mut head = [0u8; 10];
         file.read_exact(&mut head)?;
@@ -88,7 +89,7 @@ pub(super) fn first_difference(
     b: (&std::path::Path, Range<u64>),
 ) -> Result<Option<u64>, DiffError> {
     let open = |(path, part): (&std::path::Path, Range<u64>)| {
-        let opened = File::open(path).and_then(|mut file| {
+        let opened = dir::open(path).and_then(|mut file| {
             file.seek(SeekFrom::Start(part.start))?;
             Ok(file.take(part.end - part.start))
         });

@@ -66,9 +66,8 @@ impl Held {
         #[cfg(target_os = "linux")]
         if self.at_once {
             use rustix::fs::{ResolveFlags, openat2};
-            let rules = ResolveFlags::BENEATH
-                | ResolveFlags::NO_SYMLINKS
-                | ResolveFlags::NO_MAGICLINKS;
+            let rules =
+                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             return retry_on_intr(|| openat2(&self.fd, path, flags, mode, rules));
         }
         let mut parts = path.iter().peekable();
@@ -78,10 +77,7 @@ impl Held {
             let last = parts.peek().is_none();
             let (flags, mode) = match last {
                 true => (flags, mode),
-                false => (
-                    WAY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                    Mode::empty(),
-                ),
+                false => (WAY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()),
             };
             let from = way.as_ref().unwrap_or(&self.fd);
             let next = retry_on_intr(|| openat(from, part, flags, mode))?;
@@ -94,7 +90,10 @@ impl Held {
 
     /// Returns an error that says what is in the way, where something is that should not be there.
     fn explain(&self, path: &Path, error: Errno) -> io::Error {
-        if !matches!(error, Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::XDEV) {
+        if !matches!(
+            error,
+            Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::XDEV
+        ) {
             return error.into();
         }
         let mut above: Vec<&Path> = path.ancestors().collect();

@@ -9,7 +9,6 @@ mod preflight;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
 use crate::arch::Arch;
 use crate::assemble::{Assembled, assemble};
 use crate::digest;
+use crate::dir;
 use crate::pack::{self, Compression, Packed};
 use crate::plan::{self, LocalFile, Pinned, Plan};
 use crate::progress::{Event, Progress, Stage};
@@ -100,7 +100,7 @@ fn local_file(path: PathBuf) -> Result<LocalFile, (String, &'static str)> {
     let help = "a relative path starts at the recipe's own directory";
     let unread = |error: std::io::Error| (format!("read: {error}"), help);
     // Looked at before it is opened: a pipe would wait, a device might never end.
-    let found = fs::metadata(&path).map_err(unread)?;
+    let found = dir::metadata(&path).map_err(unread)?;
     if found.is_dir() {
         let help =
             "name each file of it, or pack it (`tar cf`) and take that in with a `tree` node";
@@ -120,7 +120,7 @@ fn local_file(path: PathBuf) -> Result<LocalFile, (String, &'static str)> {
             "split it, or give it to the guest in another way than its initramfs",
         ));
     }
-    let mut file = File::open(&path).map_err(unread)?;
+    let mut file = dir::open(&path).map_err(unread)?;
     let (digest, size) = digest::of_reader(&mut file).map_err(unread)?;
     Ok(LocalFile { path, digest, size })
 }
@@ -205,9 +205,9 @@ impl Workshop<'_> {
     /// [`RealizeError`] where it cannot be removed.
     pub fn existing(&self, plan: &Plan, verify: bool) -> Result<Option<Realized>, RealizeError> {
         let path = self.store.image_path(&plan.id(), &plan.name);
-        let text = match fs::read(path.join(image::FILE)) {
+        let text = match dir::read(&path.join(image::FILE)) {
             Ok(text) => text,
-            Err(_) if !path.exists() => return Ok(None),
+            Err(_) if !dir::exists(&path) => return Ok(None),
             Err(error) => {
                 return self.damaged_image(plan, &format!("`image.json` cannot be read: {error}"));
             }
@@ -220,7 +220,7 @@ impl Workshop<'_> {
             return self.damaged_image(plan, "`image.json` is not what it was");
         }
         for file in [&image.kernel, &image.initramfs] {
-            let found = fs::metadata(path.join(&file.name)).map(|found| found.len());
+            let found = dir::metadata(&path.join(&file.name)).map(|found| found.len());
             if found.as_ref().ok() != Some(&file.size) {
                 return self.damaged_image(
                     plan,

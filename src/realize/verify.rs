@@ -1,6 +1,5 @@
 //! Reads again what is in the cache, and compares.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use flate2::bufread::GzDecoder;
 use super::image::Image;
 use crate::assemble::Assembled;
 use crate::digest;
+use crate::dir;
 use crate::store::{Blob, StoreError};
 use crate::tree::{Content, Kind, Place};
 
@@ -54,7 +54,7 @@ pub(super) fn image(path: &Path, image: &Image) -> Result<(), String> {
     }
     let initramfs = path.join(&image.initramfs.name);
     let unreadable = |error| format!("`{}` cannot be read: {error}", image.initramfs.name);
-    let file = File::open(&initramfs).map_err(unreadable)?;
+    let file = dir::open(&initramfs).map_err(unreadable)?;
     let mut file = BufReader::with_capacity(128 * 1024, file);
     let (tree, size) = if image.is_compressed() {
         digest::of_reader(&mut GzDecoder::new(file))

@@ -1,6 +1,5 @@
 //! Shared images into the cache.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +7,10 @@ use super::artifact::go_name;
 use super::oci::{INDEX, Index, TITLE};
 use super::shared::Shared;
 use super::text::fit;
-use super::{Found, Origin, Others, Project, ShareError};
+use super::{Found, Origin, Project, ShareError};
 use crate::arch::Arch;
 use crate::digest;
+use crate::dir;
 use crate::lock::{self, Lock, Locked};
 use crate::plan::Plan;
 use crate::realize::{IMAGE_FILE, Image, Realized};
@@ -144,7 +144,7 @@ pub fn import(
         .join(RECIPES)
         .join(project.identity().to_string());
     // The directory's name is of what is in it: other bytes there are damage.
-    let recipe = project.unpack(&root, Others::Replace)?;
+    let recipe = project.unpack(&root, store)?;
     store.used(&root);
     let mut images = Vec::new();
     let mut shareds = Vec::new();
@@ -173,7 +173,7 @@ pub fn publish(
 ) -> Result<Realized, ShareError> {
     let image = &shared.image;
     let path = store.image_path(&image.plan, &image.name);
-    if path.exists() {
+    if dir::exists(&path) {
         if !is_damaged(&path) {
             return there(image, path);
         }
@@ -193,7 +193,7 @@ pub fn publish(
 /// Returns the image that is in the cache, if it is this one.
 fn there(image: &Image, path: PathBuf) -> Result<Realized, ShareError> {
     let json = path.join(IMAGE_FILE);
-    let there = std::fs::read(&json).map_err(|error| StoreError::io("read", &json, error))?;
+    let there = dir::read(&json).map_err(|error| StoreError::io("read", &json, error))?;
     if there == image.text().as_bytes() {
         return Ok(Realized {
             path,
@@ -214,12 +214,12 @@ fn there(image: &Image, path: PathBuf) -> Result<Realized, ShareError> {
 
 /// Says whether the files of an image in the cache are not what its `image.json` says.
 fn is_damaged(path: &Path) -> bool {
-    let text = std::fs::read(path.join(IMAGE_FILE)).unwrap_or_default();
+    let text = dir::read(&path.join(IMAGE_FILE)).unwrap_or_default();
     let Ok(image) = Image::parse(&text) else {
         return true;
     };
     [&image.kernel, &image.initramfs].into_iter().any(|file| {
-        let opened = File::open(path.join(&file.name));
+        let opened = dir::open(&path.join(&file.name));
         let found = opened.and_then(|mut file| digest::of_reader(&mut file));
         found.map_or(true, |found| found != (file.digest, file.size))
     })

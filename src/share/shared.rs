@@ -17,6 +17,7 @@ use super::project::{Project, check_names};
 use super::text::fit;
 use super::{Origin, ShareError};
 use crate::digest;
+use crate::dir;
 use crate::plan::{FORMAT, LocalFile, Plan, local_files};
 use crate::realize::{Image, KERNEL};
 use crate::store::{Blob, Store, StoreError};
@@ -238,7 +239,7 @@ impl Shared {
             )
         };
         let io = |error| StoreError::io("open", &initramfs.path, error);
-        let file = File::open(&initramfs.path).map_err(io)?;
+        let file = dir::open(&initramfs.path).map_err(io)?;
         let file = BufReader::with_capacity(128 * 1024, file);
         let most = image.archive_size.saturating_add(1);
         let hashed = if image.is_compressed() {

@@ -1,6 +1,5 @@
 //! What kind of archive a file is, by its bytes, and where its tar stream is.
 
-use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use super::archive_error::ArchiveError;
@@ -8,6 +7,7 @@ use super::deb::{self, DebError, Part, Shell};
 use super::tape::{Input, Tape};
 use super::tar::is_header;
 use super::unpack::{Format, unsupported};
+use crate::dir;
 use crate::progress::Progress;
 use crate::store::Blob;
 
@@ -56,7 +56,7 @@ impl<'a> Archive<'a> {
         name: &'a str,
     ) -> Result<Option<Archive<'a>>, ArchiveError> {
         let mut magic = Vec::new();
-        File::open(&blob.path)
+        dir::open(&blob.path)
             .and_then(|file| file.take(deb::MAGIC.len() as u64).read_to_end(&mut magic))
             .map_err(|source| read_error(blob, name, source))?;
         if magic != deb::MAGIC {
@@ -71,7 +71,7 @@ impl<'a> Archive<'a> {
         part: impl Fn(Shell) -> Part,
     ) -> Result<Archive<'a>, ArchiveError> {
         let failed = |source| read_error(blob, name, source);
-        let mut file = File::open(&blob.path).map_err(failed)?;
+        let mut file = dir::open(&blob.path).map_err(failed)?;
         let mut head = Vec::new();
         (&mut file)
             .take(HEAD)
@@ -133,7 +133,7 @@ impl<'a> Archive<'a> {
         progress: &'a dyn Progress,
     ) -> Result<Tape<'a>, ArchiveError> {
         let failed = |source| read_error(self.blob, self.name, source);
-        let mut file = File::open(&self.blob.path).map_err(failed)?;
+        let mut file = dir::open(&self.blob.path).map_err(failed)?;
         file.seek(SeekFrom::Start(self.offset)).map_err(failed)?;
         let input = Input::new(file.take(self.size), self.offset, progress);
         Ok(Tape::new(self.name, self.format, input, threads, limit))

@@ -29,6 +29,7 @@ use super::tape::Tape;
 use super::tar::Walk;
 use super::want::{Plan, Want};
 use crate::digest::Digest;
+use crate::dir;
 use crate::progress::{Event, Progress, Stage};
 use crate::recipe::DeviceClass;
 use crate::store::{Blob, Store, StoreError};
@@ -158,7 +159,7 @@ enum Kept {
 fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Kept {
     let want = plan.digest();
     let path = store.members_path(&archive.digest, &want);
-    let text = match fs::read(&path) {
+    let text = match dir::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::Nothing,
         Err(_) => return Kept::Damaged(path),
@@ -174,7 +175,7 @@ fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Kept {
     }
     let data = store.members_data_path(&archive.digest, &want);
     match listing.data {
-        Some(size) => match fs::metadata(&data) {
+        Some(size) => match dir::metadata(&data) {
             Ok(found) if found.is_file() && found.len() == size => {}
             Ok(_) => return Kept::Damaged(data),
             Err(_) => return Kept::Nothing,

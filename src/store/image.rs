@@ -106,7 +106,7 @@ impl NewImage {
             Ok(()) => sync_dir(self.target.parent()),
             Err(error) if taken(&error) => {
                 let _ = dir::touch(&self.target);
-            },
+            }
             Err(error) => {
                 return Err(StoreError::io(
                     "rename a finished image to",

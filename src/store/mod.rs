@@ -158,6 +158,20 @@ impl Store {
         Ok(path)
     }
 
+    /// Puts a small file in its place, unless it is there with the same bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the cache cannot be written.
+    pub fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        if dir::read(path).is_ok_and(|found| found == bytes) {
+            return Ok(());
+        }
+        let mut scratch = self.scratch()?;
+        let written = scratch.write_all(bytes);
+        written.map_err(|error| StoreError::io("write", scratch.path(), error))?;
+        scratch.publish(path)
+    }
+
     /// Removes an object that turned out to be damaged, wherever in the cache it is.
     ///
     /// # Errors

@@ -50,7 +50,8 @@ impl Store {
         make_dir(&bucket)?;
         // Stays: without a second look at its inode, removing a lock file would let two processes hold it.
         let path = bucket.join(format!("{digest}.lock"));
-        let file = dir::open_or_create(&path, 0o644).map_err(|error| StoreError::io("open", &path, error))?;
+        let file = dir::open_or_create(&path, 0o644)
+            .map_err(|error| StoreError::io("open", &path, error))?;
         let failed = |error| StoreError::io("lock", &path, error);
         match file.try_lock() {
             Ok(()) => {}

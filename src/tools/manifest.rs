@@ -15,6 +15,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::digest::{self, Digest};
+use crate::dir;
 
 /// The name of the text in a tool's directory.
 pub(super) const FILE: &str = "manifest";
@@ -55,7 +56,7 @@ impl Listed {
     /// Returns what is wrong with the file.
     fn fault(&self, directory: &Path) -> Option<String> {
         let path = directory.join(&self.path);
-        let found = match fs::symlink_metadata(&path) {
+        let found = match dir::metadata(&path) {
             Ok(found) if found.is_file() => found,
             Ok(_) => return Some(format!("`{}` is no file", self.path)),
             Err(error) => return Some(format!("`{}`: {error}", self.path)),
@@ -71,7 +72,7 @@ impl Listed {
         if (found.mtime(), found.mtime_nsec()) == self.modified {
             return None;
         }
-        match File::open(&path).and_then(|mut file| digest::of_reader(&mut file)) {
+        match dir::open(&path).and_then(|mut file| digest::of_reader(&mut file)) {
             Ok((digest, _)) if digest == self.digest => None,
             Ok((digest, _)) => Some(format!(
                 "`{}` has sha256 {digest}, expected {}",

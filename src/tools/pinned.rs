@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::ToolsError;
@@ -21,6 +20,7 @@ use super::recipe::{File, LIBRARIES, LOADER, Parts, VERSION, digest, parts};
 use super::together::Together;
 use super::{Emulator, Host, Toolbox, system};
 use crate::arch::Arch;
+use crate::dir;
 use crate::progress::Event;
 use crate::source::fetch::Fetcher;
 use crate::source::{self, ArchiveError, Limits, Member, MemberKind, Want};
@@ -212,16 +212,15 @@ fn put(
         _ => tool.link(&blob, path)?,
     }
     let place = tool.path(path);
-    let found =
-        fs::symlink_metadata(&place).map_err(|error| StoreError::io("read", &place, error))?;
+    let found = dir::metadata(&place).map_err(|error| StoreError::io("read", &place, error))?;
     Ok(Listed::new(&file.path, blob.digest, &found))
 }
 
 /// Finds out whether a whole tool is at `path`.
 fn look(path: &Path) -> Found {
-    let text = match fs::read_to_string(path.join(manifest::FILE)) {
+    let text = match dir::read_to_string(&path.join(manifest::FILE)) {
         Ok(text) => text,
-        Err(_) if fs::symlink_metadata(path).is_err() => return Found::Nothing,
+        Err(_) if !dir::exists(path) => return Found::Nothing,
         Err(error) => return Found::Damaged(format!("`{}`: {error}", manifest::FILE)),
     };
     match Manifest::decode(&text) {

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use super::error::OLDEST;
 use crate::arch::Arch;
 use crate::digest::Digest;
+use crate::dir;
 use crate::store::Store;
 
 /// What `--version` said.
@@ -75,7 +76,7 @@ pub(super) fn on_path(program: &str, path: &OsStr) -> Vec<PathBuf> {
 /// The system's, where the program cannot be run.
 pub(super) fn version(store: &Store, program: &Path) -> io::Result<Said> {
     let note = store.tool_note_path(&identity(program)?);
-    if let Ok(text) = fs::read_to_string(&note)
+    if let Ok(text) = dir::read_to_string(&note)
         && let known @ Said::Version(_) = Said::of(&text)
     {
         return Ok(known);

@@ -1,11 +1,11 @@
 //! What is at a path.
 
-use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::dir;
 
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Content {
         match &self.place {
             Place::Memory(bytes) => Ok(Box::new(&bytes[..])),
             Place::File(region) => {
-                let mut file = File::open(&region.path)?;
+                let mut file = dir::open(&region.path)?;
                 if region.offset > 0 {
                     file.seek(SeekFrom::Start(region.offset))?;
                 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::super::oci::{Descriptor, INDEX, Index, REF_NAME};
 use super::super::{Destination, Origin, ShareError};
 use crate::digest::Digest;
+use crate::dir;
 use crate::store::{Blob, Store, StoreError};
 use crate::tree::Region;
 
@@ -136,7 +137,7 @@ impl Origin for Layout {
             Body::Bytes(bytes) => store.blob_from(&mut &bytes[..], store.root())?,
             Body::File { region, size } => {
                 let io = |error| StoreError::io("read", &region.path, error);
-                let mut file = File::open(&region.path).map_err(io)?;
+                let mut file = dir::open(&region.path).map_err(io)?;
                 file.seek(SeekFrom::Start(region.offset)).map_err(io)?;
                 store.blob_from(&mut file.take(size), &region.path)?
             }

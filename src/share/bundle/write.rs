@@ -9,6 +9,7 @@ use super::super::ShareError;
 use super::header::{BLOCK, MAX_SIZE, header};
 use super::layout::{Body, Layout};
 use crate::digest::{Digest, Hasher};
+use crate::dir;
 use crate::store::Unfinished;
 
 /// The text of `oci-layout`.
@@ -116,7 +117,7 @@ fn copy(body: &Body, digest: &Digest, out: &mut dyn Write, path: &Path) -> Resul
         Body::File { region, size } => (region, *size),
     };
     let unread = |error| ShareError::io("read", &region.path, error);
-    let mut file = File::open(&region.path).map_err(unread)?;
+    let mut file = dir::open(&region.path).map_err(unread)?;
     file.seek(SeekFrom::Start(region.offset)).map_err(unread)?;
     let mut from = file.take(size);
     let mut hasher = Hasher::new();

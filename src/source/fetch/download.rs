@@ -14,6 +14,7 @@ use super::place::{At, Location};
 use super::redirect::{shown, target};
 use super::sink::Sink;
 use crate::digest::Digest;
+use crate::dir;
 use crate::progress::Event;
 use crate::store::StoreError;
 
@@ -254,7 +255,7 @@ impl Download<'_, '_> {
             }
             .into());
         }
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = dir::open(path).map_err(failed)?;
         self.restart()?;
         self.started(location, Some(found.len()));
         let mut buffer = vec![0u8; BUFFER];
