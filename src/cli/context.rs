@@ -1,5 +1,6 @@
 //! What the verbs share: the environment, read once, the recipe, the cache, and the workshop made of them.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -33,6 +34,8 @@ pub(super) struct Context<'t> {
     pub(super) terminal: &'t Terminal,
     /// The shared locks of caches that were used: until this process ends, `gc` leaves alone what it goes on with.
     held: Mutex<Vec<Arc<File>>>,
+    /// Caches that were said not to be used.
+    pub(super) told: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// A recipe that was read and found good.
@@ -62,6 +65,7 @@ impl<'t> Context<'t> {
             global,
             terminal,
             held: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 }
@@ -128,7 +132,7 @@ impl Context<'_> {
 
     /// Opens the cache that serves a recipe's directory.
     pub(super) fn store(&self, base: &Path) -> Result<Store, Failure> {
-        let store = Store::open(&self.cache(base)?)?;
+        let store = self.cache(base)?.open()?;
         let mut held = self
             .held
             .lock()
@@ -144,14 +148,6 @@ impl Context<'_> {
             .lock()
             .unwrap_or_else(|poison| poison.into_inner());
         held.clear();
-    }
-
-    /// Returns where the cache is that serves a recipe's directory.
-    pub(super) fn cache(&self, base: &Path) -> Result<PathBuf, Failure> {
-        match self.global.cache.clone().or_else(|| set("MKIMG_CACHE")) {
-            Some(cache) => Ok(cache),
-            None => default_cache(base),
-        }
     }
 
     /// Makes the lock of a recipe a root: `gc` keeps what it names.
@@ -445,36 +441,6 @@ pub(super) fn set(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
-}
-
-/// Returns the cache of a recipe's directory: `cache/` beside `images/`, else the user's.
-fn default_cache(base: &Path) -> Result<PathBuf, Failure> {
-    let absolute = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
-    if let Some(around) = sharing::cache_around(&absolute) {
-        return Ok(around);
-    }
-    if absolute.file_name().is_some_and(|name| name == "images") {
-        let beside = absolute.with_file_name("cache");
-        if beside.is_dir() {
-            return Ok(beside);
-        }
-    }
-    // The XDG base directory specification: a relative path is to be ignored.
-    if let Some(cache) = set("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
-        return Ok(cache.join("mkimg"));
-    }
-    let user = if cfg!(target_os = "macos") {
-        "Library/Caches"
-    } else {
-        ".cache"
-    };
-    let home = set("HOME").ok_or_else(|| {
-        Failure::usage(
-            "there is no place for the cache: HOME is not set",
-            "name one with `--cache DIR` or MKIMG_CACHE",
-        )
-    })?;
-    Ok(home.join(user).join("mkimg"))
 }
 
 /// Returns a proxy variable, lower case first as curl does; upper-case HTTP_PROXY is left alone where a web server may have

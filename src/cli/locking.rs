@@ -1,6 +1,5 @@
 //! Holding a recipe to the lock beside it.
 
-use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 

@@ -5,6 +5,7 @@ mod archive;
 mod args;
 mod boot;
 mod budget;
+mod cache;
 mod cat;
 mod check;
 mod check_ground;
@@ -12,6 +13,7 @@ mod check_image;
 mod check_recipes;
 mod check_report;
 mod check_round;
+mod choice;
 mod context;
 mod diff;
 mod export;
@@ -100,6 +102,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Verify(args) => verify::run(&context, &args),
         Verb::Attest(args) => verify::attest(&context, &args),
         Verb::Gc(args) => gc::run(&context, &args),
+        Verb::Cache(args) => cache::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),
         Verb::Completions(args) => shell::completions(&args),
         Verb::Man(args) => shell::man(&args),

@@ -1,6 +1,5 @@
 //! The header of a gzip member (RFC 1952), which the decompressor passes by.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 

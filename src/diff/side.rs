@@ -1,6 +1,5 @@
 //! One of the two things that are compared.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::DiffError;

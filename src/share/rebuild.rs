@@ -1,6 +1,5 @@
 //! A shared image again, from its recipe and its sources: what came along is compared, and nothing of it is taken.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use super::import::{Part, publish};

@@ -4,7 +4,6 @@
 //! the same, and the recipe inside must give the plan that the image says it realizes.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read};
 
 use flate2::bufread::GzDecoder;

@@ -15,7 +15,6 @@
 //! and want alone, whatever the cache has, however many threads work, and whatever else is read in the same pass.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::thread::{self, ScopedJoinHandle};

@@ -14,6 +14,8 @@
 //! recipes-v1/DIGEST/           recipes that came with an image (`share` writes them)
 //! roots/                       symlinks to out-links and locks of users': what `gc` must keep
 //! gate                         passed on the way to `lock` (`door`)
+//! added-v1/SHA256              a blob that the user put in, for `gc` (`added`)
+//! token                        by which the user's record knows the cache (`owner`)
 //! ```
 //!
 //! Invariants: an object appears under its name by the rename of a finished, fsynced file, so it is there whole or not at
@@ -21,6 +23,8 @@
 //! which holds it alone, removes what is not damaged. Killing any process at any moment leaves a working cache and at most some
 //! garbage.
 
+mod added;
+mod adopt;
 mod behind;
 mod blob;
 mod door;
@@ -29,6 +33,7 @@ pub mod gc;
 mod image;
 mod members;
 mod note;
+pub mod owner;
 mod partial;
 mod scratch;
 mod tool;
@@ -39,6 +44,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+pub use adopt::{Adopted, adopt};
 pub use behind::SyncBehind;
 pub use blob::{Blob, BlobReader, BlobWriter};
 pub use error::StoreError;
@@ -62,6 +68,7 @@ pub struct Store {
     /// `None` where the lock file cannot be made: then nothing can be removed from the cache either.
     lock: Option<Arc<File>>,
     scratch: Mutex<Option<ScratchDir>>,
+    own: bool,
 }
 
 impl Store {
@@ -82,7 +89,20 @@ impl Store {
             lock: door::enter(&root, open)?,
             root,
             scratch: Mutex::new(None),
+            own: true,
         })
+    }
+
+    /// Says that others may have written into the cache.
+    pub fn distrusted(mut self) -> Store {
+        self.own = false;
+        self
+    }
+
+    /// Says whether nobody but this user wrote into the cache. Where others may have, every byte is hashed that is used, and no
+    /// listing, note, stamp or tool is believed.
+    pub fn is_own(&self) -> bool {
+        self.own
     }
 
     fn create(root: &Path, lock: &Path) -> Result<Option<File>, StoreError> {

@@ -10,7 +10,7 @@
 //! or overwritten is found, and a cache that was copied, which gives every file a new time, still counts.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 

@@ -1,7 +1,6 @@
 //! An OCI image layout in memory: tags, manifests, and where the blobs are. What a bundle is read to, and written from.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,5 @@
 //! One source from one location into a sink: tries, resumption, bounds, and the verdict on what came.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::thread;

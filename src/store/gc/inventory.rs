@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::mention;
 use crate::digest::Digest;
 use crate::dir;
-use crate::store::{StoreError, scratch};
+use crate::store::{StoreError, added, scratch};
 
 /// What an object is; in this order they go where they were used at the same time: what can be made again first, what would
 /// have to be downloaded last.
@@ -80,19 +80,32 @@ pub(super) struct Inventory {
     pub(super) total: u64,
     /// Digests that running processes said they need, though they let go of the cache.
     pub(super) leased: BTreeSet<Digest>,
+    /// Digests of blobs that the user put in.
+    pub(super) added: BTreeSet<Digest>,
     /// What was passed over, for the user to read.
     pub(super) warnings: Vec<String>,
 }
 
 /// Looks through a cache. Other processes may work in it: what goes away meanwhile is not seen.
 pub(super) fn inventory(root: &Path) -> Result<Inventory, StoreError> {
-    let mut found = Inventory::default();
+    let mut found = Inventory {
+        added: added::all(root),
+        ..Inventory::default()
+    };
+    let mut there = BTreeSet::new();
     for fan in found.bucket(root, "blobs-v1")? {
         for path in entries(&fan)? {
             if let Some(digest) = fanned(&fan, &name(&path)) {
-                found.add(root, Kind::Blob, Some(digest), vec![path])?;
+                let marked = found.added.remove(&digest);
+                let mark = marked.then(|| added::path(root, &digest));
+                let paths = [path].into_iter().chain(mark).collect();
+                found.add(root, Kind::Blob, Some(digest), paths)?;
+                there.extend(marked.then_some(digest));
             }
         }
+    }
+    for digest in std::mem::replace(&mut found.added, there) {
+        found.add(root, Kind::Garbage, None, vec![added::path(root, &digest)])?;
     }
     found.members(root)?;
     for path in found.bucket(root, "images-v1")? {

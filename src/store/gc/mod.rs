@@ -23,7 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub use choose::Fate;
+pub use choose::{Fate, Why};
 pub use inventory::{Kind, Object, imported};
 pub use mention::mentions;
 pub use root::{Root, RootState};
@@ -51,6 +51,10 @@ pub struct Rules {
     pub forget: BTreeSet<PathBuf>,
     /// Only what was not used since then goes.
     pub older: Option<SystemTime>,
+    /// Without an age or a size, what was used since then stays.
+    pub recent: SystemTime,
+    /// All goes that is not needed, what was added too.
+    pub all: bool,
     /// The least recently used goes until the cache has no more bytes than this.
     pub max: Option<u64>,
     /// What was found out about this machine before then is found out again.
@@ -64,7 +68,9 @@ pub struct Collection {
     pub removed: Vec<Removed>,
     /// The objects of each kind: how many go and how many stay, with their bytes.
     pub kinds: BTreeMap<Kind, Count>,
-    /// The bytes of the cache before and after.
+    /// Why what stays does.
+    pub kept: BTreeMap<Why, Count>,
+    /// The bytes of the cache before.
     pub before: u64,
     /// The bytes of the cache after.
     pub after: u64,
@@ -231,11 +237,14 @@ fn decide(root: &Path, rules: &Rules) -> Result<Decision, StoreError> {
     let mut seen = BTreeSet::new();
     for (index, object) in inventory.objects.into_iter().enumerate() {
         let count = collection.kinds.entry(object.kind).or_default();
-        if chosen.fates[index] != Fate::Removed {
-            count.kept += 1;
+        if let Fate::Kept(why) = chosen.fates[index] {
             let own = object.extents.iter();
             let own = own.filter(|extent| seen.insert(extent.inode));
-            count.kept_bytes += own.map(|extent| extent.bytes).sum::<u64>();
+            let bytes = own.map(|extent| extent.bytes).sum::<u64>();
+            for count in [count, collection.kept.entry(why).or_default()] {
+                count.kept += 1;
+                count.kept_bytes += bytes;
+            }
             continue;
         }
         count.removed += 1;
@@ -263,7 +272,7 @@ fn decide(root: &Path, rules: &Rules) -> Result<Decision, StoreError> {
 
 /// Holds a cache of mkimg, and returns where it really is: it may be named by a symlink, and no other is followed. `None` for
 /// an empty one: nothing, or nothing in it.
-fn cache(root: &Path) -> Result<Option<PathBuf>, StoreError> {
+pub(super) fn cache(root: &Path) -> Result<Option<PathBuf>, StoreError> {
     use io::ErrorKind::{InvalidData, NotADirectory, NotFound};
     let not = || StoreError::NotACache {
         path: root.to_path_buf(),
