@@ -181,3 +181,133 @@ fn fault_of(found: &Metadata) -> Option<String> {
 pub fn is_mine(cache: &Path) -> bool {
     fs::metadata(cache).is_ok_and(|found| found.uid() == geteuid().as_raw()) || !cache.exists()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use super::*;
+
+    struct Bed {
+        dir: tempfile::TempDir,
+    }
+
+    impl Bed {
+        fn new() -> Bed {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("cache")).unwrap();
+            Bed { dir }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn origin(&self, cache: &str) -> Origin {
+            origin(&self.path(cache), &self.path("state")).unwrap()
+        }
+
+        /// Returns one whose cache was taken and filled.
+        fn taken() -> Bed {
+            let bed = Bed::new();
+            take(&bed.path("cache"), &bed.path("state")).unwrap();
+            fs::write(bed.path("cache/CACHEDIR.TAG"), "x").unwrap();
+            assert_eq!(bed.origin("cache"), Origin::Here);
+            bed
+        }
+    }
+
+    #[test]
+    fn a_folder_is_empty_that_holds_nothing_but_what_git_wants() {
+        let bed = Bed::new();
+        assert_eq!(bed.origin("cache"), Origin::Empty);
+        fs::write(bed.path("cache/.gitignore"), "*\n").unwrap();
+        assert_eq!(bed.origin("cache"), Origin::Empty);
+        for make in [
+            |path: &Path| fs::write(path.join("lock"), ""),
+            |path: &Path| fs::create_dir(path.join("blobs-v1")),
+            |path: &Path| symlink("/nowhere", path.join(".gitkeep")),
+            |path: &Path| fs::hard_link(path.join(".gitignore"), path.join(".gitkeep")),
+            |path: &Path| fs::write(path.join(TOKEN), Digest::of(b"x").to_string()),
+        ] {
+            let bed = Bed::new();
+            fs::write(bed.path("cache/.gitignore"), "*\n").unwrap();
+            make(&bed.path("cache")).unwrap();
+            assert_eq!(bed.origin("cache"), Origin::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_cache_that_was_moved_is_known_and_a_copy_of_it_is_not() {
+        let bed = Bed::taken();
+        fs::rename(bed.path("cache"), bed.path("moved")).unwrap();
+        assert_eq!(bed.origin("moved"), Origin::Here);
+        fs::create_dir(bed.path("copy")).unwrap();
+        for name in [TOKEN, "CACHEDIR.TAG"] {
+            fs::copy(bed.path("moved").join(name), bed.path("copy").join(name)).unwrap();
+        }
+        assert_eq!(bed.origin("copy"), Origin::Unknown);
+        assert_eq!(bed.origin("moved"), Origin::Here);
+        // Another user's state knows nothing of it.
+        let other = origin(&bed.path("moved"), &bed.path("other")).unwrap();
+        assert_eq!(other, Origin::Unknown);
+    }
+
+    #[test]
+    fn another_token_or_none_or_a_link_to_it_is_no_record() {
+        type Harm = fn(&Bed, &Path) -> io::Result<()>;
+        let harms: [Harm; 4] = [
+            |_, token| fs::write(token, Digest::of(b"guess").to_string()),
+            |_, token| fs::write(token, "../../../etc/passwd"),
+            |_, token| fs::remove_file(token),
+            |bed, token| {
+                fs::rename(token, bed.path("elsewhere"))?;
+                symlink(bed.path("elsewhere"), token)
+            },
+        ];
+        for harm in harms {
+            let bed = Bed::taken();
+            let token = bed.path("cache").join(TOKEN);
+            fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+            harm(&bed, &token).unwrap();
+            assert_eq!(bed.origin("cache"), Origin::Unknown);
+        }
+    }
+
+    #[test]
+    fn where_no_record_can_be_written_the_folder_stays_as_it_is() {
+        let bed = Bed::new();
+        fs::write(bed.path("state"), "a file").unwrap();
+        take(&bed.path("cache"), &bed.path("state")).unwrap_err();
+        assert_eq!(fs::read_dir(bed.path("cache")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_cache_that_others_can_write_has_a_fault() {
+        let bed = Bed::new();
+        let cache = bed.path("cache");
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        let fault = || fault(&cache).unwrap().unwrap_or_default();
+        assert_eq!(super::fault(&bed.path("missing")).unwrap(), None);
+        set(&cache, 0o755).unwrap();
+        assert_eq!(fault(), "");
+        set(&cache, 0o1777).unwrap();
+        assert!(fault().contains("written by others"), "{}", fault());
+        set(&cache, 0o700).unwrap();
+        fs::create_dir(cache.join("blobs-v1")).unwrap();
+        set(&cache.join("blobs-v1"), 0o757).unwrap();
+        assert!(fault().contains("`blobs-v1`"), "{}", fault());
+        set(&cache.join("blobs-v1"), 0o755).unwrap();
+        if !geteuid().is_root() {
+            return;
+        }
+        chown(&cache, None, Some(65534)).unwrap();
+        set(&cache, 0o775).unwrap();
+        assert!(fault().contains("written by others"), "{}", fault());
+        set(&cache, 0o755).unwrap();
+        assert_eq!(fault(), "");
+        chown(&cache, Some(65534), None).unwrap();
+        assert!(fault().contains("uid 65534"), "{}", fault());
+        assert!(!is_mine(&cache));
+    }
+}
