@@ -36,7 +36,7 @@ enum CacheVerb {
 struct Adopt {
     /// The cache's directory
     #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    restored: PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -50,9 +50,9 @@ pub(super) fn run(context: &Context<'_>, args: &Cache) -> Result<(), Failure> {
             "set HOME or XDG_STATE_HOME, or name the cache with `--cache DIR` whenever it is used",
         ));
     };
-    if !args.directory.is_dir() {
+    if !args.restored.is_dir() {
         return Err(Failure::usage(
-            format!("`{}` is no directory", args.directory.display()),
+            format!("`{}` is no directory", args.restored.display()),
             "name the cache that was restored",
         ));
     }
@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context<'_>, args: &Cache) -> Result<(), Failure> {
         let note = "waiting for other processes that use the cache".to_owned();
         context.terminal.event(Event::Note(note));
     };
-    let done = adopt(&args.directory, &state, &mut waiting)?;
+    let done = adopt(&args.restored, &state, &mut waiting)?;
     match args.json {
         true => output::print_json(&as_json(&done)),
         false => output::print(&as_text(&done)),

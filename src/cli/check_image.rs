@@ -241,7 +241,7 @@ impl Checked {
         self.lines.extend(failure.lines());
         self.file = lock.display().to_string();
         let arch = self.arch.map_or("", Arch::name);
-        let text = fs::read_to_string(&lock).unwrap_or_default();
+        let text = dir::read_to_string(&lock).unwrap_or_default();
         let head = format!("image \"{arch}\"");
         let at = text.lines().position(|line| line.starts_with(&head));
         self.line = 1 + at.unwrap_or(0);

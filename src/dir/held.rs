@@ -21,6 +21,7 @@ pub(super) struct Held {
     pub(super) path: PathBuf,
     fd: OwnedFd,
     /// Has this system `openat2`, which checks the whole way in one call?
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     at_once: bool,
 }
 

@@ -54,6 +54,11 @@ fn find(path: &Path) -> Option<(Arc<Held>, &Path)> {
     Some((held.clone(), rest))
 }
 
+/// Says whether a path is below a held directory.
+pub fn is_held(path: &Path) -> bool {
+    find(path).is_some()
+}
+
 fn held(path: &Path) -> io::Result<(Arc<Held>, &Path)> {
     find(path).ok_or_else(|| io::Error::other("it is not below the cache"))
 }
@@ -144,6 +149,14 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     file(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
 }
 
+/// Opens a file for reading and writing that is there.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_to_write(path: &Path) -> io::Result<File> {
+    file(path, OFlags::RDWR)
+}
+
 /// Opens a file for reading and writing, and makes it with these permissions where it is missing. Those of one that is there
 /// stay as they are: it may be a hard link to somebody's file.
 ///
@@ -151,7 +164,7 @@ pub fn create_new(path: &Path) -> io::Result<File> {
 /// As [`open`].
 pub fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
     loop {
-        match file(path, OFlags::RDWR) {
+        match open_to_write(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => return opened,
         }

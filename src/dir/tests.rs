@@ -95,8 +95,14 @@ fn no_symlink_is_followed_by_any_call() {
         }
         let calls: [(&str, io::Result<()>); 14] = [
             ("create", create_new(&at("way/new")).map(drop)),
-            ("create at a dangling link", create_new(&at("dangling")).map(drop)),
-            ("open or create", open_or_create(&at("dangling"), 0o644).map(drop)),
+            (
+                "create at a dangling link",
+                create_new(&at("dangling")).map(drop),
+            ),
+            (
+                "open or create",
+                open_or_create(&at("dangling"), 0o644).map(drop),
+            ),
             ("make a directory", create_dir(&at("way/new"), 0o755)),
             ("make directories", create_dirs(&at("way"))),
             ("make directories below", create_dirs(&at("way/new"))),
@@ -131,7 +137,10 @@ fn what_is_no_file_is_an_error_at_once() {
         mknodat(CWD, at("fifo"), FileType::Fifo, mode, 0).unwrap();
         let _socket = UnixListener::bind(at("socket")).unwrap();
         for (name, what) in [("fifo", "a FIFO"), ("socket", "a socket")] {
-            for text in [said(open(&at(name))), said(open_or_create(&at(name), 0o644))] {
+            for text in [
+                said(open(&at(name))),
+                said(open_or_create(&at(name), 0o644)),
+            ] {
                 assert!(text.contains(what), "{text}");
             }
             remove(&at(name)).unwrap();

@@ -1,6 +1,6 @@
 //! Files of a running process, before they become objects: `tmp/N`, guarded by a lock on `tmp/N.lock`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -29,8 +29,9 @@ pub fn abandon_scratch() {
     let abandoned = std::mem::take(&mut *live);
     std::mem::forget(live);
     for path in abandoned {
-        // Outside of the cache: an unfinished file of the user's.
-        if std::fs::remove_file(&path).is_ok() {
+        // Outside of the cache: an unfinished file or directory of the user's.
+        if !dir::is_held(&path) {
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
             continue;
         }
         // Another thread may be making files in there at this moment: then once more, or the next process has to.
@@ -190,7 +191,7 @@ fn sweep(tmp: &Path) {
         {
             continue;
         }
-        let Ok(lock) = dir::open(&lock_path) else {
+        let Ok(lock) = dir::open_to_write(&lock_path) else {
             continue;
         };
         if lock.try_lock().is_ok() && is_file_at(&lock, &lock_path) {

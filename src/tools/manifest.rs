@@ -134,6 +134,7 @@ fn listed(line: &str) -> Option<Listed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, File};
     use std::time::{Duration, UNIX_EPOCH};
 
     fn manifest() -> Manifest {

@@ -42,7 +42,11 @@ impl Clone {
         fs::set_permissions(home.join("key"), fs::Permissions::from_mode(0o600)).unwrap();
 
         let cache = clone.path("cache");
-        let forged = cache.join(image.strip_prefix(fs::canonicalize(&author).unwrap()).unwrap());
+        let forged = cache.join(
+            image
+                .strip_prefix(fs::canonicalize(&author).unwrap())
+                .unwrap(),
+        );
         fs::create_dir_all(&forged).unwrap();
         for file in fs::read_dir(&image).unwrap() {
             let file = file.unwrap();
@@ -110,7 +114,8 @@ impl Clone {
     fn is_honest(&self, image: &Path) -> bool {
         let list = fs::read(image.join("initramfs.cpio.gz")).unwrap();
         let mut text = Vec::new();
-        let read = std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&list[..]), &mut text);
+        let read =
+            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&list[..]), &mut text);
         read.is_ok() && text.windows(HONEST.len()).any(|window| window == HONEST)
     }
 }
@@ -133,7 +138,9 @@ fn the_cache_of_a_clone_is_not_used_and_that_is_said() {
     ] {
         let output = run(&mut clone.mkimg(args));
         let text = said(&output);
-        let told = text.matches("was not made by mkimg on this machine").count();
+        let told = text
+            .matches("was not made by mkimg on this machine")
+            .count();
         assert_eq!(told, 1, "{args:?}: {text}");
         assert!(text.contains("mkimg cache adopt"), "{text}");
         clone.assert_untouched(&format!("{args:?}"));
@@ -159,14 +166,18 @@ fn the_cache_of_a_clone_that_is_named_leads_nowhere_and_what_is_in_the_way_is_sa
     // One thing after the other is in the way, and is removed as the message says.
     let mut removed = Vec::new();
     loop {
-        let output = named(&["realize", "tiny", "--offline", "--json"]).output().unwrap();
+        let output = named(&["realize", "tiny", "--offline", "--json"])
+            .output()
+            .unwrap();
         clone.assert_untouched(&format!("{removed:?}"));
         if output.status.success() {
             break;
         }
         let text = said(&output);
         assert_ne!(output.status.code(), Some(124), "{text}");
-        let (front, _) = text.split_once("` is a ").unwrap_or_else(|| panic!("{text}"));
+        let (front, _) = text
+            .split_once("` is a ")
+            .unwrap_or_else(|| panic!("{text}"));
         let (_, path) = front.rsplit_once('`').unwrap();
         assert!(text.contains("remove it"), "{text}");
         assert!(Path::new(path).starts_with(&cache), "{text}");
@@ -201,7 +212,9 @@ fn an_adopted_cache_has_the_right_blobs_and_nothing_else() {
     fs::write(cache.join("CACHEDIR.TAG"), TAG).unwrap();
     fs::remove_file(cache.join("blobs-v1")).unwrap();
     let blob = |name: &[u8], bytes: &[u8]| {
-        let path = cache.join("blobs-v1").join(path_of(&mkimg::digest::Digest::of(name)));
+        let path = cache
+            .join("blobs-v1")
+            .join(path_of(&mkimg::digest::Digest::of(name)));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
         path
@@ -221,7 +234,9 @@ fn an_adopted_cache_has_the_right_blobs_and_nothing_else() {
         fs::write(cache.join(format!("added-v1/{digest}")), "").unwrap();
     }
 
-    let found = json(&run(&mut clone.mkimg(&["cache", "adopt", "cache", "--json"])));
+    let found = json(&run(
+        &mut clone.mkimg(&["cache", "adopt", "cache", "--json"])
+    ));
     clone.assert_untouched("adopt");
     assert_eq!(found["kept"], 1, "{found:#}");
     assert_eq!(found["copied"], 1, "{found:#}");
@@ -229,7 +244,10 @@ fn an_adopted_cache_has_the_right_blobs_and_nothing_else() {
     let digest = mkimg::digest::Digest::of(HONEST);
     assert_eq!(
         objects(&cache),
-        [format!("added-v1/{digest}"), format!("blobs-v1/{}", path_of(&digest))]
+        [
+            format!("added-v1/{digest}"),
+            format!("blobs-v1/{}", path_of(&digest))
+        ]
     );
     assert_eq!(fs::metadata(&right).unwrap().nlink(), 1);
     assert_eq!(fs::metadata(&right).unwrap().mode() & 0o7777, 0o444);
@@ -241,7 +259,10 @@ fn an_adopted_cache_has_the_right_blobs_and_nothing_else() {
     assert!(Path::new(&path).starts_with(&cache) && clone.is_honest(Path::new(&path)));
     clone.assert_untouched("realize");
     let text = crate::cli::stdout(&run(&mut clone.mkimg(&["cache", "adopt", "cache"])));
-    assert!(text.contains("kept 2 blobs") && text.contains("removed images-v1"), "{text}");
+    assert!(
+        text.contains("kept 2 blobs") && text.contains("removed images-v1"),
+        "{text}"
+    );
     fails(&mut clone.mkimg(&["cache", "adopt", "images"]), 2);
     assert!(clone.path("images/kernel").exists());
 }
@@ -257,9 +278,14 @@ fn a_folder_with_nothing_in_it_is_taken_at_its_first_use_and_a_copy_of_it_is_not
     }
     assert_eq!(tiny::images(&tiny.path("cache")), 1);
     fs::rename(tiny.path("cache"), tiny.path("before")).unwrap();
-    run(Command::new("cp").arg("-a").args([tiny.path("before"), tiny.path("cache")]));
+    run(Command::new("cp")
+        .arg("-a")
+        .args([tiny.path("before"), tiny.path("cache")]));
     let text = said(&run(&mut tiny.realize(&[])));
-    assert!(text.contains("was not made by mkimg on this machine"), "{text}");
+    assert!(
+        text.contains("was not made by mkimg on this machine"),
+        "{text}"
+    );
     fs::remove_dir_all(tiny.path("cache")).unwrap();
     symlink("before", tiny.path("cache")).unwrap();
     let text = said(&run(&mut tiny.realize(&[])));
@@ -268,7 +294,9 @@ fn a_folder_with_nothing_in_it_is_taken_at_its_first_use_and_a_copy_of_it_is_not
     fs::remove_file(tiny.path("cache")).unwrap();
     fs::create_dir(tiny.path("cache")).unwrap();
     fs::write(tiny.path("state"), "a file").unwrap();
-    let text = said(&run(tiny.realize(&[]).env("XDG_STATE_HOME", tiny.path("state"))));
+    let text = said(&run(tiny
+        .realize(&[])
+        .env("XDG_STATE_HOME", tiny.path("state"))));
     assert!(text.contains("cannot be told from one"), "{text}");
     assert_eq!(fs::read_dir(tiny.path("cache")).unwrap().count(), 0);
     let text = fails(tiny.realize(&[]).env_remove("HOME"), 2);
@@ -283,13 +311,22 @@ fn a_named_cache_that_others_can_write_is_refused_unless_the_user_says_otherwise
     fs::create_dir(&shared).unwrap();
     let set = |mode| fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
     set(0o777);
-    let text = fails(tiny.realize(&["--cache", "shared"]).env("MKIMG_SHARED_CACHE", "0"), 2);
-    assert!(text.contains("can be written by others (mode 777)"), "{text}");
+    let text = fails(
+        tiny.realize(&["--cache", "shared"])
+            .env("MKIMG_SHARED_CACHE", "0"),
+        2,
+    );
+    assert!(
+        text.contains("can be written by others (mode 777)"),
+        "{text}"
+    );
     assert!(text.contains("--shared-cache"), "{text}");
     fails(tiny.realize(&[]).env("MKIMG_CACHE", &shared), 2);
     assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
     run(&mut tiny.realize(&["--cache", "shared", "--shared-cache"]));
-    run(tiny.realize(&["--cache", "shared"]).env("MKIMG_SHARED_CACHE", "1"));
+    run(tiny
+        .realize(&["--cache", "shared"])
+        .env("MKIMG_SHARED_CACHE", "1"));
     set(0o755);
     run(&mut tiny.realize(&["--cache", "shared"]));
 
@@ -316,6 +353,9 @@ fn a_named_cache_that_others_can_write_is_refused_unless_the_user_says_otherwise
     std::os::unix::fs::chown(&shared, Some(1234), None).unwrap();
     for command in [&mut nobody(), &mut tiny.realize(&["--cache", "shared"])] {
         let text = fails(command, 2);
-        assert!(text.contains("belongs to another user (uid 1234)"), "{text}");
+        assert!(
+            text.contains("belongs to another user (uid 1234)"),
+            "{text}"
+        );
     }
 }

@@ -268,7 +268,12 @@ fn garbage_of_every_kind_goes_and_what_is_not_mkimgs_stays() {
     }
     for old in [&garbage[5], &garbage[6], &garbage[7]] {
         let old = cache.join(old);
-        age(old.parent().filter(|tool| tool.ends_with(&digest)).unwrap_or(&old), 31);
+        age(
+            old.parent()
+                .filter(|tool| tool.ends_with(&digest))
+                .unwrap_or(&old),
+            31,
+        );
     }
     symlink("/nowhere/at/all", cache.join("roots/dangling")).unwrap();
     let before = objects(&cache).len();
@@ -385,7 +390,11 @@ fn without_a_word_what_was_used_lately_stays_and_what_was_added_stays_for_good()
     run(place.mkimg(["add"]).arg(&evidence));
     place.made(&[]);
     let digest = mkimg::digest::Digest::of(b"cannot be had again").to_string();
-    let added = bed.cache().join("blobs-v1").join(&digest[..2]).join(&digest[2..]);
+    let added = bed
+        .cache()
+        .join("blobs-v1")
+        .join(&digest[..2])
+        .join(&digest[2..]);
     let plain = |args: &[&str]| crate::cli::json(&run(bed.plain(args).arg("--json")));
 
     // Two blobs and the image of the project, and the added one.
@@ -395,7 +404,11 @@ fn without_a_word_what_was_used_lately_stays_and_what_was_added_stays_for_good()
     assert_eq!(found["kept"]["added"]["objects"], 1, "{found:#}");
     assert_eq!(found["kept"]["recent"]["objects"], 3, "{found:#}");
     let text = crate::cli::stdout(&run(&mut bed.plain(&[])));
-    for part in ["kept 1 object, ", "`mkimg add` put it in", "used in the last 30 days"] {
+    for part in [
+        "kept 1 object, ",
+        "`mkimg add` put it in",
+        "used in the last 30 days",
+    ] {
         assert!(text.contains(part), "{text}");
     }
 

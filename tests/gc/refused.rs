@@ -161,9 +161,9 @@ fn a_cache_of_another_user_is_looked_at_and_nothing_is_removed() {
             .current_dir(bed.dir.path());
         command
     };
-    let text = fails(&mut nobody(&[]), 2);
+    let text = fails(&mut nobody(&["--all"]), 2);
     assert!(text.contains("the cache cannot be written"), "{text}");
     assert_eq!(objects(&bed.cache()), before);
-    let found = json(&run(&mut nobody(&["--dry-run", "--json"])));
+    let found = json(&run(&mut nobody(&["--all", "--dry-run", "--json"])));
     assert_eq!(found["kinds"]["images"]["removed"], 1);
 }
