@@ -44,6 +44,7 @@ pub(super) struct Global {
         long,
         global = true,
         env = "MKIMG_SHARED_CACHE",
+        value_parser = clap::builder::FalseyValueParser::new(),
         hide_env_values = true
     )]
     pub(super) shared_cache: bool,
