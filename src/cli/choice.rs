@@ -22,10 +22,11 @@ impl Choice {
     /// Opens it. One that is made now is recorded, so that it is known again where nobody names it.
     pub(super) fn open(&self) -> Result<Store, StoreError> {
         let state = state().filter(|_| self.own);
-        let new = state.filter(|state| match owner::origin(&self.path, state) {
+        let is_new = |state: &PathBuf| match owner::origin(&self.path, state) {
             Ok(origin) => origin == Origin::Empty,
             Err(_) => !self.path.exists(),
-        });
+        };
+        let new = state.filter(|state| !self.path.join("lock").exists() && is_new(state));
         let store = Store::open(&self.path)?;
         if let Some(state) = new {
             // Without a record it has to be named again, as it was now.
@@ -92,18 +93,18 @@ impl Context<'_> {
                 "cannot be told from one that came with a clone: HOME is not set".to_owned(),
             );
         };
-        let origin = owner::origin(path, &state).and_then(|origin| match origin {
-            Origin::Empty => owner::take(path, &state).map(|()| Origin::Here),
-            origin => Ok(origin),
+        let judged = owner::fault(path).and_then(|fault| match fault {
+            Some(why) => Ok(Some(why)),
+            None => match owner::origin(path, &state)? {
+                Origin::Here => Ok(None),
+                Origin::Empty => owner::take(path, &state).map(|()| None),
+                Origin::Unknown => Ok(Some("was not made by mkimg on this machine".to_owned())),
+            },
         });
-        match (origin, owner::fault(path)) {
-            (Ok(Origin::Here), Ok(None)) => None,
-            (Ok(Origin::Here), Ok(Some(why))) => Some(why),
-            (Ok(_), Ok(_)) => Some("was not made by mkimg on this machine".to_owned()),
-            (Err(error), _) | (_, Err(error)) => Some(format!(
-                "cannot be told from one that came with a clone: {error}"
-            )),
-        }
+        judged.unwrap_or_else(|error| {
+            let text = format!("cannot be told from one that came with a clone: {error}");
+            Some(text)
+        })
     }
 
     /// Says once that a cache is not used.

@@ -108,7 +108,7 @@ impl Held {
                 break;
             };
             let kind = FileType::from_raw_mode(stat.st_mode);
-            if kind != FileType::Directory && (part != path || kind != FileType::RegularFile) {
+            if kind != FileType::Directory {
                 return refused(&self.path.join(part), kind);
             }
         }

@@ -69,6 +69,8 @@ pub struct Store {
     lock: Option<Arc<File>>,
     scratch: Mutex<Option<ScratchDir>>,
     own: bool,
+    /// Released after all that is removed below it when the store is dropped.
+    _held: dir::Hold,
 }
 
 impl Store {
@@ -87,6 +89,7 @@ impl Store {
         };
         Ok(Store {
             lock: door::enter(&root, open)?,
+            _held: dir::keep_held(&root),
             root,
             scratch: Mutex::new(None),
             own: true,

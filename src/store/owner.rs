@@ -142,7 +142,7 @@ fn write_record(path: &Path, text: &str) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`] where the directory cannot be read.
 pub fn fault(cache: &Path) -> Result<Option<String>, StoreError> {
-    let io = |error| StoreError::io("look at", cache, error);
+    let io = |error| StoreError::io("look at", cache, error).unusable();
     let cache = match dir::hold(cache) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         held => held.map_err(io)?,
