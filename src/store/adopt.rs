@@ -12,7 +12,7 @@ use rustix::fs::{Gid, Uid};
 use rustix::process::{getegid, geteuid};
 
 use super::door::Alone;
-use super::{Store, StoreError, added, gc, owner, remove};
+use super::{MARKS, Store, StoreError, added, gc, mark, owner, remove};
 use crate::digest::{self, Digest};
 use crate::dir;
 
@@ -72,6 +72,10 @@ pub fn adopt(
     let alone = Alone::take(&work.root, true, waiting)?;
     let added = added::all(&work.root);
     work.throw_away()?;
+    for (name, text) in MARKS {
+        let path = work.root.join(name);
+        mark(&path, text).map_err(|error| StoreError::io("write", &path, error))?;
+    }
     let blobs = work.blobs()?;
     drop(alone);
     {

@@ -15,7 +15,7 @@
 //! roots/                       symlinks to out-links and locks of users': what `gc` must keep
 //! gate                         passed on the way to `lock` (`door`)
 //! added-v1/SHA256              a blob that the user put in, for `gc` (`added`)
-//! token                        by which the user's record knows the cache (`owner`)
+//! .token                       by which the user's record knows the cache (`owner`)
 //! ```
 //!
 //! Invariants: an object appears under its name by the rename of a finished, fsynced file, so it is there whole or not at
@@ -60,6 +60,9 @@ use scratch::ScratchDir;
 /// The text that marks a directory as a cache for backup programs (the Cache Directory Tagging Specification).
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory is a cache of mkimg. Everything in it can be made again.\n";
+
+/// The files that say what the directory is.
+const MARKS: [(&str, &str); 2] = [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")];
 
 /// An open cache. Holds the shared lock on it until dropped.
 #[derive(Debug)]
@@ -110,7 +113,7 @@ impl Store {
 
     fn create(root: &Path, lock: &Path) -> Result<Option<File>, StoreError> {
         // The lock comes last: where it is, nobody looks for the others again.
-        for (name, text) in [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")] {
+        for (name, text) in MARKS {
             let path = root.join(name);
             match mark(&path, text) {
                 Ok(()) => {}

@@ -2,7 +2,7 @@
 //!
 //! A folder that came with a clone or a tarball can look like a cache to the last byte, so nothing in it tells. What tells is a
 //! record outside of it, in the user's state directory: `caches/HASH`, where HASH is the sha256 of the random token in the
-//! cache's file `token`, and the text is the device and inode of the cache's directory. Moved, a cache keeps its record; a copy
+//! cache's file `.token`, and the text is the device and inode of the cache's directory. Moved, a cache keeps its record; a copy
 //! of it has none.
 
 use std::fs::{self, Metadata};
@@ -17,8 +17,8 @@ use super::StoreError;
 use crate::digest::Digest;
 use crate::dir;
 
-/// The name of the file with the token in a cache.
-pub(super) const TOKEN: &str = "token";
+/// The name of the file with the token in a cache; hidden, since with that alone a cache is still empty.
+const TOKEN: &str = ".token";
 /// What a folder may hold and be empty: a project keeps its `cache/` in Git by such a file.
 const KEEPERS: [&str; 2] = [".gitignore", ".gitkeep"];
 
