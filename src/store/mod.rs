@@ -272,12 +272,12 @@ fn mark(path: &Path, text: &str) -> io::Result<()> {
 
 /// Holds the directory of a cache, which is made where it is missing, and returns where it really is.
 fn hold(root: &Path) -> Result<PathBuf, StoreError> {
-    make_root(root).map_err(|error| StoreError::io("create the directory", root, error))?;
+    make_root(root)?;
     dir::hold(root).map_err(|error| StoreError::io("open", root, error))
 }
 
 /// Makes the directory of a cache and its parents; readable by everyone whatever the umask, since a cache may be shared.
-fn make_root(path: &Path) -> io::Result<()> {
+fn make_root(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -287,11 +287,12 @@ fn make_root(path: &Path) -> io::Result<()> {
     {
         make_root(parent)?;
     }
-    match fs::create_dir(path) {
+    let made = match fs::create_dir(path) {
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(error),
-    }
+    };
+    made.map_err(|error| StoreError::io("create the directory", path, error))
 }
 
 /// Makes a directory of the cache and those above it.
