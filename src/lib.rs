@@ -14,6 +14,7 @@ pub mod check;
 pub mod cli;
 pub mod diff;
 pub mod digest;
+pub mod dir;
 pub mod lock;
 pub mod machine;
 pub mod pack;

@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module and what it may use beside itself; `arch`, `digest` and `text` are leaves that everybody may use.
-const LAYERS: [(&str, &[&str]); 20] = [
+/// Each module and what it may use beside itself; `arch`, `digest`, `dir` and `text` are leaves that everybody may use.
+const LAYERS: [(&str, &[&str]); 21] = [
     ("arch", &[]),
     ("digest", &[]),
+    ("dir", &[]),
     ("text", &[]),
     ("progress", &[]),
     ("recipe", &[]),
@@ -50,7 +51,7 @@ const SHARING: &[&str] = &[
     "progress", "recipe", "tree", "store", "source", "plan", "assemble", "pack", "realize", "lock",
     "diff",
 ];
-const LEAVES: [&str; 3] = ["arch", "digest", "text"];
+const LEAVES: [&str; 4] = ["arch", "digest", "dir", "text"];
 
 #[test]
 fn each_module_imports_only_what_its_layer_may() {

@@ -209,6 +209,7 @@ impl Round<'_> {
             .env("TMPDIR", root.join("tmp"));
         command
             .env_remove("MKIMG_CACHE")
+            .env_remove("MKIMG_SHARED_CACHE")
             .env_remove("XDG_CACHE_HOME");
         command.stdin(match File::open("/dev/zero") {
             Ok(zero) => Stdio::from(zero),

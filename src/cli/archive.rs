@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::failure::{Code, Failure};
+use crate::dir;
 use crate::pack::read::{ReadError, Reader, Record, Root, Seen};
 use crate::text::shown;
 use crate::tree::permissions;
@@ -25,7 +26,7 @@ pub(super) type Archive = Reader<BufReader<File>>;
 
 /// Opens an initramfs.
 pub(super) fn open(path: &Path) -> Result<Archive, Failure> {
-    let file = File::open(path).map_err(|error| Failure::io("open", path, error))?;
+    let file = dir::open(path).map_err(|error| Failure::io("open", path, error))?;
     Ok(Reader::new(BufReader::with_capacity(128 * 1024, file)))
 }
 

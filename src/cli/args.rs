@@ -37,6 +37,15 @@ pub(super) struct Global {
     /// The cache [default: `cache/` beside the recipe's `images/`, else the user's cache directory] [env: MKIMG_CACHE]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) cache: Option<PathBuf>,
+    /// Use the cache though others may write it: hash everything, believe nothing else that is in it
+    #[arg(
+        long,
+        global = true,
+        env = "MKIMG_SHARED_CACHE",
+        value_parser = clap::builder::FalseyValueParser::new(),
+        hide_env_values = true
+    )]
+    pub(super) shared_cache: bool,
     /// Never open a socket: take what the cache and local mirrors have
     #[arg(long, global = true)]
     pub(super) offline: bool,
@@ -125,8 +134,10 @@ pub(super) enum Verb {
     Verify(super::verify::Verify),
     /// Make a shared image again and, where it is the same, say so beside it, signed
     Attest(super::verify::Attest),
-    /// Remove from the cache what no root and no lock needs; print what went
+    /// Remove from the cache what nobody needs and was not used lately; print what went and what stayed
     Gc(super::gc::Gc),
+    /// Take over a cache that came from elsewhere
+    Cache(super::cache::Cache),
     /// Write a recipe to start from: it realizes and boots as it is
     New(New),
     /// Print the completions for a shell

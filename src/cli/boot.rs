@@ -11,6 +11,7 @@ use super::context::Context;
 use super::failure::{Code, Failure};
 use crate::arch::Arch;
 use crate::digest::{self, Digest};
+use crate::dir;
 use crate::machine::{
     self, Accelerator, Emulator, Host, Invocation, Known, Machine, MachineError, Needs, Verdict,
 };
@@ -67,11 +68,11 @@ impl Bootable {
         initrd: Option<&Path>,
         arch: Arch,
     ) -> Result<Bootable, Failure> {
-        let opened = fs::File::open(kernel).and_then(|mut file| digest::of_reader(&mut file));
+        let opened = dir::open(kernel).and_then(|mut file| digest::of_reader(&mut file));
         let (digest, _) = opened.map_err(|error| Failure::io("read the kernel", kernel, error))?;
         let mut size = 0;
         if let Some(initrd) = initrd {
-            let opened = fs::File::open(initrd).and_then(|file| file.metadata());
+            let opened = dir::open(initrd).and_then(|file| file.metadata());
             let found = opened.map_err(|error| Failure::io("read the initramfs", initrd, error))?;
             size = found.len();
         }
@@ -181,7 +182,7 @@ impl Bootable {
         {
             return Ok(blob.path);
         }
-        let image = fs::read(&self.kernel)
+        let image = dir::read(&self.kernel)
             .map_err(|error| Failure::io("read the kernel", &self.kernel, error))?;
         let inside = match self.arch {
             Arch::X86_64 => machine::vmlinux(&image),
@@ -215,7 +216,7 @@ impl Bootable {
 /// Returns the first bytes of a kernel.
 fn head(kernel: &Path) -> Result<Vec<u8>, Failure> {
     let mut head = Vec::new();
-    let read = fs::File::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    let read = dir::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     read.map_err(|error| Failure::io("read the kernel", kernel, error))?;
     Ok(head)
 }

@@ -16,6 +16,7 @@ use crate::arch::Arch;
 use crate::check::{CheckError, Done, Ground, Round, World, rows};
 use crate::diff::{self, Side};
 use crate::digest::{self, Digest};
+use crate::dir;
 use crate::lock;
 use crate::plan::Plan;
 use crate::realize::{IMAGE_FILE, Realized};
@@ -156,7 +157,7 @@ fn judge(
             .map(|name| hash(&done.image.join(name)));
         let [initramfs, kernel] = own;
         let own = [initramfs?, kernel?];
-        let described = fs::read(done.image.join(IMAGE_FILE)).unwrap_or_default();
+        let described = dir::read(&done.image.join(IMAGE_FILE)).unwrap_or_default();
         let equal = own == checked.identities[0] && described == stored.image.text().as_bytes();
         if !equal && checked.verdict != Verdict::Different {
             checked.verdict = Verdict::Different;
@@ -184,7 +185,7 @@ fn judge(
 }
 
 fn hash(path: &Path) -> Result<Digest, Failure> {
-    let hashed = fs::File::open(path).and_then(|mut file| digest::of_reader(&mut file));
+    let hashed = dir::open(path).and_then(|mut file| digest::of_reader(&mut file));
     match hashed {
         Ok((digest, _)) => Ok(digest),
         Err(error) => Err(Failure::io("read", path, error)),
@@ -214,7 +215,8 @@ impl Checked {
         let copy = |to: &Path| -> std::io::Result<()> {
             let names = [&stored.image.initramfs.name, &stored.image.kernel.name];
             for name in names.map(String::as_str).into_iter().chain([IMAGE_FILE]) {
-                fs::copy(done.image.join(name), to.join(name))?;
+                let mut to = fs::File::create_new(to.join(name))?;
+                std::io::copy(&mut dir::open(&done.image.join(name))?, &mut to)?;
             }
             Ok(())
         };
@@ -250,7 +252,7 @@ impl Checked {
         self.lines.extend(failure.lines());
         self.file = lock.display().to_string();
         let arch = self.arch.map_or("", Arch::name);
-        let text = fs::read_to_string(&lock).unwrap_or_default();
+        let text = dir::read_to_string(&lock).unwrap_or_default();
         let head = format!("image \"{arch}\"");
         let at = text.lines().position(|line| line.starts_with(&head));
         self.line = 1 + at.unwrap_or(0);

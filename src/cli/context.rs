@@ -1,7 +1,8 @@
 //! What the verbs share: the environment, read once, the recipe, the cache, and the workshop made of them.
 
+use std::collections::BTreeSet;
 use std::env;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use super::sharing;
 use super::signing::now;
 use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
+use crate::dir;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::realize::{self, Image, Realized, Workshop};
@@ -35,6 +37,8 @@ pub(super) struct Context<'t> {
     pub(super) terminal: &'t Terminal,
     /// The shared locks of caches that were used: until this process ends, `gc` leaves alone what it goes on with.
     held: Mutex<Vec<Arc<File>>>,
+    /// Caches that were said not to be used.
+    pub(super) told: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// A recipe that was read and found good.
@@ -64,6 +68,7 @@ impl<'t> Context<'t> {
             global,
             terminal,
             held: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 }
@@ -136,7 +141,7 @@ impl Context<'_> {
 
     /// Opens the cache that serves a recipe's directory.
     pub(super) fn store(&self, base: &Path) -> Result<Store, Failure> {
-        let store = Store::open(&self.cache(base)?)?;
+        let store = self.cache(base)?.open()?;
         let mut held = self
             .held
             .lock()
@@ -152,14 +157,6 @@ impl Context<'_> {
             .lock()
             .unwrap_or_else(|poison| poison.into_inner());
         held.clear();
-    }
-
-    /// Returns where the cache is that serves a recipe's directory.
-    pub(super) fn cache(&self, base: &Path) -> Result<PathBuf, Failure> {
-        match self.global.cache.clone().or_else(|| set("MKIMG_CACHE")) {
-            Some(cache) => Ok(cache),
-            None => default_cache(base),
-        }
     }
 
     /// Makes the lock of a recipe a root: `gc` keeps what it names.
@@ -379,13 +376,13 @@ impl Context<'_> {
 /// Reads a recipe's file, which may be a pipe, but no further than any recipe goes.
 fn read_recipe(path: &Path) -> Result<Vec<u8>, Failure> {
     let io = |error| Failure::io("read the recipe", path, error);
-    let found = fs::metadata(path).map_err(io)?;
+    let found = dir::metadata(path).map_err(io)?;
     if found.is_dir() {
         return Err(recipes::directory(path));
     }
     let limit = recipe::MAX_BYTES as u64;
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(io)?;
+    let file = dir::open(path).map_err(io)?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 <= limit {
         return Ok(bytes);
@@ -412,36 +409,6 @@ pub(super) fn set(name: &str) -> Option<PathBuf> {
     env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
-}
-
-/// Returns the cache of a recipe's directory: `cache/` beside `images/`, else the user's.
-fn default_cache(base: &Path) -> Result<PathBuf, Failure> {
-    let absolute = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
-    if let Some(around) = sharing::cache_around(&absolute) {
-        return Ok(around);
-    }
-    if absolute.file_name().is_some_and(|name| name == "images") {
-        let beside = absolute.with_file_name("cache");
-        if beside.is_dir() {
-            return Ok(beside);
-        }
-    }
-    // The XDG base directory specification: a relative path is to be ignored.
-    if let Some(cache) = set("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
-        return Ok(cache.join("mkimg"));
-    }
-    let user = if cfg!(target_os = "macos") {
-        "Library/Caches"
-    } else {
-        ".cache"
-    };
-    let home = set("HOME").ok_or_else(|| {
-        Failure::usage(
-            "there is no place for the cache: HOME is not set",
-            "name one with `--cache DIR` or MKIMG_CACHE",
-        )
-    })?;
-    Ok(home.join(user).join("mkimg"))
 }
 
 /// Returns a proxy variable, lower case first as curl does; upper-case HTTP_PROXY is left alone where a web server may have

@@ -1,4 +1,4 @@
-//! `mkimg gc`: removes from the cache what no root and no lock needs; prints what went and what stayed.
+//! `mkimg gc`: removes from the cache what nobody needs and was not used lately; prints what went, what stayed and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -20,12 +20,14 @@ use crate::lock;
 use crate::progress::{Event, Progress as _};
 use crate::recipe::Mode;
 use crate::share::bundle::is_bundle;
-use crate::store::gc::{Collection, Kind, RootState, Rules, collect, mentions, preview};
+use crate::store::gc::{Collection, Kind, RootState, Rules, Why, collect, mentions, preview};
 use crate::tools;
 use crate::ui::bytes;
 
 /// How long something that was found out about this machine is believed.
 const STALE: Duration = Duration::from_secs(30 * DAY);
+/// How long something is kept after its last use, where no age was given.
+const RECENT: Duration = Duration::from_secs(30 * DAY);
 const DAY: u64 = 24 * 60 * 60;
 
 /// `mkimg gc`
@@ -41,6 +43,9 @@ pub(super) struct Gc {
     /// Remove what was not used for so long, such as 30d or 12h; what is needed stays
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     older: Option<Duration>,
+    /// Remove all that is not needed, however young, and what `mkimg add` put in
+    #[arg(long, conflicts_with_all = ["max", "older"])]
+    all: bool,
     /// List what would go, and remove nothing
     #[arg(long)]
     dry_run: bool,
@@ -56,7 +61,7 @@ pub(super) struct Gc {
 }
 
 pub(super) fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
-    let root = context.cache(sharing::base())?;
+    let root = context.cache(sharing::base())?.path;
     let now = now();
     let mut rules = Rules {
         keep: BTreeSet::new(),
@@ -67,6 +72,8 @@ pub(super) fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
             .older
             .map(|age| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)),
         max: args.max,
+        recent: now.checked_sub(RECENT).unwrap_or(SystemTime::UNIX_EPOCH),
+        all: args.all,
         stale: now.checked_sub(STALE).unwrap_or(SystemTime::UNIX_EPOCH),
     };
     for path in &args.forget {
@@ -266,9 +273,31 @@ fn as_text(root: &Path, found: &Collection, dry_run: bool, now: SystemTime) -> S
             cell(count.kept, count.kept_bytes)
         );
     }
+    for (why, count) in &found.kept {
+        let (noun, size) = (objects(count.kept), bytes(count.kept_bytes));
+        let _ = writeln!(text, "kept {noun}, {size}: {}", reason(*why));
+    }
     let (freed, left) = (bytes(found.freed()), bytes(found.after));
     let _ = writeln!(text, "{free} {freed}; {left} stay in {}", root.display());
     text
+}
+
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Needed => "a lock, an out-link, `--keep` or a running process needs it",
+        Why::Added => "`mkimg add` put it in (`--all` removes it)",
+        Why::Recent => {
+            "used in the last 30 days, or as `--older` and `--max` say (`--all` removes it)"
+        }
+        Why::Spared => "imported, or the pinned QEMU (`--older`, `--max` or `--all` removes it)",
+    }
+}
+
+fn objects(count: usize) -> String {
+    match count {
+        1 => "1 object".to_owned(),
+        count => format!("{count} objects"),
+    }
 }
 
 fn as_json(root: &Path, found: &Collection, args: &Gc) -> Value {
@@ -289,6 +318,18 @@ fn as_json(root: &Path, found: &Collection, args: &Gc) -> Value {
             (word(*kind), value)
         })
         .collect();
+    let kept = found.kept.iter().map(|(why, count)| {
+        let why = match why {
+            Why::Needed => "needed",
+            Why::Added => "added",
+            Why::Recent => "recent",
+            Why::Spared => "spared",
+        };
+        (
+            why,
+            json!({ "objects": count.kept, "bytes": count.kept_bytes }),
+        )
+    });
     let removed = found.removed.iter().map(|gone| {
         json!({
             "kind": word(gone.kind),
@@ -312,6 +353,7 @@ fn as_json(root: &Path, found: &Collection, args: &Gc) -> Value {
         "after": found.after,
         "freed": found.freed(),
         "max": args.max,
+        "kept": kept.collect::<BTreeMap<&str, Value>>(),
         "kinds": kinds,
         "removed": removed.collect::<Value>(),
         "roots": roots.collect::<Value>(),

@@ -11,7 +11,6 @@ use super::output;
 use super::sharing::{foremost, import_bundle};
 use super::values;
 use crate::arch::Arch;
-use crate::share::Others;
 use crate::ui::bytes;
 
 /// `mkimg import`
@@ -34,7 +33,7 @@ pub(super) struct Import {
 pub(super) fn run(context: &Context<'_>, args: &Import) -> Result<(), Failure> {
     let (_, imported) = import_bundle(context, &args.file, args.arch)?;
     let recipe = match &args.extract {
-        Some(directory) => imported.project.unpack(directory, Others::Keep)?,
+        Some(directory) => imported.project.extract(directory)?,
         None => imported.recipe.clone(),
     };
     for made in &imported.images {

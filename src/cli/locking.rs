@@ -1,12 +1,12 @@
 //! Holding a recipe to the lock beside it.
 
-use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::args::LockArgs;
 use super::context::Opened;
 use super::failure::{Code, Failure};
+use crate::dir;
 use crate::lock::{self, Change, Lock, LockError, Locked};
 use crate::plan::Plan;
 use crate::realize::{Image, Realized};
@@ -65,7 +65,7 @@ pub(super) fn expected(opened: &Opened, plan: &Plan) -> Option<Image> {
 /// Reads a lock's file; `None` where there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     let io = |error| Failure::io("read the lock", path, error);
-    let found = match fs::metadata(path) {
+    let found = match dir::metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         // The recipe came through a pipe.
@@ -83,7 +83,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     }
     let mut bytes = Vec::new();
     let limit = MAX_BYTES as u64 + 1;
-    let file = File::open(path).map_err(io)?;
+    let file = dir::open(path).map_err(io)?;
     file.take(limit).read_to_end(&mut bytes).map_err(io)?;
     Ok(Some(bytes))
 }

@@ -5,6 +5,7 @@ mod archive;
 mod args;
 mod boot;
 mod budget;
+mod cache;
 mod cat;
 mod check;
 mod check_ground;
@@ -12,6 +13,7 @@ mod check_image;
 mod check_recipes;
 mod check_report;
 mod check_round;
+mod choice;
 mod command;
 mod completions;
 mod context;
@@ -109,6 +111,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Verify(args) => verify::run(&context, &args),
         Verb::Attest(args) => verify::attest(&context, &args),
         Verb::Gc(args) => gc::run(&context, &args),
+        Verb::Cache(args) => cache::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),

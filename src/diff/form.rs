@@ -1,6 +1,5 @@
 //! The header of a gzip member (RFC 1952), which the decompressor passes by.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 
@@ -8,6 +7,7 @@ use super::error::DiffError;
 use super::scan::fill;
 use super::side::Side;
 use super::text::shown;
+use crate::dir;
 use crate::pack::read::Segment;
 
 /// The longest name or comment that is read.
@@ -46,7 +46,7 @@ impl Gzip {
 pub(super) fn gzip(side: &Side, segment: &Segment) -> Result<Gzip, DiffError> {
     let path = side.archive();
     let read = || -> std::io::Result<Gzip> {
-        let mut file = BufReader::new(File::open(path)?);
+        let mut file = BufReader::new(dir::open(path)?);
         file.seek(SeekFrom::Start(segment.raw))?;
         let mut head = [0u8; 10];
         file.read_exact(&mut head)?;
@@ -88,7 +88,7 @@ pub(super) fn first_difference(
     b: (&std::path::Path, Range<u64>),
 ) -> Result<Option<u64>, DiffError> {
     let open = |(path, part): (&std::path::Path, Range<u64>)| {
-        let opened = File::open(path).and_then(|mut file| {
+        let opened = dir::open(path).and_then(|mut file| {
             file.seek(SeekFrom::Start(part.start))?;
             Ok(file.take(part.end - part.start))
         });

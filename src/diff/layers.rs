@@ -14,6 +14,7 @@ use super::group::group;
 use super::scan::Scan;
 use super::side::Side;
 use super::text::{Detail, bytes, shown};
+use crate::dir;
 use crate::pack::read::{Record, Segment};
 use crate::realize::Image;
 
@@ -140,7 +141,7 @@ fn kernel(a: &Side, b: &Side) -> Result<Vec<Change>, DiffError> {
     };
     let mut sizes = [0; 2];
     for (size, path) in sizes.iter_mut().zip([one, other]) {
-        let found = std::fs::metadata(path).map_err(|source| DiffError::io(path, source))?;
+        let found = dir::metadata(path).map_err(|source| DiffError::io(path, source))?;
         *size = found.len();
     }
     let [old, new] = sizes.map(bytes);
@@ -320,7 +321,7 @@ fn part(side: &Side, scan: &Scan, start: u64) -> Result<Range<u64>, DiffError> {
     let end = match next.filter(|raw| *raw > start).min() {
         Some(next) => next,
         None => {
-            let found = std::fs::metadata(side.archive());
+            let found = dir::metadata(side.archive());
             let found = found.map_err(|source| DiffError::io(side.archive(), source))?;
             found.len()
         }

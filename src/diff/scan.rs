@@ -7,6 +7,7 @@ use std::io::{BufReader, Read};
 use super::error::DiffError;
 use super::side::Side;
 use crate::digest::Hasher;
+use crate::dir;
 use crate::pack::read::{ReadError, Reader, Record, Root, Segment};
 
 /// Bytes of a content that get one digest: where two contents differ, no more than this is read to find the first byte.
@@ -50,7 +51,7 @@ pub(super) type Archive = Reader<BufReader<File>>;
 /// Opens an archive's file.
 pub(super) fn open(side: &Side) -> Result<Archive, DiffError> {
     let path = side.archive();
-    let file = File::open(path).map_err(|source| DiffError::io(path, source))?;
+    let file = dir::open(path).map_err(|source| DiffError::io(path, source))?;
     Ok(Reader::new(BufReader::with_capacity(BUFFER, file)))
 }
 

@@ -1,10 +1,10 @@
 //! One of the two things that are compared.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::DiffError;
 use super::scan::Scan;
+use crate::dir;
 use crate::realize::Image;
 
 /// One of the two things that are compared: an image with its kernel and its `image.json`, or an archive alone.
@@ -33,7 +33,7 @@ impl Side {
             });
         }
         let json = path.join(crate::realize::IMAGE_FILE);
-        let text = fs::read(&json).map_err(|source| DiffError::io(&json, source))?;
+        let text = dir::read(&json).map_err(|source| DiffError::io(&json, source))?;
         let image =
             Image::parse(&text).map_err(|source| DiffError::Image { path: json, source })?;
         Ok(Side {

@@ -9,6 +9,7 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt as _;
 
+use crate::dir;
 use crate::tree::{Content, Entry, EntryPath, Kind, Place, Tree};
 
 /// What reaches the bytes although it must not.
@@ -139,7 +140,7 @@ pub(super) fn mtime(epoch: u32, entry: &Entry) -> u32 {
         },
         _ => return epoch,
     };
-    let found = fs::metadata(&region.path).ok();
+    let found = dir::metadata(&region.path).ok();
     let time = found.and_then(|found| u32::try_from(found.mtime()).ok());
     time.unwrap_or(epoch)
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crate::digest::{Digest, Hasher};
+use crate::dir;
 use crate::tree::{Content, EntryPath, Place, Region};
 
 use super::PackError;
@@ -100,7 +101,7 @@ impl<'t> Contents<'t> {
         let kept = self.open.take().filter(|(kept, _)| *kept == path);
         let open = match kept {
             Some(open) => open,
-            None => (path, File::open(path)?),
+            None => (path, dir::open(path)?),
         };
         Ok(&self.open.insert(open).1)
     }

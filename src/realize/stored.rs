@@ -3,13 +3,13 @@
 //! `image.json` has the digests of the kernel and of the archive, so everything hangs on it: its own digest must be the one that was
 //! recorded when mkimg wrote the image on this machine, or the one that a lock gives.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::image::{FILE, Image, ImageFile};
 use super::{RealizeError, Realized, Workshop, verify};
 use crate::digest::Digest;
+use crate::dir;
 use crate::plan::Plan;
 use crate::progress::{Event, Stage};
 use crate::store::{Store, StoreError, Sum};
@@ -57,9 +57,9 @@ pub fn made_here(store: &Store, path: &Path) -> Option<Image> {
 }
 
 fn look(path: &Path) -> There {
-    let text = match fs::read(path.join(FILE)) {
+    let text = match dir::read(&path.join(FILE)) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !dir::exists(path) => {
             return There::Nothing;
         }
         Err(error) => return There::Damaged(format!("`{FILE}` cannot be read: {error}")),

@@ -1,12 +1,12 @@
 //! Reads again what is in the cache, and compares.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
 use super::image::Image;
 use crate::assemble::Assembled;
 use crate::digest;
+use crate::dir;
 use crate::pack::read::sole;
 use crate::store::{Blob, StoreError};
 use crate::tree::{Content, Kind, Place};
@@ -53,7 +53,7 @@ pub(super) fn image(path: &Path, image: &Image) -> Result<(), String> {
     }
     let initramfs = path.join(&image.initramfs.name);
     let unreadable = |error| format!("`{}` cannot be read: {error}", image.initramfs.name);
-    let file = File::open(&initramfs).map_err(unreadable)?;
+    let file = dir::open(&initramfs).map_err(unreadable)?;
     let file = BufReader::with_capacity(128 * 1024, file);
     let found = sole(file, image.is_compressed(), u64::MAX).map_err(unreadable)?;
     if (found.tree, found.size) != (image.tree, image.archive_size) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::artifact::go_name;
 use super::shared::Shared;
 use super::unsigned::check_index;
-use super::{Found, Origin, Others, Project, ShareError};
+use super::{Found, Origin, Project, ShareError};
 use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::lock::{self, Lock, Locked};
@@ -142,7 +142,7 @@ pub fn import(
         .join(RECIPES)
         .join(project.identity().to_string());
     // The directory's name is of what is in it: other bytes there are damage.
-    let recipe = project.unpack(&root, Others::Replace)?;
+    let recipe = project.unpack(&root, store)?;
     store.used(&root);
     let mut images = Vec::new();
     let mut shareds = Vec::new();

@@ -46,7 +46,7 @@ pub use origin::{Destination, Origin};
 pub use package::{Package, packages};
 pub use pins::{MAX_PINS, Pins, PinsError};
 pub use place::{Place, PlaceError, expand};
-pub use project::{Others, Project};
+pub use project::Project;
 pub use provenance::{IN_TOTO, provenance};
 pub use rebuild::{Rebuilt, rebuild};
 pub use reference::{DEFAULT_TAG, Reference, ReferenceError};

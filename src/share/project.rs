@@ -8,22 +8,14 @@ use std::path::{Component, Path, PathBuf};
 use super::ShareError;
 use super::text::fit;
 use crate::digest::{self, Digest, Hasher};
+use crate::dir;
 use crate::lock;
 use crate::plan::{LocalFile, local_files};
 use crate::recipe::{self, Mode, Parsed};
-use crate::store::{StoreError, There, replace};
+use crate::store::{Store, StoreError, There, replace};
 
 /// The most directories above the recipe's own that a file of it may be in.
 const MAX_UP: usize = 16;
-
-/// What becomes of files with other bytes that are where a project is unpacked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Others {
-    /// They stay: they may be somebody's.
-    Keep,
-    /// They are replaced: the place says what must be there.
-    Replace,
-}
 
 /// A recipe with what belongs to it.
 #[derive(Debug, Clone)]
@@ -98,12 +90,12 @@ impl Project {
             description: None,
             recipe: text.to_owned(),
             digest: Digest::of(b""),
-            lock: fs::read_to_string(&lock).map_err(|error| unread(&lock, error))?,
+            lock: dir::read_to_string(&lock).map_err(|error| unread(&lock, error))?,
             files: BTreeMap::new(),
         };
         for (name, _) in local_files(&project.parsed()?.recipe) {
             let path = base.join(name);
-            let read = fs::File::open(&path).and_then(|mut file| digest::of_reader(&mut file));
+            let read = dir::open(&path).and_then(|mut file| digest::of_reader(&mut file));
             let (digest, size) = read.map_err(|error| unread(&path, error))?;
             let file = LocalFile { path, digest, size };
             project.files.insert(name.to_owned(), file);
@@ -137,25 +129,36 @@ impl Project {
         hasher.finish()
     }
 
-    /// Writes recipe, lock and files below `root`, and returns the recipe's path. The recipe goes as deep as its files' `..`
-    /// need it. A file that is there with the same bytes stays.
+    /// Writes recipe, lock and files below a directory of the cache, and returns the recipe's path. The recipe goes as deep as
+    /// its files' `..` need it. Whatever else is there is replaced: the place says what must be there.
     ///
     /// # Errors
-    /// [`ShareError`] where it cannot be written, or something else is there that is not to be replaced.
-    pub fn unpack(&self, root: &Path, others: Others) -> Result<PathBuf, ShareError> {
+    /// [`ShareError`] where it cannot be written.
+    pub fn unpack(&self, root: &Path, store: &Store) -> Result<PathBuf, ShareError> {
+        self.lay_out(root, |path, bytes| Ok(store.put(path, bytes)?))
+    }
+
+    /// Writes them below a directory of the user's. A file that is there with the same bytes stays.
+    ///
+    /// # Errors
+    /// [`ShareError`] where it cannot be written, or something else is there.
+    pub fn extract(&self, root: &Path) -> Result<PathBuf, ShareError> {
+        self.lay_out(root, write)
+    }
+
+    fn lay_out(
+        &self,
+        root: &Path,
+        put: impl Fn(&Path, &[u8]) -> Result<(), ShareError>,
+    ) -> Result<PathBuf, ShareError> {
         let (recipe, copies) = self.places(root)?;
-        for (path, _) in &copies {
-            let above = path.parent().unwrap_or(root);
-            fs::create_dir_all(above)
-                .map_err(|error| ShareError::io("create the directory", above, error))?;
-        }
         for (path, file) in copies {
             let bytes = match file {
                 Some(file) => whole(file)?,
                 None if path == recipe => self.recipe.clone().into_bytes(),
                 None => self.lock.clone().into_bytes(),
             };
-            write(&path, &bytes, others)?;
+            put(&path, &bytes)?;
         }
         Ok(recipe)
     }
@@ -189,7 +192,7 @@ pub(super) fn check_names<'p>(
 
 /// Reads a file that belongs to the recipe, and compares it.
 fn whole(file: &LocalFile) -> Result<Vec<u8>, ShareError> {
-    let bytes = fs::read(&file.path).map_err(|error| ShareError::io("read", &file.path, error))?;
+    let bytes = dir::read(&file.path).map_err(|error| ShareError::io("read", &file.path, error))?;
     let actual = Digest::of(&bytes);
     if actual == file.digest {
         return Ok(bytes);
@@ -202,24 +205,24 @@ fn whole(file: &LocalFile) -> Result<Vec<u8>, ShareError> {
 }
 
 /// Writes a file unless it is there with the same bytes.
-fn write(path: &Path, bytes: &[u8], others: Others) -> Result<(), ShareError> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ShareError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)
+        .map_err(|error| ShareError::io("create the directory", directory, error))?;
     match fs::read(path) {
         Ok(found) if found == bytes => return Ok(()),
-        Ok(_) if others == Others::Keep => {
+        Ok(_) => {
             return Err(ShareError::Exists {
                 path: path.to_path_buf(),
             });
         }
-        Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(ShareError::io("read", path, error)),
     }
     let io = |error| ShareError::io("write", path, error);
-    let there = match others {
-        Others::Replace => There::Replace,
-        Others::Keep => There::Keep,
-    };
-    match replace(path, there, io, |file| file.write_all(bytes).map_err(io)) {
+    match replace(path, There::Keep, io, |file| {
+        file.write_all(bytes).map_err(io)
+    }) {
         // Another process was faster with the same bytes.
         Err(_) if fs::read(path).is_ok_and(|found| found == bytes) => Ok(()),
         written => written,

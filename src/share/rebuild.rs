@@ -1,11 +1,11 @@
 //! A shared image again, from its recipe and its sources: what came along is compared, and nothing of it is taken.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use super::import::{Part, keep_apart};
-use super::project::{Others, Project};
+use super::project::Project;
 use super::{Origin, ShareError};
+use crate::dir;
 use crate::realize::{Realized, Workshop};
 use crate::store::{Store, StoreError};
 
@@ -46,14 +46,14 @@ pub fn rebuild(
             continue;
         };
         let mut file =
-            File::open(&blob.path).map_err(|error| StoreError::io("open", &blob.path, error))?;
+            dir::open(&blob.path).map_err(|error| StoreError::io("open", &blob.path, error))?;
         let copied = fresh.blob_from(&mut file, &blob.path)?;
         if copied.digest != source.digest {
             // Damaged: it is fetched, as if it had not been there.
             fresh.remove_blob(&copied.digest)?;
         }
     }
-    let recipe = project.unpack(&root.join("recipe"), Others::Keep)?;
+    let recipe = project.unpack(&root.join("recipe"), workshop.store)?;
     let base = recipe.parent().unwrap_or(&root);
     let workshop = Workshop {
         store: &fresh,

@@ -4,7 +4,6 @@
 //! the same, and the recipe inside must give the plan that the image says it realizes.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read};
 
 use serde_json::{Value, json};
@@ -16,6 +15,7 @@ use super::project::{Project, check_names};
 use super::text::fit;
 use super::{Origin, ShareError};
 use crate::digest;
+use crate::dir;
 use crate::pack::read::sole;
 use crate::plan::{FORMAT, LocalFile, Plan, local_files};
 use crate::realize::{Image, KERNEL};
@@ -238,7 +238,7 @@ impl Shared {
             )
         };
         let io = |error| StoreError::io("open", &initramfs.path, error);
-        let file = File::open(&initramfs.path).map_err(io)?;
+        let file = dir::open(&initramfs.path).map_err(io)?;
         let file = BufReader::with_capacity(128 * 1024, file);
         let most = image.archive_size.saturating_add(1);
         let found = sole(file, image.is_compressed(), most).map_err(|error| {

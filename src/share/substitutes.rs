@@ -19,6 +19,7 @@ use super::registry::{Registry, RegistryOptions};
 use super::sign::{AllowedSigners, Claim, vouched};
 use super::{Origin, Place, ShareError, Shared, list, plan_tag, substitute};
 use crate::digest::Digest;
+use crate::dir;
 use crate::lock::Locked;
 use crate::plan::Plan;
 use crate::progress::{Event, Progress};
@@ -178,7 +179,7 @@ impl Search<'_> {
         name: &str,
         deadline: &Deadline,
     ) -> Result<Option<Taken>, PassedOver> {
-        let size = fs::metadata(file).map_or(0, |found| found.len());
+        let size = dir::metadata(file).map_or(0, |found| found.len());
         if size > self.limit {
             return Err(PassedOver::TooLarge(size, self.limit));
         }

@@ -17,6 +17,7 @@ use super::tape::{Input, Tape};
 use super::tar::Tar;
 use super::unpack::{Format, PLAIN, unsupported};
 use super::zip::{self, Zip};
+use crate::dir;
 use crate::progress::Progress;
 use crate::store::Blob;
 
@@ -147,7 +148,7 @@ impl Opened<'_> {
     /// Opens its file at a place.
     pub(super) fn file(&self, offset: u64) -> Result<File, ArchiveError> {
         let open = || {
-            let mut file = File::open(&self.blob.path)?;
+            let mut file = dir::open(&self.blob.path)?;
             file.seek(SeekFrom::Start(offset))?;
             Ok(file)
         };

@@ -15,7 +15,6 @@
 //! and want alone, whatever the cache has, however many threads work, and whatever else is read in the same pass.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::thread::{self, ScopedJoinHandle};
@@ -28,6 +27,7 @@ use super::names::Names;
 use super::pick::{Pick, Taken};
 use super::want::{Plan, Want};
 use crate::digest::Digest;
+use crate::dir;
 use crate::progress::{Event, Progress, Stage};
 use crate::recipe::DeviceClass;
 use crate::store::{Blob, Store, StoreError};
@@ -160,7 +160,7 @@ fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Kept {
     }
     let want = plan.digest();
     let path = store.members_path(&archive.digest, &want);
-    let text = match fs::read(&path) {
+    let text = match dir::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::Nothing,
         Err(_) => return Kept::Damaged(path),
@@ -176,7 +176,7 @@ fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Kept {
     }
     let data = store.members_data_path(&archive.digest, &want);
     match listing.data {
-        Some(size) => match fs::metadata(&data) {
+        Some(size) => match dir::metadata(&data) {
             Ok(found) if found.is_file() && found.len() == size => {}
             Ok(_) => return Kept::Damaged(data),
             Err(_) => return Kept::Nothing,

@@ -5,6 +5,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::Scratch;
+use crate::dir;
 
 /// Bytes after which a sync begins.
 const STEP: u64 = 32 << 20;
@@ -21,7 +22,7 @@ impl SyncBehind {
     /// Begins to look after a file.
     pub fn new(scratch: &Scratch) -> SyncBehind {
         SyncBehind {
-            worker: File::open(scratch.path()).ok().and_then(worker),
+            worker: dir::open(scratch.path()).ok().and_then(worker),
             written: 0,
         }
     }

@@ -1,11 +1,12 @@
 //! Blobs: files of the cache that are named by their sha256.
 
-use std::fs::{self, File};
+use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Scratch, Store, StoreError, remove};
 use crate::digest::{self, Digest, Hasher};
+use crate::dir;
 
 const BUCKET: &str = "blobs-v1";
 
@@ -27,7 +28,7 @@ impl Blob {
     /// [`StoreError::Io`] where it cannot be opened.
     pub fn open(&self) -> Result<BlobReader, StoreError> {
         let file =
-            File::open(&self.path).map_err(|error| StoreError::io("open", &self.path, error))?;
+            dir::open(&self.path).map_err(|error| StoreError::io("open", &self.path, error))?;
         Ok(BlobReader {
             file,
             hasher: Some(Hasher::new()),
@@ -42,7 +43,7 @@ impl Blob {
     /// [`StoreError::Damaged`] where they differ, [`StoreError::Io`] where it cannot be read.
     pub fn verify(&self) -> Result<(), StoreError> {
         let io = |error| StoreError::io("read", &self.path, error);
-        let mut file = File::open(&self.path).map_err(io)?;
+        let mut file = dir::open(&self.path).map_err(io)?;
         let (actual, _) = digest::of_reader(&mut file).map_err(io)?;
         if actual == self.digest {
             return Ok(());
@@ -146,7 +147,7 @@ impl Store {
     /// Returns the blob of a digest, where the cache has one. Does not read it.
     pub fn blob(&self, digest: &Digest) -> Option<Blob> {
         let path = self.blob_path(digest);
-        let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let found = dir::metadata(&path).ok().filter(Metadata::is_file)?;
         Some(Blob {
             digest: *digest,
             size: found.len(),

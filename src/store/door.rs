@@ -9,7 +9,7 @@
 //! it exclusively. The gate is made by the first gc; where there is none nobody has to pass one.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::StoreError;
 use super::scratch::is_file_at;
+use crate::dir;
 
 /// How long the gate is closed at a time: nobody who comes waits longer than this for a gc that waits itself.
 const CLOSED: Duration = Duration::from_secs(2);
@@ -46,7 +47,7 @@ pub(super) fn enter(
         return Ok(None);
     };
     let failed = |error| StoreError::io("lock", &path, error);
-    let gate = File::open(root.join("gate")).ok();
+    let gate = dir::open(&root.join("gate")).ok();
     if let Some(gate) = &gate {
         gate.lock_shared().map_err(failed)?;
     }
@@ -127,15 +128,8 @@ fn tried(lock: Result<(), TryLockError>) -> io::Result<bool> {
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path);
-    let file = opened.map_err(|error| StoreError::io("open", path, error))?;
-    // For everybody, whatever the umask; it may be another user's, who has done so.
-    let _ = fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    Ok(file)
+    // For everybody, whatever the umask.
+    dir::open_or_create(path, 0o644).map_err(|error| StoreError::io("open", path, error))
 }
 
 /// Returns how many processes have a shared lock on the file, as far as Linux tells; else 0.

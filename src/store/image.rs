@@ -1,13 +1,14 @@
 //! Finished images: `images-v1/PLANID-NAME/` where they were made here, `imports-v1/PLANID-NAME-IMAGE/` where they came from
 //! elsewhere. Each is a directory that appears whole, after the record of its files (`stamp`).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::scratch::{make_scratch_dir, publishing};
-use super::{Blob, Store, StoreError, Sum, make_dir, remove, set_mode, used};
+use super::{Blob, Store, StoreError, Sum, make_dir, remove, set_mode};
 use crate::digest::Digest;
+use crate::dir;
 
 const BUCKET: &str = "images-v1";
 const IMPORTS: &str = "imports-v1";
@@ -67,13 +68,9 @@ impl NewImage<'_> {
     pub fn file(&mut self, name: &str) -> Result<File, StoreError> {
         let path = self.path.join(name);
         let io = |error| StoreError::io("create", &path, error);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(io)?;
+        let file = dir::create_new(&path).map_err(io)?;
         self.files.push(file.try_clone().map_err(io)?);
-        set_mode(&path, 0o444)?;
+        set_mode(&file, &path, 0o444)?;
         Ok(file)
     }
 
@@ -89,7 +86,7 @@ impl NewImage<'_> {
     /// [`StoreError`] where neither works.
     pub fn link(&mut self, blob: &Blob, name: &str) -> Result<(), StoreError> {
         let path = self.path.join(name);
-        if fs::hard_link(&blob.path, &path).is_ok() {
+        if dir::hard_link(&blob.path, &path).is_ok() {
             return Ok(());
         }
         let mut from = blob.open()?;
@@ -114,18 +111,18 @@ impl NewImage<'_> {
             make_dir(parent)?;
         }
         let name = Store::record_name(&self.target);
-        if self.target.exists() {
+        if dir::exists(&self.target) {
             let record = self.store.record(&name);
             let there = self.store.check(&self.target, &name, record.as_ref(), sums);
             if there.is_ok() {
-                used(&self.target);
+                let _ = dir::touch(&self.target);
                 return Ok(self.target.clone());
             }
         }
         // First: an image without a record would have to be made again after a power cut.
         self.store.set_record(&self.path, &name, sums)?;
         let publishing = publishing();
-        let renamed = match fs::rename(&self.path, &self.target) {
+        let renamed = match dir::rename(&self.path, &self.target) {
             Err(error) if taken(&error) => self.replace(),
             renamed => renamed,
         };
@@ -139,9 +136,9 @@ impl NewImage<'_> {
     /// Takes the place of the directory that has the name.
     fn replace(&self) -> io::Result<()> {
         let old = self.store.scratch_path().map_err(io::Error::other)?;
-        fs::rename(&self.target, &old)?;
-        if let Err(error) = fs::rename(&self.path, &self.target) {
-            let _ = fs::rename(&old, &self.target);
+        dir::rename(&self.target, &old)?;
+        if let Err(error) = dir::rename(&self.path, &self.target) {
+            let _ = dir::rename(&old, &self.target);
             return Err(error);
         }
         // What cannot be removed now is swept with the rest of the scratch directory.
@@ -160,14 +157,14 @@ fn taken(error: &io::Error) -> bool {
 
 /// Brings a rename to the disk. Best effort: without it a power cut loses the name, never the bytes.
 fn sync_dir(path: Option<&Path>) {
-    if let Some(Ok(directory)) = path.map(File::open) {
+    if let Some(Ok(directory)) = path.map(dir::directory) {
         let _ = directory.sync_all();
     }
 }
 
 impl Drop for NewImage<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = dir::remove(&self.path);
     }
 }
 
@@ -183,7 +180,7 @@ mod tests {
         let first = store.new_image(&store.image_path(&plan, "a")).unwrap();
         let own = first.path.parent().unwrap().to_path_buf();
         drop(first);
-        fs::remove_dir_all(&own).unwrap();
+        std::fs::remove_dir_all(&own).unwrap();
         assert!(store.new_image(&store.image_path(&plan, "b")).is_err());
         assert!(!own.exists());
     }

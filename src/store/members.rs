@@ -1,11 +1,11 @@
 //! What was read out of archives: `members-v1/ab/cdef..-WANT` and `members-v1/ab/cdef..-WANT.data`, by the archive's sha256
 //! and the sha256 of what was wanted. The texts are the business of `source::members`.
 
-use std::fs;
 use std::path::PathBuf;
 
 use super::{Store, StoreError, remove};
 use crate::digest::Digest;
+use crate::dir;
 
 const BUCKET: &str = "members-v1";
 
@@ -33,13 +33,11 @@ impl Store {
         let (Some(directory), Some(stem)) = (object.parent(), object.file_name()) else {
             return Ok(());
         };
-        let Ok(entries) = fs::read_dir(directory) else {
-            return Ok(());
-        };
         let stem = stem.as_encoded_bytes();
-        for entry in entries.flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(stem) {
-                remove(&entry.path())?;
+        for path in dir::entries(directory).unwrap_or_default() {
+            let name = path.file_name().unwrap_or_default();
+            if name.as_encoded_bytes().starts_with(stem) {
+                remove(&path)?;
             }
         }
         Ok(())

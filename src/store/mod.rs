@@ -16,6 +16,8 @@
 //! recipes-v1/DIGEST/           recipes that came with an image (`share` writes them)
 //! roots/                       symlinks to out-links and locks of users': what `gc` must keep
 //! gate                         passed on the way to `lock` (`door`)
+//! added-v1/SHA256              a blob that the user put in, for `gc` (`added`)
+//! .token                       by which the user's record knows the cache (`owner`)
 //! ```
 //!
 //! Invariants: an object appears under its name by the rename of a finished, fsynced file, so it is there whole or not at
@@ -23,6 +25,8 @@
 //! which holds it alone, removes what is not damaged. Killing any process at any moment leaves a working cache and at most some
 //! garbage.
 
+mod added;
+mod adopt;
 mod behind;
 mod blob;
 mod door;
@@ -32,18 +36,20 @@ mod image;
 mod limit;
 mod members;
 mod note;
+pub mod owner;
 mod partial;
 mod replace;
 mod scratch;
 mod stamp;
 mod tool;
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+pub use adopt::{Adopted, adopt};
 pub use behind::SyncBehind;
 pub use blob::{Blob, BlobReader, BlobWriter};
 pub use error::StoreError;
@@ -56,11 +62,15 @@ pub use stamp::{Record, Sum};
 pub use tool::{NewTool, ToolLock};
 
 use crate::digest::Digest;
+use crate::dir;
 use scratch::ScratchDir;
 
 /// The text that marks a directory as a cache for backup programs (the Cache Directory Tagging Specification).
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory is a cache of mkimg. Everything in it can be made again.\n";
+
+/// The files that say what the directory is.
+const MARKS: [(&str, &str); 2] = [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")];
 
 /// An open cache. Holds the shared lock on it until dropped.
 #[derive(Debug)]
@@ -69,6 +79,9 @@ pub struct Store {
     /// `None` where the lock file cannot be made: then nothing can be removed from the cache either.
     lock: Option<Arc<File>>,
     scratch: Mutex<Option<ScratchDir>>,
+    own: bool,
+    /// Released after all that is removed below it when the store is dropped.
+    _held: dir::Hold,
 }
 
 impl Store {
@@ -77,26 +90,38 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the directory can neither be found nor made. A cache that can only be read opens.
     pub fn open(root: &Path) -> Result<Store, StoreError> {
+        let root = hold(root).map_err(StoreError::unusable)?;
         let path = root.join("lock");
-        let open = || match OpenOptions::new().read(true).open(&path) {
+        let open = || match dir::open(&path) {
             Ok(lock) => Ok(Some(lock)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(root, &path),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && root.is_dir() => {
-                Ok(None)
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(&root, &path),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
             Err(error) => Err(StoreError::io("open", &path, error).unusable()),
         };
         Ok(Store {
-            root: root.to_path_buf(),
-            lock: door::enter(root, open)?,
+            lock: door::enter(&root, open)?,
+            _held: dir::keep_held(&root),
+            root,
             scratch: Mutex::new(None),
+            own: true,
         })
     }
 
+    /// Says that others may have written into the cache.
+    pub fn distrusted(mut self) -> Store {
+        self.own = false;
+        self
+    }
+
+    /// Says whether nobody but this user wrote into the cache. Where others may have, every byte is hashed that is used, and no
+    /// listing, note, stamp or tool is believed.
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
     fn create(root: &Path, lock: &Path) -> Result<Option<File>, StoreError> {
-        make_dir(root).map_err(StoreError::unusable)?;
         // The lock comes last: where it is, nobody looks for the others again.
-        for (name, text) in [("CACHEDIR.TAG", CACHEDIR_TAG), (".gitignore", "*\n")] {
+        for (name, text) in MARKS {
             let path = root.join(name);
             match mark(&path, text) {
                 Ok(()) => {}
@@ -104,13 +129,8 @@ impl Store {
                 Err(error) => return Err(StoreError::io("write", &path, error)),
             }
         }
-        let opened = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(lock);
-        match opened {
-            Ok(file) => set_mode(lock, 0o644).map(|()| Some(file)),
+        match dir::open_or_create(lock, 0o644) {
+            Ok(file) => Ok(Some(file)),
             // A cache that is mounted read-only, or another user's: what is in it can still be used.
             Err(error) if unwritable(&error) => Ok(None),
             Err(error) => Err(StoreError::io("create", lock, error)),
@@ -138,16 +158,10 @@ impl Store {
     /// Notes that an image, a tool or an imported recipe is used, so that `gc` knows which were not for long. Best effort: the
     /// cache may be another user's.
     pub fn used(&self, path: &Path) {
-        used(path);
+        let _ = dir::touch(path);
     }
 
-    /// Says whether the cache is this user's own. In any other nothing that somebody found out or made counts: no listing, note
-    /// or stamp is read, blobs are hashed when they are used, and an image is one only where its digests are known from elsewhere.
-    pub fn is_own(&self) -> bool {
-        true
-    }
-
-    /// Returns the cache's directory.
+    /// Returns the cache's directory: absolute, and no symlink leads there.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -178,6 +192,20 @@ impl Store {
         Ok(path)
     }
 
+    /// Puts a small file in its place, unless it is there with the same bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the cache cannot be written.
+    pub fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        if dir::read(path).is_ok_and(|found| found == bytes) {
+            return Ok(());
+        }
+        let mut scratch = self.scratch()?;
+        let written = scratch.write_all(bytes);
+        written.map_err(|error| StoreError::io("write", scratch.path(), error))?;
+        scratch.publish(path)
+    }
+
     /// Removes an object that turned out to be damaged, wherever in the cache it is.
     ///
     /// # Errors
@@ -204,7 +232,7 @@ impl Store {
         make_dir(&roots)?;
         let name = Digest::of(absolute.as_os_str().as_encoded_bytes()).to_string();
         let root = roots.join(name);
-        match std::os::unix::fs::symlink(&absolute, &root) {
+        match dir::symlink(&absolute, &root) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(StoreError::io("write", &root, error))
             }
@@ -244,15 +272,20 @@ impl Store {
 /// Writes a file that says what the cache is, unless one is there: two processes may make the cache at once, and the user may
 /// keep a `.gitignore` there. An empty one was left by a process that came to its end, or the disk to its.
 fn mark(path: &Path, text: &str) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|found| found.len() > 0) {
+    if dir::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
         return Ok(());
     }
-    fs::write(path, text)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+    dir::open_or_create(path, 0o644)?.write_all(text.as_bytes())
 }
 
-/// Makes a directory and its parents; readable by everyone whatever the umask, since a cache may be shared.
-fn make_dir(path: &Path) -> Result<(), StoreError> {
+/// Holds the directory of a cache, which is made where it is missing, and returns where it really is.
+fn hold(root: &Path) -> Result<PathBuf, StoreError> {
+    make_root(root)?;
+    dir::hold(root).map_err(|error| StoreError::io("open", root, error))
+}
+
+/// Makes the directory of a cache and its parents; readable by everyone whatever the umask, since a cache may be shared.
+fn make_root(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -260,29 +293,32 @@ fn make_dir(path: &Path) -> Result<(), StoreError> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
     {
-        make_dir(parent)?;
+        make_root(parent)?;
     }
-    match fs::create_dir(path) {
-        Ok(()) => set_mode(path, 0o755),
+    let made = match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) => Err(StoreError::io("create the directory", path, error)),
+        Err(error) => Err(error),
+    };
+    made.map_err(|error| StoreError::io("create the directory", path, error))
+}
+
+/// Makes a directory of the cache and those above it.
+fn make_dir(path: &Path) -> Result<(), StoreError> {
+    dir::create_dirs(path).map_err(|error| StoreError::io("create the directory", path, error))
+}
+
+/// Removes a directory that is where a file is to be.
+fn make_way(path: &Path) -> Result<(), StoreError> {
+    match dir::metadata(path).is_ok_and(|found| found.is_dir()) {
+        true => remove(path),
+        false => Ok(()),
     }
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+fn set_mode(file: &File, path: &Path, mode: u32) -> Result<(), StoreError> {
+    file.set_permissions(fs::Permissions::from_mode(mode))
         .map_err(|error| StoreError::io("set the mode of", path, error))
-}
-
-/// Gives a directory the time of its last use.
-fn used(path: &Path) {
-    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
-    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
-    let times = Timestamps {
-        last_access: time(UTIME_OMIT),
-        last_modification: time(UTIME_NOW),
-    };
-    let _ = utimensat(CWD, path, &times, AtFlags::empty());
 }
 
 /// Says whether an error means that this user cannot write there, as opposed to a broken disk.
@@ -295,12 +331,7 @@ fn unwritable(error: &io::Error) -> bool {
 
 /// Removes a file or a whole directory; one that is not there is fine.
 fn remove(path: &Path) -> Result<(), StoreError> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
+    match dir::remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(StoreError::io("remove", path, error))
         }

@@ -7,11 +7,11 @@
 //!
 //! A note decides no bytes; one that is missing or damaged, or lies in a cache that is not this user's own, is found out anew.
 
-use std::fs;
 use std::io::Write as _;
 
 use super::{Store, StoreError};
 use crate::digest::Digest;
+use crate::dir;
 
 const MAGIC: &str = "mkimg-note 1";
 
@@ -21,7 +21,7 @@ impl Store {
         if !self.is_own() {
             return None;
         }
-        let whole = fs::read_to_string(self.root.join("notes-v1").join(name)).ok()?;
+        let whole = dir::read_to_string(&self.root.join("notes-v1").join(name)).ok()?;
         let (head, text) = whole.split_once('\n')?;
         let sum: Digest = head.strip_prefix(MAGIC)?.strip_prefix(' ')?.parse().ok()?;
         (Digest::of(text.as_bytes()) == sum).then(|| text.to_owned())

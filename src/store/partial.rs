@@ -1,12 +1,14 @@
 //! Downloads under way: `partial/SHA256.part`, locked by the process that writes it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::scratch::is_file_at;
-use super::{Blob, Store, StoreError, make_dir, set_mode};
+use super::{Blob, Store, StoreError, make_dir, make_way, set_mode};
 use crate::digest::{Digest, Hasher};
+use crate::dir;
 
 /// The file of one download. It stays when dropped, so that the next process can take up where this one stopped.
 #[derive(Debug)]
@@ -34,12 +36,7 @@ impl Store {
         make_dir(&directory)?;
         let path = directory.join(format!("{expected}.part"));
         let file = loop {
-            let opened = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path);
+            let opened = dir::open_or_create(&path, 0o644);
             let file = opened.map_err(|error| StoreError::io("open", &path, error))?;
             match file.try_lock() {
                 Ok(()) => {}
@@ -55,13 +52,18 @@ impl Store {
             // Whoever had the lock may have finished: the file that we hold is a blob by now, and not ours to write.
             if self.blob(expected).is_some() {
                 if is_file_at(&file, &path) {
-                    let _ = fs::remove_file(&path);
+                    let _ = dir::remove(&path);
                 }
                 return Ok(None);
             }
-            if is_file_at(&file, &path) {
+            if !is_file_at(&file, &path) {
+                continue;
+            }
+            // With a second name it may be somebody's file, which is not ours to write.
+            if file.metadata().is_ok_and(|found| found.nlink() == 1) {
                 break file;
             }
+            super::remove(&path)?;
         };
         let mut partial = Partial {
             store: self,
@@ -140,17 +142,15 @@ impl Partial<'_> {
         if let Err(error) = self.file.sync_all() {
             // What the disk did not take may still be read back from memory, and would be found right the next time; and
             // on a full disk it only takes room.
-            let _ = fs::remove_file(&self.path);
+            let _ = dir::remove(&self.path);
             return Err(StoreError::io("write", &self.path, error));
         }
-        set_mode(&self.path, 0o444)?;
+        set_mode(&self.file, &self.path, 0o444)?;
         if let Some(parent) = path.parent() {
             make_dir(parent)?;
         }
-        if path.is_dir() {
-            super::remove(&path)?;
-        }
-        fs::rename(&self.path, &path)
+        make_way(&path)?;
+        dir::rename(&self.path, &path)
             .map_err(|error| StoreError::io("rename a finished download to", &path, error))?;
         Ok(Ok(Blob {
             digest: self.expected,

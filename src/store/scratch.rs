@@ -1,12 +1,13 @@
 //! Files of a running process, before they become objects: `tmp/N`, guarded by a lock on `tmp/N.lock`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use super::{StoreError, make_dir, remove, set_mode};
+use super::{StoreError, make_dir, make_way, remove, set_mode};
+use crate::dir;
 
 /// The scratch directories and unfinished files of this process, for [`abandon_scratch`]. Locked while one is made or removed, lock file included:
 /// a signal finds either all of it, listed here, or nothing.
@@ -28,16 +29,17 @@ pub fn abandon_scratch() {
     let abandoned = std::mem::take(&mut *live);
     std::mem::forget(live);
     for path in abandoned {
-        if path.is_file() {
-            let _ = fs::remove_file(&path);
+        // Outside of the cache: an unfinished file or directory of the user's.
+        if !dir::is_held(&path) {
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
             continue;
         }
         // Another thread may be making files in there at this moment: then once more, or the next process has to.
         for _ in 0..8 {
-            let _ = fs::remove_dir_all(&path);
-            if !path.exists() {
+            let _ = dir::remove(&path);
+            if !dir::exists(&path) {
                 // Without the lock nobody would sweep the directory.
-                let _ = fs::remove_file(path.with_extension("lock"));
+                let _ = dir::remove(&path.with_extension("lock"));
                 break;
             }
         }
@@ -92,8 +94,8 @@ pub(super) struct ScratchDir {
 
 /// Makes a directory in a process's own one; never that again, which a signal may have removed, lock and all.
 pub(super) fn make_scratch_dir(path: &Path) -> Result<(), StoreError> {
-    fs::create_dir(path).map_err(|error| StoreError::io("create the directory", path, error))?;
-    set_mode(path, 0o755)
+    dir::create_dir(path, 0o755)
+        .map_err(|error| StoreError::io("create the directory", path, error))
 }
 
 impl ScratchDir {
@@ -105,11 +107,7 @@ impl ScratchDir {
         for number in 0u32.. {
             let path = tmp.join(number.to_string());
             let lock_path = tmp.join(format!("{number}.lock"));
-            let lock = match OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(&lock_path)
-            {
+            let lock = match dir::create_new(&lock_path) {
                 Ok(lock) => lock,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(StoreError::io("create", &lock_path, error)),
@@ -118,15 +116,15 @@ impl ScratchDir {
             if lock.try_lock().is_err() || !is_file_at(&lock, &lock_path) {
                 continue;
             }
-            match fs::create_dir(&path) {
+            match dir::create_dir(&path, 0o755) {
                 Ok(()) => {}
                 // Left by a process whose lock file somebody removed by hand.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let _ = fs::remove_file(&lock_path);
+                    let _ = dir::remove(&lock_path);
                     continue;
                 }
                 Err(error) => {
-                    let _ = fs::remove_file(&lock_path);
+                    let _ = dir::remove(&lock_path);
                     return Err(StoreError::io("create the directory", &path, error));
                 }
             }
@@ -153,14 +151,15 @@ impl ScratchDir {
     pub(super) fn lease(&mut self, text: &str) -> Result<(), StoreError> {
         let path = self.path.join(LEASE);
         let beside = self.next();
-        let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
+        let written = dir::write_new(&beside, text.as_bytes(), 0o644)
+            .and_then(|_| dir::rename(&beside, &path));
         written.map_err(|error| StoreError::io("write", &path, error))
     }
 
     /// Removes everything in it.
     pub(super) fn empty(self) -> Result<(), StoreError> {
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            remove(&entry.path())?;
+        for path in dir::entries(&self.path).unwrap_or_default() {
+            remove(&path)?;
         }
         Ok(())
     }
@@ -177,36 +176,28 @@ impl Drop for ScratchDir {
         let mut live = live();
         live.retain(|path| *path != self.path);
         // What cannot be removed now is swept by the next process.
-        if fs::remove_dir_all(&self.path).is_ok() || !self.path.exists() {
-            let _ = fs::remove_file(&self.lock_path);
+        if dir::remove(&self.path).is_ok() || !dir::exists(&self.path) {
+            let _ = dir::remove(&self.lock_path);
         }
     }
 }
 
 /// Removes what processes left that are no longer there: whose lock can be had.
 fn sweep(tmp: &Path) {
-    // Behind a symlink lie the directories of others.
-    if fs::symlink_metadata(tmp).is_ok_and(|found| found.is_symlink()) {
-        return;
-    }
-    let Ok(entries) = fs::read_dir(tmp) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let lock_path = entry.path();
+    for lock_path in dir::entries(tmp).unwrap_or_default() {
         if lock_path
             .extension()
             .is_none_or(|extension| extension != "lock")
         {
             continue;
         }
-        let Ok(lock) = OpenOptions::new().write(true).open(&lock_path) else {
+        let Ok(lock) = dir::open_to_write(&lock_path) else {
             continue;
         };
         if lock.try_lock().is_ok() && is_file_at(&lock, &lock_path) {
             let path = lock_path.with_extension("");
-            if fs::remove_dir_all(&path).is_ok() || !path.exists() {
-                let _ = fs::remove_file(&lock_path);
+            if dir::remove(&path).is_ok() || !dir::exists(&path) {
+                let _ = dir::remove(&lock_path);
             }
         }
     }
@@ -214,7 +205,7 @@ fn sweep(tmp: &Path) {
 
 /// Says whether the open file is still the one at `path`.
 pub(super) fn is_file_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
+    match (file.metadata(), dir::metadata(path)) {
         (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
         _ => false,
     }
@@ -230,12 +221,8 @@ pub struct Scratch {
 
 impl Scratch {
     pub(super) fn create(path: PathBuf) -> Result<Scratch, StoreError> {
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path);
-        let file = opened.map_err(|error| StoreError::io("create", &path, error))?;
+        let file =
+            dir::create_new(&path).map_err(|error| StoreError::io("create", &path, error))?;
         Ok(Scratch {
             file,
             path,
@@ -260,15 +247,13 @@ impl Scratch {
         self.file
             .sync_all()
             .map_err(|error| StoreError::io("write", &self.path, error))?;
-        set_mode(&self.path, 0o444)?;
+        set_mode(&self.file, &self.path, 0o444)?;
         if let Some(parent) = to.parent() {
             make_dir(parent)?;
         }
-        if to.is_dir() {
-            remove(to)?;
-        }
+        make_way(to)?;
         let _publishing = publishing();
-        fs::rename(&self.path, to)
+        dir::rename(&self.path, to)
             .map_err(|error| StoreError::io("rename a finished file to", to, error))?;
         self.published = true;
         Ok(())
@@ -294,7 +279,7 @@ impl Seek for Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if !self.published {
-            let _ = fs::remove_file(&self.path);
+            let _ = dir::remove(&self.path);
         }
     }
 }

@@ -13,13 +13,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Store, StoreError};
 use crate::digest::{self, Digest};
+use crate::dir;
 
 const BUCKET: &str = "stamps-v1";
 const MAGIC: &str = "mkimg-stamps 1";
@@ -141,7 +142,7 @@ impl Store {
         if !self.is_own() {
             return None;
         }
-        let text = fs::read_to_string(self.record_path(name)).ok()?;
+        let text = dir::read_to_string(&self.record_path(name)).ok()?;
         Record::decode(&text)
     }
 
@@ -207,7 +208,7 @@ impl Store {
         let file = self.scratch()?;
         let io = |error| StoreError::io("look at", file.path(), error);
         // The clock that counts is the file system's, which is not the one of this machine everywhere.
-        let found = fs::metadata(file.path()).map_err(io)?;
+        let found = dir::metadata(file.path()).map_err(io)?;
         Ok(Pending {
             store: self,
             at: (found.mtime(), found.mtime_nsec()),
@@ -248,7 +249,7 @@ fn stamps(directory: &Path, sums: &[Sum]) -> Result<BTreeMap<String, (Digest, St
 
 /// Returns what the file system says of a file, which must be one and have its size.
 fn look(directory: &Path, sum: &Sum) -> Result<Metadata, String> {
-    let found = fs::symlink_metadata(directory.join(&sum.name))
+    let found = dir::metadata(&directory.join(&sum.name))
         .map_err(|error| format!("`{}`: {error}", sum.name))?;
     if !found.is_file() {
         return Err(format!("`{}` is no file", sum.name));
@@ -262,7 +263,7 @@ fn look(directory: &Path, sum: &Sum) -> Result<Metadata, String> {
 
 fn hash(directory: &Path, sum: &Sum) -> Result<(), String> {
     let hashed: io::Result<(Digest, u64)> =
-        File::open(directory.join(&sum.name)).and_then(|mut file| digest::of_reader(&mut file));
+        dir::open(&directory.join(&sum.name)).and_then(|mut file| digest::of_reader(&mut file));
     match hashed {
         Ok((digest, _)) if digest == sum.digest => Ok(()),
         Ok((digest, _)) => Err(format!(

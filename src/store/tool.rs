@@ -1,12 +1,12 @@
 //! Programs that mkimg brings along: `tools-v1/DIGEST/`, a directory that appears whole.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write as _;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::scratch::make_scratch_dir;
-use super::{Blob, Store, StoreError, make_dir, remove, set_mode};
+use super::{Blob, Store, StoreError, make_dir, remove};
 use crate::digest::Digest;
+use crate::dir;
 
 const BUCKET: &str = "tools-v1";
 
@@ -44,12 +44,8 @@ impl Store {
         make_dir(&bucket)?;
         // Stays: without a second look at its inode, removing a lock file would let two processes hold it.
         let path = bucket.join(format!("{digest}.lock"));
-        let opened = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path);
-        let file = opened.map_err(|error| StoreError::io("open", &path, error))?;
+        let file = dir::open_or_create(&path, 0o644)
+            .map_err(|error| StoreError::io("open", &path, error))?;
         let failed = |error| StoreError::io("lock", &path, error);
         match file.try_lock() {
             Ok(()) => {}
@@ -89,7 +85,7 @@ impl NewTool<'_> {
     /// [`StoreError`]; [`StoreError::Damaged`] where the blob's bytes are not the ones that its name says.
     pub fn link(&mut self, blob: &Blob, name: &Path) -> Result<(), StoreError> {
         let path = self.place(name)?;
-        if fs::hard_link(&blob.path, &path).is_ok() {
+        if dir::hard_link(&blob.path, &path).is_ok() {
             return blob.verify();
         }
         self.copy(blob, name, 0o444)
@@ -102,7 +98,7 @@ impl NewTool<'_> {
     pub fn copy(&mut self, blob: &Blob, name: &Path, mode: u32) -> Result<(), StoreError> {
         blob.verify()?;
         let bytes =
-            fs::read(&blob.path).map_err(|error| StoreError::io("read", &blob.path, error))?;
+            dir::read(&blob.path).map_err(|error| StoreError::io("read", &blob.path, error))?;
         self.write(name, &bytes, mode)
     }
 
@@ -113,16 +109,9 @@ impl NewTool<'_> {
     pub fn write(&mut self, name: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
         let path = self.place(name)?;
         let failed = |error| StoreError::io("write", &path, error);
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(failed)?;
-        file.write_all(bytes).map_err(failed)?;
+        let file = dir::write_new(&path, bytes, mode).map_err(failed)?;
         // Of a tool whose name survived a power cut and whose bytes did not, the next start would only see the sizes.
-        file.sync_all().map_err(failed)?;
-        set_mode(&path, mode)
+        file.sync_all().map_err(failed)
     }
 
     fn place(&self, name: &Path) -> Result<PathBuf, StoreError> {
@@ -141,10 +130,10 @@ impl NewTool<'_> {
     pub fn publish(self, lock: &ToolLock) -> Result<PathBuf, StoreError> {
         let target = &lock.target;
         let old = self.store.scratch_path()?;
-        let moved = fs::rename(target, &old).is_ok();
-        if let Err(error) = fs::rename(&self.path, target) {
+        let moved = dir::rename(target, &old).is_ok();
+        if let Err(error) = dir::rename(&self.path, target) {
             if moved {
-                let _ = fs::rename(&old, target);
+                let _ = dir::rename(&old, target);
             }
             return Err(StoreError::io("rename a finished tool to", target, error));
         }
@@ -157,6 +146,6 @@ impl NewTool<'_> {
 impl Drop for NewTool<'_> {
     fn drop(&mut self) {
         // Gone already where it was published.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = dir::remove(&self.path);
     }
 }

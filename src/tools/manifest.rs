@@ -8,12 +8,12 @@
 //! all else with each. A test reads the packages and compares; the list is renewed together with the recipe, which says how.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::error::ToolsError;
 use crate::arch::Arch;
+use crate::dir;
 use crate::store::{Store, Sum};
 
 const LIST: &str = include_str!("../machine/qemu.files");
@@ -67,7 +67,7 @@ impl Manifest {
         }
         // Every file is there, and is one.
         self.files.iter().find_map(|(sum, mode)| {
-            let found = fs::symlink_metadata(directory.join(&sum.name)).ok()?;
+            let found = dir::metadata(&directory.join(&sum.name)).ok()?;
             let wanted = mode & 0o500;
             let lost = found.permissions().mode() & wanted != wanted;
             lost.then(|| format!("`{}` lost its mode {mode:o}", sum.name))
@@ -77,12 +77,12 @@ impl Manifest {
 
 /// Adds the paths of everything below a directory but the directories.
 fn names(directory: &Path, below: &str, there: &mut BTreeSet<String>) -> std::io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+    for path in dir::entries(directory)? {
+        let name = path.file_name().unwrap_or_default();
+        let name = format!("{below}{}", name.to_string_lossy());
         // A symlink is no directory here.
-        match entry.file_type()?.is_dir() {
-            true => names(&entry.path(), &format!("{name}/"), there)?,
+        match dir::metadata(&path)?.is_dir() {
+            true => names(&path, &format!("{name}/"), there)?,
             false => drop(there.insert(name)),
         }
     }
@@ -108,6 +108,7 @@ mod tests {
     use super::super::recipe::parts;
     use super::*;
     use crate::digest::Digest;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     #[test]

@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::ToolsError;
@@ -21,6 +20,7 @@ use super::recipe::{File, LIBRARIES, LOADER, Parts, VERSION, digest, parts};
 use super::together::Together;
 use super::{Emulator, Host, Toolbox, system};
 use crate::arch::Arch;
+use crate::dir;
 use crate::progress::Event;
 use crate::source::fetch::Fetcher;
 use crate::source::{self, ArchiveError, Limits, Member, MemberKind, Want};
@@ -257,7 +257,7 @@ fn blob(store: &Store, file: &File, member: &Member) -> Result<Blob, ToolsError>
 
 /// Finds out whether a whole tool is at `path`.
 fn look(store: &Store, path: &Path, manifest: &Manifest) -> Found {
-    if fs::symlink_metadata(path).is_err() {
+    if !dir::exists(path) {
         return Found::Nothing;
     }
     match manifest.fault(store, path, &Store::record_name(path)) {

@@ -1,11 +1,11 @@
 //! What is at a path.
 
-use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::dir;
 
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Content {
                 Ok(Box::new(bytes.get(at..).unwrap_or_default()))
             }
             Place::File(region) => {
-                let mut file = File::open(&region.path)?;
+                let mut file = dir::open(&region.path)?;
                 let start = region.offset.saturating_add(at);
                 if start > 0 {
                     file.seek(SeekFrom::Start(start))?;

@@ -41,7 +41,7 @@ type Prepare<'a> = Box<dyn Fn(&Tiny) + 'a>;
 
 /// Mounts a small disk as the cache, realizes, says the code, what is left, and realizes again when the disk has grown.
 const SMALL: &str = "
-    mount -t tmpfs -o size=3m none cache
+    mount -t tmpfs -o size=3m,mode=755 none cache
     \"$1\" realize images/tiny.kdl
     echo \"code $?\"
     find cache -type f -size +4k
@@ -133,7 +133,8 @@ fn a_full_disk_is_named_with_what_was_to_be_written_and_works_when_it_has_grown(
 fn a_disk_without_room_for_a_single_file_is_named() {
     let tiny = Tiny::new();
     tiny.recipe("", "");
-    let script = "mount -t tmpfs -o nr_inodes=1 none cache; exec \"$1\" realize images/tiny.kdl";
+    let script = "mount -t tmpfs -o nr_inodes=1,mode=755 none cache
+        exec \"$1\" realize images/tiny.kdl --cache cache";
     let Some(mut command) = in_namespace(&tiny, script) else {
         return;
     };
@@ -198,6 +199,7 @@ fn a_cache_of_another_user_still_serves_what_it_has() {
     let as_nobody = |args: &[&str]| {
         let mut command = Command::new(&setpriv);
         tiny.project.prepare(&mut command);
+        command.env("MKIMG_CACHE", "cache");
         command.args([
             "--reuid=65534",
             "--regid=65534",
@@ -258,7 +260,7 @@ fn a_cache_that_is_no_directory_is_refused() {
     }
     // What is in the way below is not the choice of a wrong cache.
     tiny.write("cache/tmp", b"");
-    let said = fails(&mut tiny.realize(&[]), 1);
+    let said = fails(&mut tiny.realize(&["--cache", "cache"]), 1);
     says(
         &said,
         &[

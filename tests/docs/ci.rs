@@ -110,10 +110,11 @@ impl Checkout {
             .mkimg(["run", "minimal", "--dry-run", "--cache"])
             .arg(&shared));
         if shared.join("tools-v1").is_dir() {
+            // Not the tool itself, which no job believes: what it is unpacked from.
             let mut copy = Command::new("cp");
             run(copy
                 .arg("-a")
-                .arg(shared.join("tools-v1"))
+                .arg(shared.join("blobs-v1"))
                 .arg(project.path("cache")));
         }
         let bin = project.path("home/bin");
@@ -161,7 +162,7 @@ fn the_workflow_for_github_passes_and_fails_as_the_page_says() {
     let scripts = github(&workflow("github"));
     assert_eq!(
         names(&scripts),
-        ["mkimg", "check", "test", "keep the cache small"]
+        ["mkimg", "cache", "check", "test", "keep the cache small"]
     );
     let checkout = Checkout::new();
     let lock = fs::read(checkout.project.path("images/minimal.lock")).unwrap();
@@ -188,13 +189,13 @@ fn the_workflow_for_github_passes_and_fails_as_the_page_says() {
         format!("{recipe}\ntest \"never\" within=\"1s\" {{\n    expect \"never said\"\n}}\n");
     checkout.project.recipe("minimal", &recipe);
     assert_eq!(
-        checkout.run("bash", &scripts[1].text).status.code(),
+        checkout.run("bash", &scripts[2].text).status.code(),
         Some(4),
         "a stale lock"
     );
     run(&mut checkout.project.mkimg(["lock", "minimal"]));
     assert_eq!(
-        checkout.run("bash", &scripts[2].text).status.code(),
+        checkout.run("bash", &scripts[3].text).status.code(),
         Some(5)
     );
     assert!(
@@ -205,7 +206,7 @@ fn the_workflow_for_github_passes_and_fails_as_the_page_says() {
     // A lock that is missing.
     fs::remove_file(checkout.project.path("images/minimal.lock")).unwrap();
     assert_eq!(
-        checkout.run("bash", &scripts[1].text).status.code(),
+        checkout.run("bash", &scripts[2].text).status.code(),
         Some(4)
     );
 }

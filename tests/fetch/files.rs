@@ -300,7 +300,8 @@ fn a_cache_that_cannot_be_written_is_named() {
     assert_eq!(
         error.to_string(),
         format!(
-            "could not keep `thing` in the cache: could not create the directory `{}`: File exists (os error 17)",
+            "could not keep `thing` in the cache: could not create the directory `{0}`: `{0}` is a file, no directory: \
+             remove it",
             bed.store.root().join("partial").display()
         )
     );

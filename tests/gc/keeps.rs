@@ -221,16 +221,16 @@ fn a_project_that_was_moved_keeps_what_it_needs_and_so_does_one_behind_a_symlink
     fs::rename(moved.path().join("cache"), moved.path().join("disk")).unwrap();
     symlink("disk", moved.path().join("cache")).unwrap();
     let gc = |args: &[&str]| {
-        let mut command = tiny.project.mkimg(["gc", "--json"]);
+        let mut command = tiny.project.mkimg(["gc", "--json", "--cache", "cache"]);
         crate::cli::json(&run(command.args(args).current_dir(moved.path())))
     };
-    let found = gc(&[]);
+    let found = gc(&["--all"]);
     assert_eq!(found["kinds"]["images"]["kept"], 1, "{found:#}");
     assert_eq!(found["roots"][0]["state"], "gone");
     assert_eq!(found["after"], disk(&moved.path().join("disk")));
     fs::remove_file(moved.path().join("images/tiny.lock")).unwrap();
     assert_eq!(gc(&["--max", "1MiB"])["freed"], 0);
-    assert_eq!(gc(&[])["kinds"]["images"]["removed"], 1);
+    assert_eq!(gc(&["--all"])["kinds"]["images"]["removed"], 1);
 }
 
 #[test]
@@ -266,10 +266,18 @@ fn garbage_of_every_kind_goes_and_what_is_not_mkimgs_stays() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, b"some bytes").unwrap();
     }
-    age(&cache.join("notes-v1/kvm-old"), 31);
+    for old in [&garbage[5], &garbage[6], &garbage[7]] {
+        let old = cache.join(old);
+        age(
+            old.parent()
+                .filter(|tool| tool.ends_with(&digest))
+                .unwrap_or(&old),
+            31,
+        );
+    }
     symlink("/nowhere/at/all", cache.join("roots/dangling")).unwrap();
     let before = objects(&cache).len();
-    bed.collect(&[]);
+    run(&mut bed.plain(&[]));
     for path in &garbage {
         assert!(!cache.join(path).exists(), "{path}");
     }
@@ -303,7 +311,12 @@ fn an_import_and_the_pinned_tool_stay_until_age_or_size_lets_them_go_whole() {
     let tools = || fs::read_dir(cache.join("tools-v1")).unwrap().count();
     let imports = || fs::read_dir(cache.join("recipes-v1")).unwrap().count();
 
-    bed.collect(&[]);
+    for kind in ["tools-v1", "recipes-v1", "images-v1"] {
+        for entry in fs::read_dir(cache.join(kind)).unwrap() {
+            age(&entry.unwrap().path(), 40);
+        }
+    }
+    run(&mut bed.plain(&[]));
     assert_eq!((tools(), imports(), tiny::images(&cache)), (1, 1, 1));
     // The recipe inside realizes, with its sources alone.
     let recipe = tiny::files(&cache.join("recipes-v1"));
@@ -315,6 +328,7 @@ fn an_import_and_the_pinned_tool_stay_until_age_or_size_lets_them_go_whole() {
     // A recipe of the cache is no root of the cache.
     assert!(!cache.join("roots").exists());
 
+    age(&cache.join("tools-v1").join(&pinned), 0);
     bed.collect(&["--older", "1h"]);
     assert_eq!((tools(), imports(), tiny::images(&cache)), (1, 1, 1));
     bed.collect(&["--older", "0s"]);
@@ -353,4 +367,62 @@ fn what_was_freed_is_what_the_disk_has_more_and_a_dry_run_says_so_before() {
     // The text says the same.
     let output = run(&mut bed.gc(&["--dry-run"]));
     assert!(crate::cli::stdout(&output).contains("would free 0 B"));
+}
+
+/// Gives everything in a cache that has a use the same age.
+fn age_all(cache: &std::path::Path, days: u64) {
+    for bucket in ["blobs-v1", "members-v1"] {
+        for file in tiny::files(&cache.join(bucket)) {
+            age(&file, days);
+        }
+    }
+    for image in fs::read_dir(cache.join("images-v1")).unwrap() {
+        age(&image.unwrap().path(), days);
+    }
+}
+
+#[test]
+fn without_a_word_what_was_used_lately_stays_and_what_was_added_stays_for_good() {
+    let bed = Bed::new();
+    let place = bed.project("a", 50_000);
+    let evidence = place.path("evidence");
+    fs::write(&evidence, b"cannot be had again").unwrap();
+    run(place.mkimg(["add"]).arg(&evidence));
+    place.made(&[]);
+    let digest = mkimg::digest::Digest::of(b"cannot be had again").to_string();
+    let added = bed
+        .cache()
+        .join("blobs-v1")
+        .join(&digest[..2])
+        .join(&digest[2..]);
+    let plain = |args: &[&str]| crate::cli::json(&run(bed.plain(args).arg("--json")));
+
+    // Two blobs and the image of the project, and the added one.
+    age_all(&bed.cache(), 29);
+    let found = plain(&[]);
+    assert_eq!(found["freed"], 0);
+    assert_eq!(found["kept"]["added"]["objects"], 1, "{found:#}");
+    assert_eq!(found["kept"]["recent"]["objects"], 3, "{found:#}");
+    let text = crate::cli::stdout(&run(&mut bed.plain(&[])));
+    for part in [
+        "kept 1 object, ",
+        "`mkimg add` put it in",
+        "used in the last 30 days",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+
+    age_all(&bed.cache(), 31);
+    let found = plain(&[]);
+    assert_eq!(found["kinds"]["images"]["removed"], 1, "{found:#}");
+    assert_eq!(found["kinds"]["blobs"]["kept"], 1, "{found:#}");
+    for args in [&["--older", "0s"][..], &["--max", "1GiB"]] {
+        plain(args);
+        assert!(added.exists(), "{args:?}");
+    }
+    // It is known by its digest, in a cache that was emptied of the rest.
+    assert!(fails(&mut bed.plain(&["--max", "1"]), 1).contains("more than `--max` allows"));
+    assert_eq!(plain(&["--all"])["kinds"]["blobs"]["removed"], 1);
+    assert_eq!(objects(&bed.cache()), Vec::<String>::new());
+    fails(&mut bed.plain(&["--all", "--older", "1d"]), 2);
 }

@@ -9,6 +9,7 @@
 )]
 
 mod beside;
+mod clone;
 mod keeps;
 mod limits;
 mod refused;
@@ -61,7 +62,18 @@ impl Bed {
         }
     }
 
+    /// Returns `gc`; all goes that is not needed, however young, where no age and no size says something else.
     fn gc(&self, args: &[&str]) -> Command {
+        let limits = ["--max", "--older", "--all"];
+        let mut command = self.plain(args);
+        if !args.iter().any(|arg| limits.contains(arg)) {
+            command.arg("--all");
+        }
+        command
+    }
+
+    /// Returns `gc` with these arguments alone.
+    fn plain(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
         command
             .env_clear()

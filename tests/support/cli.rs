@@ -145,6 +145,7 @@ pub fn mirror() -> PathBuf {
     }
     for (name, arch) in [("minimal", "x86_64"), ("minimal", "aarch64")] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
+        command.env("XDG_STATE_HOME", target.join("state"));
         command.current_dir(repository()).args([
             "realize",
             &format!("images/{name}.kdl"),

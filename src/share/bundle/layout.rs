@@ -1,7 +1,6 @@
 //! An OCI image layout in memory: tags, manifests, and where the blobs are. What a bundle is read to, and written from.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +10,7 @@ use serde_json::Value;
 use super::super::oci::{Descriptor, INDEX, Index, REF_NAME};
 use super::super::{Destination, Origin, ShareError};
 use crate::digest::Digest;
+use crate::dir;
 use crate::store::{Blob, Store, StoreError};
 use crate::tree::Region;
 
@@ -136,7 +136,7 @@ impl Origin for Layout {
             Body::Bytes(bytes) => store.blob_from(&mut &bytes[..], store.root())?,
             Body::File { region, size } => {
                 let io = |error| StoreError::io("read", &region.path, error);
-                let mut file = File::open(&region.path).map_err(io)?;
+                let mut file = dir::open(&region.path).map_err(io)?;
                 file.seek(SeekFrom::Start(region.offset)).map_err(io)?;
                 store.blob_from(&mut file.take(size), &region.path)?
             }

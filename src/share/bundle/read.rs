@@ -18,6 +18,7 @@ use super::header::{self, BLOCK, Header, MAX_SIZE};
 use super::layout::{Body, Inner, Layout};
 use super::write::LAYOUT;
 use crate::digest::{self, Digest};
+use crate::dir;
 use crate::store::{Blob, Store};
 use crate::tree::Region;
 
@@ -44,9 +45,7 @@ pub fn is_bundle(path: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let mut head = Vec::new();
-    File::open(path)?
-        .take(BLOCK as u64)
-        .read_to_end(&mut head)?;
+    dir::open(path)?.take(BLOCK as u64).read_to_end(&mut head)?;
     Ok(begins_bundle(&head))
 }
 
@@ -80,7 +79,7 @@ impl Bundle {
         let place = name.to_owned();
         let shown = format!("the bundle `{name}`");
         let unread = |error| ShareError::io("read", path, error);
-        let file = File::open(path).map_err(unread)?;
+        let file = dir::open(path).map_err(unread)?;
         let length = file.metadata().map_err(unread)?.len();
         let mut file = BufReader::with_capacity(128 * 1024, file);
         let members = scan(&mut file, length, &shown).map_err(|error| error.on(path))?;

@@ -1,6 +1,5 @@
 //! A layout to a bundle: one tar file, the same bytes whenever and wherever it is written.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use super::super::ShareError;
 use super::header::{BLOCK, MAX_SIZE, header};
 use super::layout::{Body, Layout};
 use crate::digest::{Digest, Hasher};
+use crate::dir;
 use crate::store::{There, replace};
 
 /// The text of `oci-layout`.
@@ -92,7 +92,7 @@ fn copy(body: &Body, digest: &Digest, out: &mut dyn Write, path: &Path) -> Resul
         Body::File { region, size } => (region, *size),
     };
     let unread = |error| ShareError::io("read", &region.path, error);
-    let mut file = File::open(&region.path).map_err(unread)?;
+    let mut file = dir::open(&region.path).map_err(unread)?;
     file.seek(SeekFrom::Start(region.offset)).map_err(unread)?;
     let mut from = file.take(size);
     let mut hasher = Hasher::new();

@@ -10,12 +10,23 @@ use crate::digest::Digest;
 /// What becomes of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// A root, a running process or the user needs it.
-    Needed,
-    /// It stays, though nobody needs it: the rules spare it.
-    Spared,
+    /// It stays.
+    Kept(Why),
     /// It goes.
     Removed,
+}
+
+/// Why something stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// A root, a running process or the user needs it.
+    Needed,
+    /// The user put it in.
+    Added,
+    /// It was used not long ago, or the rules let as much stay.
+    Recent,
+    /// It was imported, or is the pinned QEMU.
+    Spared,
 }
 
 /// What was decided, object by object in the order of the inventory.
@@ -47,12 +58,16 @@ pub(super) fn choose(
     }
     let spared = reach(inventory, &by_digest, &soft);
     let mut chosen = Chosen {
-        fates: vec![Fate::Spared; objects.len()],
+        fates: vec![Fate::Kept(Why::Recent); objects.len()],
         freed: vec![0; objects.len()],
         used,
         left: inventory.total,
     };
     let mut names = Names::new(inventory);
+    let added = match rules.all {
+        true => BTreeSet::new(),
+        false => reach(inventory, &by_digest, &inventory.added),
+    };
     let plain = rules.older.is_none() && rules.max.is_none();
     let (mut goes, mut candidates) = (Vec::new(), Vec::new());
     for (index, object) in objects.iter().enumerate() {
@@ -60,12 +75,21 @@ pub(super) fn choose(
         let is_going = match object.kind {
             Kind::Garbage => true,
             _ if is_needed || blind => {
-                chosen.fates[index] = Fate::Needed;
+                chosen.fates[index] = Fate::Kept(Why::Needed);
+                continue;
+            }
+            _ if rules.all => true,
+            _ if added.contains(&index) => {
+                chosen.fates[index] = Fate::Kept(Why::Added);
                 continue;
             }
             // What is found out about this machine is nobody's: it goes with time.
             Kind::Note if object.digest.is_none() => chosen.used[index] < rules.stale,
-            _ if plain => !is_spared,
+            _ if plain && is_spared => {
+                chosen.fates[index] = Fate::Kept(Why::Spared);
+                continue;
+            }
+            _ if plain => chosen.used[index] < rules.recent,
             _ => rules.older.is_some_and(|older| chosen.used[index] < older),
         };
         match is_going {

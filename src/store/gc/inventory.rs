@@ -1,7 +1,7 @@
 //! What is in a cache, object by object, with the bytes that each takes on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 use super::mention;
 use crate::digest::Digest;
-use crate::store::{StoreError, scratch};
+use crate::dir;
+use crate::store::{StoreError, added, scratch};
 
 /// What an object is; in this order they go where they were used at the same time: what can be made again first, what would
 /// have to be downloaded last.
@@ -79,19 +80,32 @@ pub(super) struct Inventory {
     pub(super) total: u64,
     /// Digests that running processes said they need, though they let go of the cache.
     pub(super) leased: BTreeSet<Digest>,
+    /// Digests of blobs that the user put in.
+    pub(super) added: BTreeSet<Digest>,
     /// What was passed over, for the user to read.
     pub(super) warnings: Vec<String>,
 }
 
 /// Looks through a cache. Other processes may work in it: what goes away meanwhile is not seen.
 pub(super) fn inventory(root: &Path) -> Result<Inventory, StoreError> {
-    let mut found = Inventory::default();
+    let mut found = Inventory {
+        added: added::all(root),
+        ..Inventory::default()
+    };
+    let mut there = BTreeSet::new();
     for fan in found.bucket(root, "blobs-v1")? {
         for path in entries(&fan)? {
             if let Some(digest) = fanned(&fan, &name(&path)) {
-                found.add(root, Kind::Blob, Some(digest), vec![path])?;
+                let marked = found.added.remove(&digest);
+                let mark = marked.then(|| added::path(root, &digest));
+                let paths = [path].into_iter().chain(mark).collect();
+                found.add(root, Kind::Blob, Some(digest), paths)?;
+                there.extend(marked.then_some(digest));
             }
         }
+    }
+    for digest in std::mem::replace(&mut found.added, there) {
+        found.add(root, Kind::Garbage, None, vec![added::path(root, &digest)])?;
     }
     found.members(root)?;
     for bucket in ["images-v1", "imports-v1"] {
@@ -134,7 +148,7 @@ impl Inventory {
     /// Returns the entries of a bucket, sorted. One that is a symlink is not looked into: what it leads to is not the cache.
     fn bucket(&mut self, root: &Path, bucket: &str) -> Result<Vec<PathBuf>, StoreError> {
         let path = root.join(bucket);
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+        if dir::metadata(&path).is_ok_and(|found| found.is_symlink()) {
             self.warnings.push(format!(
                 "`{}` is a symlink: nothing behind it is looked at or removed",
                 path.display()
@@ -154,7 +168,7 @@ impl Inventory {
         let Some(first) = paths.first() else {
             return Ok(());
         };
-        let Ok(found) = fs::symlink_metadata(first) else {
+        let Ok(found) = dir::metadata(first) else {
             return Ok(());
         };
         let mut extents = Vec::new();
@@ -262,16 +276,16 @@ impl Inventory {
             let stem = path.with_extension("");
             let lock = path.with_extension("lock");
             // Each pair once: by its lock file, or by the directory that has none.
-            if path != lock && lock.exists() {
+            if path != lock && dir::exists(&lock) {
                 continue;
             }
-            let live = File::open(&lock).is_ok_and(|file| file.try_lock_shared().is_err());
+            let live = dir::open(&lock).is_ok_and(|file| file.try_lock_shared().is_err());
             if live {
                 let text = mention::of_file(&stem.join(scratch::LEASE));
                 self.leased.extend(text);
                 continue;
             }
-            let both = [stem, lock].into_iter().filter(|path| path.exists());
+            let both = [stem, lock].into_iter().filter(|path| dir::exists(path));
             self.add(root, Kind::Garbage, None, both.collect())?;
         }
         Ok(())
@@ -295,7 +309,7 @@ fn needs_of_recipe(directory: &Path) -> BTreeSet<Digest> {
     for path in entries(directory).unwrap_or_default() {
         if path.extension().is_some_and(|end| end == "lock") {
             needs.extend(mention::of_file(&path));
-        } else if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
+        } else if dir::metadata(&path).is_ok_and(|found| found.is_dir()) {
             needs.extend(needs_of_recipe(&path));
         }
     }
@@ -323,29 +337,21 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let gone = |error: &io::Error| matches!(error.kind(), NotFound | NotADirectory);
     let failed = |error| StoreError::io("read", directory, error);
     // A symlink is an object by itself, wherever it leads.
-    match fs::symlink_metadata(directory) {
+    match dir::metadata(directory) {
         Ok(found) if found.is_dir() => {}
         Ok(_) => return Ok(Vec::new()),
         Err(error) if gone(&error) => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     }
-    let mut paths = Vec::new();
-    match fs::read_dir(directory) {
-        Ok(entries) => {
-            for entry in entries {
-                paths.push(entry.map_err(failed)?.path());
-            }
-        }
-        Err(error) if gone(&error) => {}
-        Err(error) => return Err(failed(error)),
+    match dir::entries(directory) {
+        Err(error) if gone(&error) => Ok(Vec::new()),
+        listed => listed.map_err(failed),
     }
-    paths.sort();
-    Ok(paths)
 }
 
 /// Adds what a path and everything below it has on the disk; symlinks are not followed.
 fn measure(path: &Path, extents: &mut Vec<Extent>) -> Result<(), StoreError> {
-    let found = match fs::symlink_metadata(path) {
+    let found = match dir::metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(StoreError::io("look at", path, error)),

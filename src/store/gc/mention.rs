@@ -5,11 +5,11 @@
 //! its sides are about.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 
 use crate::digest::Digest;
+use crate::dir;
 
 /// The most bytes of a text that are read: a lock or an image has some thousand.
 const LIMIT: u64 = 64 << 20;
@@ -25,10 +25,8 @@ pub fn mentions(text: &[u8]) -> BTreeSet<Digest> {
 
 /// Returns what a regular file names; nothing where there is none.
 pub(super) fn of_file(path: &Path) -> BTreeSet<Digest> {
-    // Looked at before it is opened: a pipe would wait, a symlink may lead anywhere.
-    let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     let mut text = Vec::new();
-    if is_file && let Ok(file) = File::open(path) {
+    if let Ok(file) = dir::open(path) {
         // What could be read counts.
         let _ = file.take(LIMIT).read_to_end(&mut text);
     }

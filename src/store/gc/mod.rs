@@ -19,12 +19,11 @@ mod removal;
 mod root;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub use choose::Fate;
+pub use choose::{Fate, Why};
 pub use inventory::{Kind, Object};
 pub use mention::mentions;
 pub use root::{Root, RootState};
@@ -32,6 +31,7 @@ pub use root::{Root, RootState};
 use super::StoreError;
 use super::door::Alone;
 use crate::digest::Digest;
+use crate::dir;
 use choose::choose;
 use inventory::inventory;
 
@@ -51,6 +51,10 @@ pub struct Rules {
     pub forget: BTreeSet<PathBuf>,
     /// Only what was not used since then goes.
     pub older: Option<SystemTime>,
+    /// Without an age or a size, what was used since then stays.
+    pub recent: SystemTime,
+    /// All goes that is not needed, what was added too.
+    pub all: bool,
     /// The least recently used goes until the cache has no more bytes than this.
     pub max: Option<u64>,
     /// What was found out about this machine before then is found out again.
@@ -64,7 +68,9 @@ pub struct Collection {
     pub removed: Vec<Removed>,
     /// The objects of each kind: how many go and how many stay, with their bytes.
     pub kinds: BTreeMap<Kind, Count>,
-    /// The bytes of the cache before and after.
+    /// Why what stays does.
+    pub kept: BTreeMap<Why, Count>,
+    /// The bytes of the cache before.
     pub before: u64,
     /// The bytes of the cache after.
     pub after: u64,
@@ -116,10 +122,10 @@ struct Decision {
 /// # Errors
 /// [`StoreError::NotACache`] for any other directory, [`StoreError`] where something cannot be read.
 pub fn preview(root: &Path, rules: &Rules) -> Result<Collection, StoreError> {
-    if !is_cache(root)? {
-        return Ok(Collection::default());
+    match cache(root)? {
+        Some(root) => Ok(decide(&root, rules)?.collection),
+        None => Ok(Collection::default()),
     }
-    Ok(decide(&real(root)?, rules)?.collection)
 }
 
 /// Removes what the rules let go. Others that use the cache are waited for, where `wait` says so: `waiting` is told once how
@@ -134,10 +140,9 @@ pub fn collect(
     wait: bool,
     waiting: &mut dyn FnMut(usize),
 ) -> Result<Collection, StoreError> {
-    if !is_cache(root)? {
+    let Some(root) = &cache(root)? else {
         return Ok(Collection::default());
-    }
-    let root = &real(root)?;
+    };
     let before = decide(root, rules)?;
     if before.goes.is_empty() && before.links.is_empty() || !before.collection.unknown.is_empty() {
         return Ok(before.collection);
@@ -232,11 +237,14 @@ fn decide(root: &Path, rules: &Rules) -> Result<Decision, StoreError> {
     let mut seen = BTreeSet::new();
     for (index, object) in inventory.objects.into_iter().enumerate() {
         let count = collection.kinds.entry(object.kind).or_default();
-        if chosen.fates[index] != Fate::Removed {
-            count.kept += 1;
+        if let Fate::Kept(why) = chosen.fates[index] {
             let own = object.extents.iter();
             let own = own.filter(|extent| seen.insert(extent.inode));
-            count.kept_bytes += own.map(|extent| extent.bytes).sum::<u64>();
+            let bytes = own.map(|extent| extent.bytes).sum::<u64>();
+            for count in [count, collection.kept.entry(why).or_default()] {
+                count.kept += 1;
+                count.kept_bytes += bytes;
+            }
             continue;
         }
         count.removed += 1;
@@ -262,33 +270,35 @@ fn decide(root: &Path, rules: &Rules) -> Result<Decision, StoreError> {
     })
 }
 
-/// Returns the directory itself: it may be named by a symlink, and no other is followed.
-fn real(root: &Path) -> Result<PathBuf, StoreError> {
-    fs::canonicalize(root).map_err(|error| StoreError::io("find", root, error))
-}
-
-/// Says whether a directory is a cache of mkimg; nothing, or nothing in it, is an empty one.
-fn is_cache(root: &Path) -> Result<bool, StoreError> {
-    use io::ErrorKind::{InvalidData, NotADirectory};
+/// Holds a cache of mkimg, and returns where it really is: it may be named by a symlink, and no other is followed. `None` for
+/// an empty one: nothing, or nothing in it.
+pub(super) fn cache(root: &Path) -> Result<Option<PathBuf>, StoreError> {
+    use io::ErrorKind::{InvalidData, NotADirectory, NotFound};
     let not = || StoreError::NotACache {
         path: root.to_path_buf(),
     };
-    match fs::read_to_string(root.join("CACHEDIR.TAG")) {
-        Ok(text) if text.lines().any(|line| line.starts_with(OURS)) => Ok(true),
+    let held = match dir::hold(root) {
+        Ok(held) => held,
+        Err(error) if error.kind() == NotFound => return Ok(None),
+        Err(error) if error.kind() == NotADirectory => return Err(not()),
+        Err(error) => return Err(StoreError::io("open", root, error)),
+    };
+    let tag = held.join("CACHEDIR.TAG");
+    match dir::read_to_string(&tag) {
+        Ok(text) if text.lines().any(|line| line.starts_with(OURS)) => Ok(Some(held)),
         Ok(_) => Err(not()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_dir(root) {
+        Err(error) if error.kind() == NotFound => {
+            let entries = dir::entries(&held);
+            let entries = entries.map_err(|error| StoreError::io("read", root, error))?;
+            let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
             // A project keeps its `cache/` in Git by such a file.
-            Ok(entries) => match entries
-                .flatten()
-                .all(|entry| entry.file_name().as_encoded_bytes().starts_with(b"."))
-            {
-                true => Ok(false),
+            let hidden = |path: &PathBuf| name(path).as_encoded_bytes().starts_with(b".");
+            match entries.iter().all(hidden) {
+                true => Ok(None),
                 false => Err(not()),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(StoreError::io("read", root, error)),
-        },
-        Err(error) if matches!(error.kind(), InvalidData | NotADirectory) => Err(not()),
-        Err(error) => Err(StoreError::io("read", root, error)),
+            }
+        }
+        Err(error) if error.kind() == InvalidData => Err(not()),
+        Err(error) => Err(StoreError::io("read", &tag, error)),
     }
 }

@@ -1,11 +1,11 @@
 //! Taking objects out of the cache: first their names, then their bytes.
 
-use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::inventory::Object;
+use crate::dir;
 use crate::store::scratch::{ScratchDir, publishing};
 use crate::store::{StoreError, remove};
 
@@ -25,7 +25,7 @@ impl Trash {
 
     /// Returns the bytes of the directory itself, while nothing is in it.
     pub(super) fn bytes(&self) -> u64 {
-        let found = fs::symlink_metadata(self.scratch.path());
+        let found = dir::metadata(self.scratch.path());
         found.map_or(0, |found| found.blocks() * 512)
     }
 
@@ -56,7 +56,7 @@ impl Trash {
             if let Some(fan) = object.paths.first().and_then(|path| path.parent())
                 && fan.parent() != Some(root)
             {
-                let _ = fs::remove_dir(fan);
+                let _ = dir::remove_dir(fan);
             }
         }
         for link in links {
@@ -68,7 +68,7 @@ impl Trash {
     fn take_path(&mut self, path: &Path) -> Result<(), StoreError> {
         let to = self.scratch.next();
         let publishing = publishing();
-        let renamed = fs::rename(path, to);
+        let renamed = dir::rename(path, &to);
         drop(publishing);
         match renamed {
             Ok(()) => Ok(()),

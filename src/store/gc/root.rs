@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::mention::mentions;
 use crate::digest::Digest;
+use crate::dir;
 use crate::store::StoreError;
 
 /// The most bytes of a lock that are read.
@@ -39,27 +40,16 @@ pub enum RootState {
 /// Reads all roots of a cache.
 pub(super) fn roots(cache: &Path) -> Result<Vec<Root>, StoreError> {
     let directory = cache.join("roots");
-    // What lies behind a symlink is somebody else's: a link there that leads nowhere is not ours to remove.
-    if fs::symlink_metadata(&directory).is_ok_and(|found| found.is_symlink()) {
-        return Err(StoreError::io(
-            "read",
-            &directory,
-            io::Error::other("it is a symlink, so nobody knows what is needed"),
-        ));
-    }
-    let entries = match fs::read_dir(&directory) {
+    let entries = match dir::entries(&directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io("read", &directory, error)),
     };
     let mut roots = Vec::new();
-    for entry in entries {
-        let link = entry
-            .map_err(|error| StoreError::io("read", &directory, error))?
-            .path();
+    for link in entries {
         // What is no symlink is nobody's root, and not ours to remove. mkimg writes absolute ones: where another leads hangs on
         // where gc is run.
-        if let Ok(path) = fs::read_link(&link)
+        if let Ok(path) = dir::read_link(&link)
             && path.is_absolute()
         {
             let state = state(&path);
@@ -81,7 +71,8 @@ fn state(path: &Path) -> RootState {
             Err(error) => RootState::Unreadable(error.to_string()),
         };
     }
-    if !found.is_file() {
+    // Whoever made the cache may have put a link to any file there: only what may be a lock is read.
+    if !found.is_file() || path.extension().is_none_or(|end| end != "lock") {
         return RootState::Gone;
     }
     let mut text = Vec::new();
