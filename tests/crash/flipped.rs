@@ -258,7 +258,7 @@ fn a_flipped_byte_anywhere_never_gives_wrong_bytes_with_success() {
     if pinned {
         kinds.push(("tools-v1", "pinned"));
     }
-    let mut numbers = Numbers(0x5eed_0f0d_a7a6_e5);
+    let mut numbers = Numbers(0x005e_ed0f_0da7_a6e5);
     // Of each kind: damages that a verb met, as it said or as the file shows.
     let mut met = vec![0usize; kinds.len()];
     for number in 0..count {
@@ -267,7 +267,7 @@ fn a_flipped_byte_anywhere_never_gives_wrong_bytes_with_success() {
         let turn = number / kinds.len();
         // In turn, and the one that is sure to read it every other time.
         let mut chosen = vec![turn % verbs.len()];
-        if turn % 2 == 0 {
+        if turn.is_multiple_of(2) {
             chosen.extend(verbs.iter().position(|(name, _)| *name == reader));
         }
         let (which, byte, bit) = (

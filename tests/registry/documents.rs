@@ -154,7 +154,7 @@ fn sources_that_were_pushed_too_are_all_that_a_rebuild_needs() {
         &mut other.mkimg(["pull", &to, "--arch", "x86_64", "--json"])
     ));
     assert_eq!(pulled["identities"], original["identities"]);
-    fs::remove_dir_all(other.path("cache/images-v1")).unwrap();
+    fs::remove_dir_all(other.path("cache/imports-v1")).unwrap();
     let recipe = pulled["recipe"].as_str().unwrap();
     let args = [
         "realize",

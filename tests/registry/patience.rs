@@ -117,7 +117,7 @@ fn what_does_not_pass_ends_with_words_and_a_code() {
         let said = fails(&mut pull(&project, &server, &[]), code);
         assert!(said.contains(words), "{words}: {said}");
         assert!(!said.contains('\u{1b}'), "{said:?}");
-        assert!(!project.path("cache/images-v1").exists(), "{said}");
+        assert!(!project.path("cache/imports-v1").exists(), "{said}");
     }
 }
 

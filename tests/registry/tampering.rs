@@ -31,7 +31,7 @@ fn refused(args: &[&str]) -> String {
     let project = Project::new();
     let said = fails(project.mkimg(["pull", "--arch", "x86_64"]).args(args), 3);
     assert_clean(&project.path("cache"));
-    assert!(!project.path("cache/images-v1").exists());
+    assert!(!project.path("cache/imports-v1").exists());
     said
 }
 
@@ -65,7 +65,7 @@ fn a_blob_that_was_replaced_is_named() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(3), "{said}");
             assert!(said.contains(&format!("the blob `{digest}`")), "{said}");
-            assert!(!project.path("cache/images-v1").exists());
+            assert!(!project.path("cache/imports-v1").exists());
         }
         fs::write(&file, good).unwrap();
     }
