@@ -5,8 +5,8 @@
 //! blobs-v1/ab/cdef...          one file each, read-only, named by its sha256
 //! members-v1/ab/cdef...        what was read out of the archive of that sha256 (`source::members` says how)
 //! images-v1/PLANID-NAME/       vmlinuz  initramfs.cpio.gz  image.json
-//! tools-v1/DIGEST/             a program of ours, unpacked, with its `manifest` (`tools` says how)
-//! tools-v1/DIGEST.lock         held while that is made; tools-v1/DIGEST.note: the version of a program of this machine
+//! tools-v1/DIGEST/             a program of ours, unpacked (`tools` says what must be in it)
+//! tools-v1/DIGEST.lock         held while that is made
 //! partial/SHA256.part          a download under way, or interrupted
 //! tmp/N  tmp/N.lock            a running process's own files; swept when nobody holds the lock. tmp/N/needs: what it needs
 //!                              though it let go of `lock`
