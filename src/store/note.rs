@@ -45,6 +45,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_note_reads_as_it_was_written_and_not_when_any_byte_changed() {

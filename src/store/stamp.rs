@@ -277,6 +277,7 @@ fn hash(directory: &Path, sum: &Sum) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, File};
     use std::os::unix::fs::PermissionsExt as _;
     use std::thread;
     use std::time::Duration;

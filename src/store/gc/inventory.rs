@@ -368,6 +368,7 @@ fn measure(path: &Path, extents: &mut Vec<Extent>) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn stamps_go_with_what_they_are_of_and_imports_are_images_of_their_plan() {
