@@ -71,7 +71,7 @@ impl Context<'_> {
     fn judged(&self, path: PathBuf) -> Result<Choice, Failure> {
         match owner::fault(&path)? {
             None => Ok(Choice {
-                own: owner::is_mine(&path) && !self.global.shared_cache,
+                own: !self.global.shared_cache,
                 path,
             }),
             Some(_) if self.global.shared_cache => Ok(Choice { path, own: false }),

@@ -23,7 +23,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "export", "import", "push", "pull", "sign", "verify", "attest",
         ],
     ),
-    ("Keep", &["gc", "completions", "man", "help"]),
+    ("Keep", &["gc", "cache", "completions", "man", "help"]),
 ];
 
 const EXAMPLES: &str = "\
@@ -181,7 +181,9 @@ mod tests {
 
     #[test]
     fn every_verb_is_in_one_group_and_the_command_is_sound() {
-        shown().debug_assert();
+        for command in [shown(), Round::command(), Connection::command()] {
+            command.debug_assert();
+        }
         let mut grouped: Vec<&str> = GROUPS
             .iter()
             .flat_map(|(_, verbs)| *verbs)

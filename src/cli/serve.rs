@@ -81,8 +81,9 @@ fn slots(directory: &Path) -> impl Iterator<Item = PathBuf> {
 #[derive(Debug, Args)]
 pub(super) struct Answer {
     /// The directory with the pages
+    // Its own id: `directory` is the global `-C`.
     #[arg(value_name = "DIRECTORY")]
-    directory: PathBuf,
+    pages: PathBuf,
 }
 
 /// Answers the connection that is this process's standard input and output, and its standard error, too: nothing is said.
@@ -91,11 +92,11 @@ pub(super) fn run(args: &Answer) {
         thread::sleep(PATIENCE);
         std::process::exit(1);
     });
-    let free = slots(&args.directory).find_map(|slot| {
+    let free = slots(&args.pages).find_map(|slot| {
         let slot = File::open(slot).ok()?;
         slot.try_lock().ok().map(|()| slot)
     });
-    let pages: Option<Pages> = fs::read(args.directory.join(PAGES))
+    let pages: Option<Pages> = fs::read(args.pages.join(PAGES))
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok());
     if let (Ok(_), Some(_slot), Some(pages)) = (late, free, pages) {

@@ -10,13 +10,14 @@
 
 mod held;
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
@@ -68,13 +69,20 @@ pub fn keep_held(path: &Path) -> Hold {
     }
 }
 
-/// Returns the held directory that a path is below, and the rest of the path.
-fn find(path: &Path) -> Option<(Arc<Held>, &Path)> {
+/// Returns the held directory that a path is below, and the rest of the path, in which a `..` takes back what stands before it:
+/// no symlink is below a held directory that would make it mean anything else.
+fn find(path: &Path) -> Option<(Arc<Held>, Cow<'_, Path>)> {
     let held = HELD.lock().unwrap_or_else(|poison| poison.into_inner());
     let below = held
         .iter()
         .filter_map(|held| Some((held, path.strip_prefix(&held.path).ok()?)));
     let (held, rest) = below.min_by_key(|(_, rest)| rest.as_os_str().len())?;
+    let goes_back = rest.components().any(|part| part == Component::ParentDir);
+    let rest = match goes_back {
+        // What leads out of the directory is refused where it is opened.
+        true => normal(rest).map_or(Cow::Borrowed(rest), Cow::Owned),
+        false => Cow::Borrowed(rest),
+    };
     Some((held.clone(), rest))
 }
 
@@ -83,14 +91,27 @@ pub fn is_held(path: &Path) -> bool {
     find(path).is_some()
 }
 
-fn held(path: &Path) -> io::Result<(Arc<Held>, &Path)> {
+/// Returns a relative path without `..`; nothing where it leads out.
+fn normal(path: &Path) -> Option<PathBuf> {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir if !normal.pop() => return None,
+            Component::ParentDir => {}
+            part => normal.push(part),
+        }
+    }
+    Some(normal)
+}
+
+fn held(path: &Path) -> io::Result<(Arc<Held>, Cow<'_, Path>)> {
     find(path).ok_or_else(|| io::Error::other("it is not below the cache"))
 }
 
 /// Opens the directory that something is in, for a call that works on the name alone.
 fn above(path: &Path) -> io::Result<(OwnedFd, OsString)> {
     let (held, rest) = held(path)?;
-    held.above(rest)
+    held.above(&rest)
 }
 
 /// Opens what must be a regular file. Without O_NONBLOCK a FIFO would wait for somebody at its other end.
@@ -100,7 +121,7 @@ fn file(path: &Path, flags: OFlags) -> io::Result<File> {
         true => Mode::from_raw_mode(0o666),
         false => Mode::empty(),
     };
-    let file = File::from(held.at(rest, flags | OFlags::NONBLOCK, mode)?);
+    let file = File::from(held.at(&rest, flags | OFlags::NONBLOCK, mode)?);
     let found = file.metadata()?;
     match found.is_file() {
         true => Ok(file),
@@ -151,11 +172,11 @@ pub fn metadata(path: &Path) -> io::Result<Metadata> {
         return fs::metadata(path);
     };
     #[cfg(target_os = "linux")]
-    return File::from(held.at(rest, OFlags::PATH, Mode::empty())?).metadata();
+    return File::from(held.at(&rest, OFlags::PATH, Mode::empty())?).metadata();
     // Without O_PATH nothing can be opened just to be looked at: the way is checked, then the path is used.
     #[cfg(not(target_os = "linux"))]
     return match rest.file_name() {
-        Some(_) => held.above(rest).and_then(|_| fs::symlink_metadata(path)),
+        Some(_) => held.above(&rest).and_then(|_| fs::symlink_metadata(path)),
         None => directory(path)?.metadata(),
     };
 }
@@ -220,7 +241,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
 /// The system's; or with what is wrong, where a symlink is in the way.
 pub fn directory(path: &Path) -> io::Result<File> {
     let (held, rest) = held(path)?;
-    Ok(held.at(rest, OFlags::DIRECTORY, Mode::empty())?.into())
+    Ok(held.at(&rest, OFlags::DIRECTORY, Mode::empty())?.into())
 }
 
 /// Makes a directory that is not there yet, with these permissions whatever the umask.

@@ -71,6 +71,8 @@ fn files_are_made_read_renamed_linked_and_removed() {
         assert!(said(open(&at("a"))).contains("is a directory, no file"));
         assert!(create_new(&bed.dir.path().join("outside/x")).is_err());
         assert!(create_new(&at("a/../../outside/x")).is_err());
+        assert!(read(&at("../outside/letter")).is_err());
+        assert_eq!(read(&at("a/../second/../a/file")).unwrap(), b"inside");
         assert_eq!(bed.outside().len(), 1);
     }
 }

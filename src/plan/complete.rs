@@ -46,7 +46,7 @@ initramfs compress="gzip" level=7 {
 }
 boot memory="128MiB" cpus=1 cmdline="quiet"
 budget kernel="1MiB" initramfs="1MiB" total="2MiB"
-test "it" within="5s" { expect "a"; expect regex="b"; absent "c"; absent regex="d"; send "e"; serve "/f" text="g"; exit "poweroff"; }
+test "it" within="5s" { expect "a"; expect regex="b"; expect line="h"; absent "c"; absent regex="d"; absent line="i"; send "e"; serve "/f" text="g"; exit "poweroff"; }
 "#;
 
 /// A node's argument (in the words of its form), property or child node; a text that the recipe has once, and what to write there.
@@ -74,6 +74,8 @@ const FREE: &[Change] = &[
     ("test", "exit", r#"exit "poweroff"; "#, ""),
     ("expect", "the text", r#"expect "a""#, r#"expect "A""#),
     ("expect", "regex", r#"regex="b""#, r#"regex="B""#),
+    ("expect", "line", r#"line="h""#, r#"line="H""#),
+    ("absent", "line", r#"line="i""#, r#"line="I""#),
     ("absent", "the text", r#"absent "c""#, r#"absent "C""#),
     ("absent", "regex", r#"regex="d""#, r#"regex="D""#),
     ("send", "the line", r#"send "e""#, r#"send "E""#),
@@ -104,6 +106,7 @@ const DECIDING: &[Change] = &[
     ("local", "arch", r#"local "c" sha256="2@" arch="x86_64""#, r#"local "c" sha256="2@" arch="aarch64""#),
     ("kernel", "from", r#"kernel from="one""#, r#"kernel from="two""#),
     ("kernel", "path", "boot/vmlinuz", "boot/vmlinux"),
+    ("kernel", "local", r#"kernel from="one" path="boot/vmlinuz""#, r#"kernel local="here""#),
     ("initramfs", "compress", r#"compress="gzip" level=7"#, r#"compress="none""#),
     ("initramfs", "level", "level=7", "level=8"),
     ("initramfs", "file", r#"file "/t/text" text="g""#, ""),
@@ -219,6 +222,13 @@ fn everything_that_the_language_has_is_in_the_plan_or_known_to_decide_no_byte() 
             assert_eq!(differs, deciding, "{what}: {changed}");
         }
     }
+    // A kernel beside the recipe counts by its bytes.
+    let own = |name| {
+        let local = format!("kernel local=\"{name}\"");
+        let text = RECIPE.replace(r#"kernel from="one" path="boot/vmlinuz""#, &local);
+        plan(&text).unwrap().id()
+    };
+    assert_ne!(own("here"), own("there"));
     // Of the architecture the text says the name, too.
     let other = Plan {
         arch: Arch::Aarch64,

@@ -177,11 +177,6 @@ fn fault_of(found: &Metadata) -> Option<String> {
     }
 }
 
-/// Says whether a cache belongs to this user: one that is missing will.
-pub fn is_mine(cache: &Path) -> bool {
-    fs::metadata(cache).is_ok_and(|found| found.uid() == geteuid().as_raw()) || !cache.exists()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -308,6 +303,5 @@ mod tests {
         assert_eq!(fault(), "");
         chown(&cache, Some(65534), None).unwrap();
         assert!(fault().contains("uid 65534"), "{}", fault());
-        assert!(!is_mine(&cache));
     }
 }

@@ -219,7 +219,7 @@ mod tests {
         for (name, harm, expected) in cases {
             let root = tempfile::tempdir().unwrap();
             let store = Store::open(&root.path().join("cache")).unwrap();
-            let directory = root.path().join("tool");
+            let directory = store.root().join("tool");
             for below in ["lib", "x86_64"] {
                 fs::create_dir_all(directory.join(below)).unwrap();
             }

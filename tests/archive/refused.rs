@@ -45,7 +45,7 @@ fn a_member_that_cannot_be_in_an_image_is_refused_by_name() {
         ),
         (
             x(&[("path", b"a\0b")]),
-            "a\\u{0}b",
+            "a\\x00b",
             "its name has a NUL byte",
         ),
         (x(&[("path", b"")]), "", "its name is empty"),

@@ -107,7 +107,6 @@ fn a_member_of_an_archive() {
         Tar::default().file(&format!("../{name}"), b""),
         Tar::default().link(b'1', "a", &name),
         Tar::default().link(b'6', &name, ""),
-        Tar::default().file(&name, b"").file(&name, b""),
         Tar::default()
             .pax(&format!("SCHILY.xattr.{name}"), b"x")
             .file("a", b""),

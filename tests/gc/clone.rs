@@ -364,3 +364,82 @@ fn a_named_cache_that_others_can_write_is_refused_unless_the_user_says_otherwise
         );
     }
 }
+
+/// Replaces the honest bytes by the forged ones of the same length.
+fn forge(bytes: &[u8]) -> Vec<u8> {
+    assert_eq!(HONEST.len(), FORGED.len());
+    let at = bytes.windows(HONEST.len()).position(|part| part == HONEST);
+    let at = at.expect("the honest bytes are in it");
+    [&bytes[..at], FORGED, &bytes[at + HONEST.len()..]].concat()
+}
+
+/// Forges, in a cache that others can write, the image and what was read out of its archive: right by all that lies beside them.
+fn forge_cache(tiny: &Tiny, cache: &Path, image: &Path) {
+    use mkimg::digest::Digest;
+    let writable = |path: &Path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    };
+    // A listing, and the bytes that it is about.
+    for path in objects(cache) {
+        let path = cache.join(path);
+        if path.starts_with(cache.join("members-v1")) {
+            writable(&path);
+            let bytes = fs::read(&path).unwrap();
+            if path.extension().is_some_and(|end| end == "data") {
+                fs::write(&path, forge(&bytes)).unwrap();
+                continue;
+            }
+            let text = String::from_utf8(bytes).unwrap();
+            let (_, body) = text.split_once('\n').unwrap();
+            let names = [HONEST, FORGED].map(|bytes| Digest::of(bytes).to_string());
+            assert!(body.contains(&names[0]));
+            let body = body.replace(&names[0], &names[1]);
+            let sum = Digest::of(body.as_bytes());
+            fs::write(&path, format!("mkimg-members 1 {sum}\n{body}")).unwrap();
+        }
+    }
+    // The image that this gives, in the place of the other, with its record.
+    fs::remove_dir_all(image).unwrap();
+    let made = run(tiny.realize(&["--json", "--offline", "--cache"]).arg(cache));
+    assert_eq!(Path::new(json(&made)["path"].as_str().unwrap()), image);
+}
+
+#[test]
+fn in_a_cache_that_others_can_write_nothing_is_believed_but_what_a_lock_expects() {
+    let tiny = Tiny::new();
+    let archive = tiny::Tar::default().file("thing", HONEST).end();
+    tiny.takes(&archive, "tree \"/\" from=\"thing\"");
+    let clone = Clone { tiny };
+    let tiny = &clone.tiny;
+    let cache = tiny.path("shared");
+    let made = json(&run(tiny.realize(&["--json", "--cache"]).arg(&cache)));
+    let image = PathBuf::from(made["path"].as_str().unwrap());
+    assert!(clone.is_honest(&image));
+    forge_cache(tiny, &cache, &image);
+    // As long as it counts as the user's own the forgery arrives.
+    let realize = |more: &[&str]| {
+        let mut command = tiny.realize(&["--json", "--offline", "--cache"]);
+        command.arg(&cache).args(more);
+        command
+    };
+    run(&mut realize(&[]));
+    assert!(!clone.is_honest(&image));
+
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
+    fails(&mut realize(&[]), 2);
+    run(&mut realize(&["--shared-cache"]));
+    assert!(clone.is_honest(&image));
+    // And once more: what this user made there may be somebody else's by now.
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).unwrap();
+    forge_cache(tiny, &cache, &image);
+    run(tiny
+        .project
+        .mkimg(["lock", "tiny"])
+        .env("MKIMG_CACHE", "own"));
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
+    let output = run(&mut realize(&["--shared-cache", "--locked"]));
+    assert!(clone.is_honest(&image), "{}", said(&output));
+    // What the lock expects is taken, after it was hashed.
+    let again = json(&run(&mut realize(&["--shared-cache", "--locked"])));
+    assert_eq!(again["up_to_date"], true);
+}

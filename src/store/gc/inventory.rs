@@ -372,9 +372,10 @@ mod tests {
 
     #[test]
     fn stamps_go_with_what_they_are_of_and_imports_are_images_of_their_plan() {
-        let root = tempfile::tempdir().unwrap();
+        let bed = tempfile::tempdir().unwrap();
+        let root = dir::hold(bed.path()).unwrap();
         let write = |path: &str| {
-            let path = root.path().join(path);
+            let path = root.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "x").unwrap();
         };
@@ -395,7 +396,7 @@ mod tests {
         ] {
             write(&path);
         }
-        let found = inventory(root.path()).unwrap();
+        let found = inventory(&root).unwrap();
         let seen: Vec<(Kind, String, usize)> = found
             .objects
             .iter()
