@@ -286,7 +286,7 @@ fn damage_is_repaired(root: &Path, made: &Emulator, recorder: &Recorder) {
                 fs::remove_dir_all(&tool).unwrap();
                 fs::write(tool.parent().unwrap().join(tool.file_name().unwrap()), "").unwrap();
             },
-            "Not a directory",
+            "is a file, no directory",
         ),
     ];
     for (harm, said) in cases {

@@ -131,6 +131,8 @@ fn a_cache_that_cannot_be_written_still_serves_what_it_has() {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         command.arg(env!("CARGO_BIN_EXE_mkimg")).args(args);
         project.prepare(&mut command);
+        // Root's cache: nobody's own one is elsewhere.
+        command.env("MKIMG_CACHE", "cache");
         command
     };
     run(&mut nobody(&["import", "two.mkimg"]));
@@ -169,7 +171,7 @@ fn a_full_disk_is_named_and_leaves_no_image() {
     let bundle = export(&tiny.project, "tiny", &["--with-sources"]);
     let project = Project::new();
     let script = format!(
-        "mount -t tmpfs -o size=2m none cache && {{ {mkimg} import {bundle}; code=$?; find cache -path '*images-v1*' -o -path '*imports-v1*' -o -path 'cache/tmp/*'; \
+        "mount -t tmpfs -o size=2m,mode=755 none cache && {{ {mkimg} import {bundle}; code=$?; find cache -path '*images-v1*' -o -path '*imports-v1*' -o -path 'cache/tmp/*'; \
          {mkimg} import - <{bundle}; echo codes $code $?; find cache -path '*images-v1*' -o -path '*imports-v1*' -o -path 'cache/tmp/*'; \
          {mkimg} export {recipe} --cache {own} -o cache/out.mkimg; echo code $?; ls -A cache | grep out; true; }}",
         mkimg = env!("CARGO_BIN_EXE_mkimg"),

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::cli::{Project, fails, json, mirror, run, stdout};
-use crate::tiny::Tiny;
+use crate::tiny::{Tiny, record};
 use crate::{check, not_applied, support};
 
 /// Puts the image of another recipe, whole and true to itself, where the image of the recipe is in the cache.
@@ -30,7 +30,9 @@ fn tamper(tiny: &Tiny) {
         fs::remove_file(path(&ours).join(file)).unwrap();
     }
     fs::copy(path(&theirs).join(&initramfs), path(&ours).join(&initramfs)).unwrap();
-    fs::write(path(&ours).join("image.json"), format!("{image:#}\n")).unwrap();
+    let text = format!("{image:#}\n");
+    fs::write(path(&ours).join("image.json"), &text).unwrap();
+    record(&tiny.path("cache"), &path(&ours));
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Bed {
         let text = crate::tiny::recipe(&sources, entries);
         let old = Digest::of(&crate::tiny::kernel()).to_string();
         let text = text.replace(&old, &Digest::of(&kernel).to_string());
-        let test = "boot memory=\"128MiB\"\ntest \"t\" within=\"20s\" { expect \"booted\" }\n";
+        let test = "boot memory=\"128MiB\"\ntest \"t\" within=\"20s\" { expect \"booted\"; exit \"poweroff\"; }\n";
         tiny.project.recipe("tiny", &format!("{text}{test}"));
         let bin = tiny.path("home/bin");
         fs::create_dir(&bin).unwrap();

@@ -520,6 +520,7 @@ fn a_damaged_image_that_cannot_be_removed_is_not_said_to_be() {
     command.arg(env!("CARGO_BIN_EXE_mkimg"));
     command.args(["realize", "images/tiny.kdl"]);
     it.tiny.project.prepare(&mut command);
+    command.env("MKIMG_CACHE", "cache");
     let told = fails(&mut command, 2);
     assert!(told.contains("damaged image"), "{told}");
     assert!(

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use mkimg::digest::Digest;
+
 use crate::cli::{Project, fails, json, run, stdout};
 use crate::support::{is_root, tool};
-use crate::tiny::Tiny;
+use crate::tiny::{Tiny, record};
 
 /// Unpacks the image of a recipe, runs the script over it, and compares.
 fn rebuild(project: &Project, recipe: &str, realized: &serde_json::Value) {
@@ -90,8 +92,19 @@ fn no_name_becomes_a_command_of_the_script() {
         let mut places = bytes.windows(name.len());
         let at = places.position(|place| place == name.as_bytes()).unwrap();
         bytes[at..at + name.len()].copy_from_slice(evil.as_bytes());
-        fs::remove_file(&archive).unwrap();
-        fs::write(&archive, bytes).unwrap();
+        // Whole, by all that the cache says of it.
+        let described = archive.with_file_name("image.json");
+        let text = fs::read_to_string(&described).unwrap();
+        let old = Digest::of(&fs::read(&archive).unwrap()).to_string();
+        let new = Digest::of(&bytes).to_string();
+        for (path, bytes) in [
+            (&archive, bytes),
+            (&described, text.replace(&old, &new).into()),
+        ] {
+            fs::remove_file(path).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        record(&tiny.path("cache"), archive.parent().unwrap());
         let said = fails(&mut tiny.project.mkimg(command), 2);
         assert!(said.contains("do not trust the image"), "{said}");
     }

@@ -236,7 +236,8 @@ fn fetch_more_than_the_disk_holds() {
         assert_eq!(error.kind(), Kind::Store);
         let text = error.to_string();
         let start = format!(
-            "could not keep `thing` in the cache (3145728 bytes): no space left to {what} `cache"
+            "could not keep `thing` in the cache (3145728 bytes): no space left to {what} `{}",
+            store.root().display()
         );
         assert!(text.starts_with(&start), "{text}");
         let FetchError::Store { error: cause, .. } = error else {

@@ -35,9 +35,9 @@ fn more_than_the_bound_is_refused_at_once_where_it_is_announced_and_else_at_the_
             let error = bed.fetch(digest, None, &urls).unwrap_err();
             assert_eq!(error.kind(), Kind::Refused, "{error}");
             let text = error.to_string();
-            let expected = format!("more than the 100000 bytes of `--max-download`: {words}");
+            let expected = format!("without `size=` a source has at most 100000 bytes, {words}");
             assert!(text.contains(&expected), "{text}");
-            assert!(error.help()[0].contains("`size`"), "{:?}", error.help());
+            assert!(error.help()[0].contains("`size=`"), "{:?}", error.help());
             assert_eq!(server.requests().len(), 1);
             assert!(bed.litter().is_empty(), "{:?}", bed.litter());
             // Nor where nobody knows the digest.

@@ -311,7 +311,7 @@ fn an_import_and_the_pinned_tool_stay_until_age_or_size_lets_them_go_whole() {
     let tools = || fs::read_dir(cache.join("tools-v1")).unwrap().count();
     let imports = || fs::read_dir(cache.join("recipes-v1")).unwrap().count();
 
-    for kind in ["tools-v1", "recipes-v1", "images-v1"] {
+    for kind in ["tools-v1", "recipes-v1", "imports-v1"] {
         for entry in fs::read_dir(cache.join(kind)).unwrap() {
             age(&entry.unwrap().path(), 40);
         }

@@ -79,7 +79,7 @@ fn what_does_not_pass_is_told_in_words() {
                 "may not read the tag `1`",
                 "403 Forbidden",
                 "without credentials",
-                "go\\u{1b}[31m away; Y",
+                "go\\x1b[31m away; Y",
             ],
         ),
         (
@@ -96,7 +96,7 @@ fn what_does_not_pass_is_told_in_words() {
             Reply::new("500 Internal Server Error", said),
             1,
             vec![
-                "500 Internal Server Error; it says: go\\u{1b}",
+                "500 Internal Server Error; it says: go\\x1b",
                 "try again later",
             ],
         ),

@@ -126,7 +126,7 @@ fn what_a_registry_may_refuse_is_told() {
             "POST",
             Reply::new("403 Forbidden", said),
             1,
-            &["may not send the blob", "read\\u{1b}[2Jonly"],
+            &["may not send the blob", "read\\x1b[2Jonly"],
         ),
         (
             "POST",

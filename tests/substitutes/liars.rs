@@ -103,7 +103,7 @@ const ROWS: [Row; 20] = [
     (
         "trickles its manifest",
         |p, r| manifest(p, r).then(|| Reply::ok(&p.manifest).trickle()),
-        "too slow: not done after 15 s",
+        "too slow: not done after 5 s",
     ),
     (
         "trickles the kernel",
