@@ -10,6 +10,7 @@
 
 mod change;
 mod parse;
+mod plain;
 mod text;
 
 use std::collections::BTreeMap;

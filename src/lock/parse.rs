@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kdl::KdlNode;
 
-use super::{Lock, Locked};
+use super::{Lock, Locked, plain};
 use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::plan::FORMAT;
@@ -109,6 +109,9 @@ impl Lock {
     /// # Errors
     /// [`LockError`].
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Lock, LockError> {
+        if let Some(lock) = plain::read(bytes) {
+            return Ok(lock);
+        }
         if let Some(line) = merge_mark(bytes) {
             let name = name.to_owned();
             return Err(LockError::Merge { name, line });

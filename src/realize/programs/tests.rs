@@ -121,7 +121,8 @@ fn a_library_is_looked_for_where_the_loader_would_look() {
     let bin = |bytes| ("usr/bin/x", 0o755, bytes);
     let conf = |text: &str| text.as_bytes().to_vec();
     // Each of these is complete.
-    let good: Vec<(Vec<(&str, u32, Vec<u8>)>, Vec<(&str, &str)>)> = vec![
+    type Files<'f> = Vec<(&'f str, u32, Vec<u8>)>;
+    let good: Vec<(Files, Vec<(&str, &str)>)> = vec![
         (vec![bin(needs("a.so")), lib("usr/lib/a.so")], vec![]),
         (
             vec![bin(needs("a.so")), lib("usr/lib/x86_64-linux-gnu/b.so")],
