@@ -93,13 +93,14 @@ impl Context<'_> {
                 "cannot be told from one that came with a clone: HOME is not set".to_owned(),
             );
         };
-        let judged = owner::fault(path).and_then(|fault| match fault {
-            Some(why) => Ok(Some(why)),
-            None => match owner::origin(path, &state)? {
-                Origin::Here => Ok(None),
-                Origin::Empty => owner::take(path, &state).map(|()| None),
-                Origin::Unknown => Ok(Some("was not made by mkimg on this machine".to_owned())),
+        let judged = owner::origin(path, &state).and_then(|origin| match origin {
+            // What is in it mkimg made, for nobody else to write.
+            Origin::Here => owner::own_fault(path),
+            Origin::Empty => match owner::fault(path)? {
+                Some(why) => Ok(Some(why)),
+                None => owner::take(path, &state).map(|()| None),
             },
+            Origin::Unknown => Ok(Some("was not made by mkimg on this machine".to_owned())),
         });
         judged.unwrap_or_else(|error| {
             let text = format!("cannot be told from one that came with a clone: {error}");

@@ -21,6 +21,8 @@ pub struct NewImage<'s> {
     target: PathBuf,
     /// Files to sync before the directory gets its name.
     files: Vec<File>,
+    /// Blobs that got one more name.
+    linked: Vec<Digest>,
 }
 
 impl Store {
@@ -56,6 +58,7 @@ impl Store {
             path,
             target: target.to_path_buf(),
             files: Vec::new(),
+            linked: Vec::new(),
         })
     }
 }
@@ -87,6 +90,7 @@ impl NewImage<'_> {
     pub fn link(&mut self, blob: &Blob, name: &str) -> Result<(), StoreError> {
         let path = self.path.join(name);
         if dir::hard_link(&blob.path, &path).is_ok() {
+            self.linked.push(blob.digest);
             return Ok(());
         }
         let mut from = blob.open()?;
@@ -121,6 +125,9 @@ impl NewImage<'_> {
         }
         // First: an image without a record would have to be made again after a power cut.
         self.store.set_record(&self.path, &name, sums)?;
+        for sum in sums.iter().filter(|sum| self.linked.contains(&sum.digest)) {
+            self.store.record_linked(&self.path, sum);
+        }
         let publishing = publishing();
         let renamed = match dir::rename(&self.path, &self.target) {
             Err(error) if taken(&error) => self.replace(),

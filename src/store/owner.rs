@@ -147,8 +147,7 @@ pub fn fault(cache: &Path) -> Result<Option<String>, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         held => held.map_err(io)?,
     };
-    let found = dir::metadata(&cache).map_err(io)?;
-    if let Some(fault) = fault_of(&found) {
+    if let Some(fault) = own_fault(&cache)? {
         return Ok(Some(fault));
     }
     for path in dir::entries(&cache).map_err(io)? {
@@ -159,6 +158,16 @@ pub fn fault(cache: &Path) -> Result<Option<String>, StoreError> {
         }
     }
     Ok(None)
+}
+
+/// Says the same of the directory itself: whoever cannot write into it cannot replace what mkimg made there.
+///
+/// # Errors
+/// [`StoreError`] where the directory cannot be looked at.
+pub fn own_fault(cache: &Path) -> Result<Option<String>, StoreError> {
+    let found = dir::metadata(cache);
+    let found = found.map_err(|error| StoreError::io("look at", cache, error).unusable())?;
+    Ok(fault_of(&found))
 }
 
 fn fault_of(found: &Metadata) -> Option<String> {

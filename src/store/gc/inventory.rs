@@ -250,14 +250,18 @@ impl Inventory {
         Ok(())
     }
 
-    /// Lets the stamps of an image, a tool or a kernel's note go with it.
+    /// Lets the stamps of an image, a tool, a kernel's note or a blob go with it.
     fn stamps(&mut self, root: &Path) -> Result<(), StoreError> {
         for path in self.bucket(root, "stamps-v1")? {
             let stem = name(&path);
+            let blob = stem.strip_prefix("blob-").and_then(leading);
             let mut objects = self.objects.iter_mut();
-            let own = objects.find(|object| {
-                matches!(object.kind, Kind::Image | Kind::Tool | Kind::Note)
-                    && object.name.file_name().is_some_and(|name| name == &*stem)
+            let own = objects.find(|object| match object.kind {
+                Kind::Blob => blob.is_some() && object.digest == blob,
+                Kind::Image | Kind::Tool | Kind::Note => {
+                    object.name.file_name().is_some_and(|name| name == &*stem)
+                }
+                _ => false,
             });
             match own {
                 Some(object) => {
