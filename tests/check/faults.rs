@@ -129,7 +129,7 @@ fn a_check_that_cannot_be_done_says_what_to_do_next() {
     let tiny = Tiny::new();
     tiny.recipe("", "");
     let mut nowhere = check(&tiny, &[]);
-    let said = fails(nowhere.env("TMPDIR", "/nonexistent"), 1);
+    let said = fails(nowhere.env("TMPDIR", tiny.path("nowhere")), 1);
     assert!(said.contains("TMPDIR names another place"), "{said}");
     fs::remove_file(tiny.path("images/kernel")).unwrap();
     let output = check(&tiny, &[]).output().unwrap();
