@@ -12,7 +12,7 @@ use crate::source::fetch::FetchError;
 use crate::store::{StoreError, limit_help_behind};
 use crate::ui::{self, Terminal};
 
-/// The exit codes of the command line (DESIGN.md section 8).
+/// The exit codes of the command line (docs/design.md section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     /// Something outside of the recipe failed.
