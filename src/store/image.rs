@@ -114,6 +114,7 @@ impl NewImage<'_> {
         if let Some(parent) = self.target.parent() {
             make_dir(parent)?;
         }
+        let _alone = self.lock_bucket();
         let name = Store::record_name(&self.target);
         if dir::exists(&self.target) {
             let record = self.store.record(&name);
@@ -138,6 +139,14 @@ impl NewImage<'_> {
             .map_err(|error| StoreError::io("rename a finished image to", &self.target, error))?;
         sync_dir(self.target.parent());
         Ok(self.target.clone())
+    }
+
+    /// Waits until no other process publishes in the bucket: of several that made one image, the others then see the first's, and no
+    /// two take each other's place. Without locks, as on some network file systems, it is best effort.
+    fn lock_bucket(&self) -> Option<File> {
+        let bucket = dir::directory(self.target.parent()?).ok()?;
+        bucket.lock().ok()?;
+        Some(bucket)
     }
 
     /// Takes the place of the directory that has the name.
@@ -177,7 +186,41 @@ impl Drop for NewImage<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn many_that_publish_one_image_at_once_leave_the_first() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let plan = Digest::of(b"plan");
+        let inode = |path: &Path| {
+            use std::os::unix::fs::MetadataExt as _;
+            std::fs::metadata(path).unwrap().ino()
+        };
+        for round in 0..20 {
+            let target = store.image_path(&plan, &format!("a{round}"));
+            let begin = std::sync::Barrier::new(8);
+            let publish = || {
+                let mut new = store.new_image(&target).unwrap();
+                let text = format!("bytes of {round}");
+                new.file("a").unwrap().write_all(text.as_bytes()).unwrap();
+                let sum = Sum {
+                    name: "a".to_owned(),
+                    size: text.len() as u64,
+                    digest: Digest::of(text.as_bytes()),
+                };
+                begin.wait();
+                inode(&new.publish(&[sum]).unwrap().join("a"))
+            };
+            let seen: Vec<u64> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(publish)).collect();
+                threads.into_iter().map(|it| it.join().unwrap()).collect()
+            });
+            assert!(seen.iter().all(|it| *it == inode(&target.join("a"))));
+        }
+    }
 
     #[test]
     fn a_scratch_directory_that_a_signal_removed_is_not_made_again_without_its_lock() {
