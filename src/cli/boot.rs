@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::args::Boot;
 use super::context::Context;
 use super::failure::{Code, Failure};
-use crate::arch::Arch;
+use crate::arch::{Arch, KernelFormat};
 use crate::digest::{self, Digest};
 use crate::dir;
 use crate::machine::{
@@ -106,9 +106,9 @@ impl Bootable {
             .on(self.arch)
             .map_err(|error| failed(error.into()))?;
         let classic = kind == machine::MachineKind::Pc;
-        let kernel = match self.arch {
-            Arch::X86_64 if classic => self.kernel.clone(),
-            _ => self.unpacked_kernel(store)?,
+        let kernel = match classic {
+            true => self.kernel.clone(),
+            false => self.unpacked_kernel(store)?,
         };
         let head = head(&kernel)?;
         let memory = options.memory.unwrap_or(self.memory);
@@ -122,7 +122,7 @@ impl Bootable {
             kind: options.machine,
             accelerator,
             kernel,
-            pages_16k: self.arch == Arch::Aarch64 && machine::has_16k_pages(&head),
+            pages_16k: machine::has_16k_pages(self.arch, &head),
             initrd: self.initrd.clone(),
             cmdline,
             memory,
@@ -167,8 +167,8 @@ impl Bootable {
         ))
     }
 
-    /// Returns what QEMU is to start: the decompressed ELF file of a bzImage, which spares the guest the work, or the Image of an
-    /// EFI zboot file, which QEMU before 9.1 does not find. It is made once and kept in the cache. The kernel itself where it
+    /// Returns what QEMU is to start: the decompressed ELF file of a bzImage, which spares the guest the work, or the Image of a
+    /// packed one, which QEMU may not find. It is made once and kept in the cache. The kernel itself where it
     /// holds none, or where the cache cannot be written.
     fn unpacked_kernel(&self, store: &Store) -> Result<PathBuf, Failure> {
         let note = format!("vmlinux-{}", self.digest);
@@ -184,14 +184,12 @@ impl Bootable {
         }
         let image = dir::read(&self.kernel)
             .map_err(|error| Failure::io("read the kernel", &self.kernel, error))?;
-        let inside = match self.arch {
-            Arch::X86_64 => machine::vmlinux(&image),
-            Arch::Aarch64 => machine::zboot(&image).transpose().map_err(|error| {
-                let help = "take a kernel that is an arm64 Image, or unpack this one and name what comes out";
-                Failure::usage(error.to_string(), help)
-            })?,
-        };
+        let inside = machine::kernel_inside(self.arch, &image).map_err(|error| {
+            let help = "take a kernel that is an Image, or unpack this one and name what comes out";
+            Failure::usage(error.to_string(), help)
+        })?;
         let has_inside = inside.is_some();
+        let is_image = matches!(self.arch.facts().kernel, KernelFormat::Image { .. });
         let kept: Result<Option<Blob>, StoreError> = match inside {
             None => store.set_note(&note, "none\n").map(|()| None),
             Some(inside) => store
@@ -205,7 +203,7 @@ impl Bootable {
         Ok(match kept {
             Ok(Some(blob)) => blob.path,
             // QEMU may not find the Image in this kernel.
-            Err(error) if self.arch == Arch::Aarch64 && has_inside => {
+            Err(error) if is_image && has_inside => {
                 return Err(error.into());
             }
             Ok(None) | Err(_) => self.kernel.clone(),

@@ -13,7 +13,7 @@ use super::registry::{PinFile, Reach, repository};
 use super::sharing;
 use super::values;
 use crate::arch::Arch;
-use crate::share::{Found, Reference, go_name, import, list};
+use crate::share::{Found, Reference, import, list};
 use crate::ui::bytes;
 
 /// `mkimg pull`
@@ -22,8 +22,7 @@ pub(super) struct Pull {
     /// What: REGISTRY/REPOSITORY, with :TAG or @sha256:HEX
     #[arg(value_name = "REF")]
     reference: Reference,
-    /// The architecture, x86_64 or aarch64 [default: the host's where the image has it]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
+    #[arg(long, help = values::arch_help("the host's where the image has it"), value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     arch: Option<Arch>,
     /// Note in FILE which image it was; where FILE names another one already, fail
     #[arg(long, value_name = "FILE")]
@@ -96,7 +95,7 @@ fn chosen(found: &Found, asked: Option<Arch>) -> Option<Arch> {
     let has = |arch: Arch| {
         let listed = found.images.iter();
         let mut named = listed.filter_map(|image| image.architecture.as_deref());
-        named.any(|name| name == go_name(arch))
+        named.any(|name| name == arch.facts().oci)
     };
     let first = || Arch::ALL.into_iter().find(|arch| has(*arch));
     asked

@@ -19,7 +19,7 @@ use crate::share::bundle::{Bundle, begins_bundle};
 use crate::share::{
     Artifact, Found, Imported, Origin as _, Project, Selection, ShareError, Shareable,
 };
-use crate::share::{copy_referrers, find, go_name, import};
+use crate::share::{copy_referrers, find, import};
 use crate::store::{Scratch, Store, StoreError};
 
 /// Images that are realized, and the artifact of them.
@@ -112,7 +112,7 @@ fn keep_referrers(
         } else if artifact
             .manifests
             .keys()
-            .any(|arch| image.architecture.as_deref() == Some(go_name(*arch)))
+            .any(|arch| image.architecture.as_deref() == Some(arch.facts().oci))
             && !bundle.referrers(&digest)?.is_empty()
         {
             context.terminal.event(Event::Warning(format!(
@@ -182,7 +182,7 @@ pub(super) fn check_arch(found: &Found, asked: Option<Arch>, name: &str) -> Resu
     let (Some(asked), Some(listed)) = (asked, listed) else {
         return Ok(());
     };
-    let has = |arch: &Arch| listed.contains(&go_name(*arch));
+    let has = |arch: &Arch| listed.contains(&arch.facts().oci);
     if has(&asked) {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use object::LittleEndian;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
-use crate::arch::Arch;
+use crate::arch::{Arch, KernelFormat};
 
 /// What decides how much memory a boot needs; all sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +26,7 @@ const MIB: u64 = 1 << 20;
 
 /// Returns the least memory, in bytes and whole MiB, with which the kernel unpacks the initramfs and starts `/init`.
 pub fn memory_needed(needs: Needs) -> u64 {
-    // What a kernel allocates for itself until `/init` runs, measured.
-    let own = match needs.arch {
-        Arch::X86_64 => 21 * MIB,
-        Arch::Aarch64 => 18 * MIB,
-    };
+    let own = needs.arch.facts().kernel_memory;
     let loaded = needs.kernel.saturating_add(needs.packed);
     let booted = loaded.saturating_add(needs.unpacked).saturating_add(own);
     // The root file system is a tmpfs, which holds at most half of what memory the kernel has (`mm/shmem.c`,
@@ -42,17 +38,17 @@ pub fn memory_needed(needs: Needs) -> u64 {
 /// Returns the bytes of memory that a kernel's image takes, as its own header says; nothing where the file is no kernel that mkimg
 /// knows. The first 64 KiB of the file are enough.
 pub fn kernel_footprint(arch: Arch, file: &[u8]) -> Option<u64> {
-    match arch {
-        Arch::X86_64 => elf_footprint(file).or_else(|| {
+    match arch.facts().kernel {
+        KernelFormat::BzImage { .. } => elf_footprint(file).or_else(|| {
             // `init_size` also counts what decompression needs (`Documentation/arch/x86/boot.rst`): an eighth of it at most.
             let size = file.get(0x260..)?.first_chunk::<4>()?;
             let boots = file.get(0x202..0x206)? == b"HdrS";
             boots.then(|| u64::from(u32::from_le_bytes(*size)) / 8 * 7)
         }),
-        Arch::Aarch64 => {
-            // `Documentation/arch/arm64/booting.rst`: `image_size` at 16, the magic number at 56.
+        KernelFormat::Image { magic, .. } => {
+            // `image_size` at 16, the magic number at 56.
             let size = file.get(16..)?.first_chunk::<8>()?;
-            (file.get(56..60)? == b"ARM\x64").then(|| u64::from_le_bytes(*size))
+            (file.get(56..60)? == magic).then(|| u64::from_le_bytes(*size))
         }
     }
 }
