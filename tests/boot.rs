@@ -46,6 +46,7 @@ fn the_recipes_of_the_repository_pass_their_tests() {
     for (name, arch) in [
         ("minimal", "x86_64"),
         ("minimal", "aarch64"),
+        ("minimal-riscv64", "riscv64"),
         ("net", "x86_64"),
         ("net", "aarch64"),
         ("modules", "x86_64"),
