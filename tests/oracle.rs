@@ -222,9 +222,11 @@ fn other_processors_compress_to_the_same_bytes() {
         "aarch64-linux-gnu-gcc",
         "i686-linux-gnu-gcc",
         "s390x-linux-gnu-gcc",
+        "riscv64-linux-gnu-gcc",
         "qemu-aarch64",
         "qemu-i386",
         "qemu-s390x",
+        "qemu-riscv64",
         "python3",
     ] {
         if support::tool(program).is_none() {
@@ -239,7 +241,7 @@ fn other_processors_compress_to_the_same_bytes() {
         .arg(env!("CARGO_BIN_EXE_mkimg"))
         .env("MKIMG_CACHE", cache);
     let said = stdout(&run(&mut script));
-    for machine in ["aarch64", "i686", "s390x"] {
+    for machine in ["aarch64", "i686", "s390x", "riscv64"] {
         for (recipe, level) in [
             ("modules", 7),
             ("minimal", 1),
@@ -247,6 +249,9 @@ fn other_processors_compress_to_the_same_bytes() {
             ("minimal", 9),
             ("minimal", 12),
         ] {
+            if (machine, recipe) == ("riscv64", "modules") {
+                continue;
+            }
             let line = format!("on {machine}, {recipe} at level {level}: ");
             let found = said.lines().find(|shown| shown.contains(&line));
             assert!(

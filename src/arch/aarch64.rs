@@ -28,6 +28,7 @@ pub(super) const FACTS: Facts = Facts {
     kernel_described: "an arm64 Image (`ARM\\x64` at 0x38), an EFI zboot image, or an Image.gz",
     kernel_memory: 18 << 20,
     console: "ttyAMA0",
+    firmware_words: &[],
 
     qemu: "qemu-system-aarch64",
     qemu_packages: Packages {

@@ -29,6 +29,8 @@ pub struct Facts {
     pub kernel_memory: u64,
     /// The kernel's name for the machine's serial line.
     pub console: &'static str,
+    /// What lines of the firmware, and of a kernel that unpacks itself, have in them: they are no sign that a program listens.
+    pub firmware_words: &'static [&'static str],
 
     /// QEMU's program.
     pub qemu: &'static str,

@@ -28,8 +28,24 @@ pub(super) const FACTS: Facts = Facts {
         qemu_unpacks_gzip: false,
     },
     kernel_described: "a riscv Image (`RSC\\x05` at 0x38), an EFI zboot image, or an Image.gz",
-    kernel_memory: 18 << 20,
+    kernel_memory: 41 << 20,
     console: "ttyS0",
+    // OpenSBI: its name, in large letters, too, and what it tells about the machine.
+    firmware_words: &[
+        "OpenSBI v",
+        "____",
+        "/ __ \\",
+        "| |",
+        "\\____/",
+        "|_|",
+        "Platform ",
+        "Firmware ",
+        "Runtime SBI ",
+        "Standard SBI ",
+        "Experimental SBI ",
+        "Domain0 ",
+        "Boot HART ",
+    ],
 
     qemu: "qemu-system-riscv64",
     qemu_packages: Packages {

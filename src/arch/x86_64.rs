@@ -27,6 +27,13 @@ pub(super) const FACTS: Facts = Facts {
     kernel_described: "a bzImage (`HdrS` at 0x202) or an ELF vmlinux",
     kernel_memory: 21 << 20,
     console: "ttyS0",
+    firmware_words: &[
+        "SeaBIOS",
+        "iPXE",
+        "Booting from",
+        "Press Ctrl-B",
+        "Decompressing Linux",
+    ],
 
     qemu: "qemu-system-x86_64",
     qemu_packages: Packages {
