@@ -28,7 +28,7 @@ pub(super) const FACTS: Facts = Facts {
         qemu_unpacks_gzip: false,
     },
     kernel_described: "a riscv Image (`RSC\\x05` at 0x38), an EFI zboot image, or an Image.gz",
-    kernel_memory: 41 << 20,
+    kernel_memory: 42 << 20,
     console: "ttyS0",
     // OpenSBI: its name, in large letters, too, and what it tells about the machine.
     firmware_words: &[
