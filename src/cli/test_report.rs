@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::context::Opened;
 use crate::machine::{Kind, Report};
 use crate::realize::Image;
 use crate::recipe::{Step, StepKind, Test};
+use crate::session::Loaded;
 use crate::text::safe;
 
 /// A test of the recipe, and what became of it.
@@ -47,7 +47,7 @@ pub(super) fn counts(tested: &[Tested<'_>]) -> (usize, usize, usize) {
 }
 
 /// Returns the line in the recipe of the step that a test stopped at, and the step's text.
-fn step(opened: &Opened, test: &Test, report: &Report) -> Option<(usize, String)> {
+fn step(opened: &Loaded<'_>, test: &Test, report: &Report) -> Option<(usize, String)> {
     // What is served is no step of the script.
     let serves = |step: &&Step| matches!(step.kind, StepKind::Serve { .. });
     let mut played = test.steps.iter().filter(|step| !serves(step));
@@ -58,7 +58,7 @@ fn step(opened: &Opened, test: &Test, report: &Report) -> Option<(usize, String)
 }
 
 /// Returns what a person is told of a test that failed.
-pub(super) fn told(opened: &Opened, test: &Test, report: &Report) -> String {
+pub(super) fn told(opened: &Loaded<'_>, test: &Test, report: &Report) -> String {
     let mut text = format!("  {}: {}\n", report.kind.name(), report.message);
     if let Some((line, step)) = step(opened, test, report) {
         // Writing into a string cannot fail, here and below.
@@ -97,7 +97,7 @@ pub(super) fn log(tested: &[Tested<'_>]) -> String {
 }
 
 /// Returns the reports as JSON.
-pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Value {
+pub(super) fn json(image: &Image, opened: &Loaded<'_>, tested: &[Tested<'_>]) -> Value {
     let tests = tested.iter().map(|tested| {
         let mut value = json!({
             "kind": tested.kind(),
@@ -127,7 +127,7 @@ pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Val
 }
 
 /// Returns the reports as JUnit XML, as CI systems read it.
-pub(super) fn junit(name: &str, opened: &Opened, tested: &[Tested<'_>]) -> String {
+pub(super) fn junit(name: &str, opened: &Loaded<'_>, tested: &[Tested<'_>]) -> String {
     let (_, failures, skipped) = counts(tested);
     let time: f64 = tested.iter().map(Tested::seconds).sum();
     let (count, suite) = (tested.len(), escaped(name));
