@@ -6,7 +6,7 @@ use super::args::{Global, Target};
 use super::failure::{self, Failure};
 use super::options;
 use crate::realize::Realized;
-use crate::recipe::{Diagnostic, Mode, SourceText};
+use crate::recipe::{Diagnostic, Mode, SourceMap};
 use crate::session::{Error, Loaded, RealizeOptions, Report, Session, Substitutes};
 use crate::ui::{self, Terminal, Verbosity};
 
@@ -45,7 +45,7 @@ impl<'t> Context<'t> {
 }
 
 impl Report for Terminal {
-    fn warnings(&self, source: &SourceText, warnings: &[Diagnostic]) {
+    fn warnings(&self, source: &SourceMap, warnings: &[Diagnostic]) {
         if self.verbosity() > Verbosity::Quiet {
             ui::print_diagnostics(source, warnings, self.color());
         }

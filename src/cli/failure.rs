@@ -72,7 +72,7 @@ pub(super) fn print(error: &Error, terminal: &Terminal) {
                 terminal.error(&format!(
                     "{} errors in `{}`",
                     diagnostics.len(),
-                    source.name
+                    source.root().name
                 ));
             }
         }

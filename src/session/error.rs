@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use crate::fault::{Fault, Outcome, of_io};
 use crate::realize::RealizeError;
-use crate::recipe::{Diagnostic, Invalid, SourceText};
+use crate::recipe::{Diagnostic, Invalid, SourceMap};
 
 /// Why something could not be done: what kind of failure it is, what happened, and what to do.
 #[derive(Debug)]
 pub enum Error {
     /// Diagnostics that point into a recipe.
     Recipe {
-        /// The recipe's text.
-        source: SourceText,
+        /// The texts of the recipe's files.
+        source: SourceMap,
         /// What is wrong with it.
         diagnostics: Vec<Diagnostic>,
         /// What kind of failure it is.
@@ -85,7 +85,7 @@ impl Error {
     }
 
     /// Returns the error of a realization of a recipe.
-    pub(crate) fn realize(error: RealizeError, source: &SourceText) -> Error {
+    pub(crate) fn realize(error: RealizeError, source: &SourceMap) -> Error {
         match error {
             RealizeError::Recipe(diagnostics) => Error::Recipe {
                 source: source.clone(),
@@ -136,7 +136,7 @@ impl Error {
             return None;
         };
         let (span, _) = diagnostics.first()?.labels.first()?;
-        Some((source.name.clone(), source.line(span.start)))
+        Some((source.name(span).to_owned(), source.line(span)))
     }
 }
 

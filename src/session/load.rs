@@ -78,7 +78,7 @@ impl<'r> Session<'r> {
         let bytes = read_recipe(&path)?;
         let parsed =
             recipe::parse(&path.display().to_string(), &bytes, mode).map_err(Error::invalid)?;
-        check_imported(&path, &parsed.source.text)?;
+        check_imported(&path, &parsed.source.root().text)?;
         self.report.warnings(&parsed.source, &parsed.warnings);
         let base = path.parent().map_or(PathBuf::from("."), |parent| {
             if parent.as_os_str().is_empty() {

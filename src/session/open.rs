@@ -13,7 +13,7 @@ use super::options::Options;
 use super::places;
 use crate::progress::{Event, Progress, Silent};
 use crate::realize::Workshop;
-use crate::recipe::{Diagnostic, SourceText};
+use crate::recipe::{Diagnostic, SourceMap};
 use crate::source::apt;
 use crate::source::fetch::FetchOptions;
 use crate::source::fetch::redirect::redacted;
@@ -22,7 +22,7 @@ use crate::store::{Store, StoreError};
 /// Takes what happens on the way, from any thread.
 pub trait Report: Progress {
     /// Takes the warnings about a recipe.
-    fn warnings(&self, source: &SourceText, warnings: &[Diagnostic]);
+    fn warnings(&self, source: &SourceMap, warnings: &[Diagnostic]);
 
     /// Takes the error of one image where the others go on.
     fn failed(&self, error: &Error);
@@ -32,7 +32,7 @@ pub trait Report: Progress {
 }
 
 impl Report for Silent {
-    fn warnings(&self, _: &SourceText, _: &[Diagnostic]) {}
+    fn warnings(&self, _: &SourceMap, _: &[Diagnostic]) {}
 
     fn failed(&self, _: &Error) {}
 }

@@ -90,7 +90,7 @@ impl Loaded<'_> {
         let project = Project {
             name: recipe.name.value.clone(),
             description: recipe.description.clone(),
-            recipe: normal_text(&self.parsed.source),
+            recipe: normal_text(self.parsed.source.root()),
             digest: lock.recipe,
             lock: lock.to_string(),
             files: self.plan(arch)?.local_files(),
