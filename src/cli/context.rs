@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::args::{Global, Target};
+use super::args::Global;
 use super::failure::{self, Failure};
 use super::options;
+use super::shared::Target;
 use crate::realize::Realized;
 use crate::recipe::{Diagnostic, Mode, SourceMap};
 use crate::session::{Error, Loaded, RealizeOptions, Report, Session, Substitutes};

@@ -2,11 +2,10 @@
 
 mod add;
 mod args;
+mod attest;
 mod cache;
 mod cat;
 mod check;
-mod check_ground;
-mod check_image;
 mod check_recipes;
 mod check_report;
 mod check_round;
@@ -33,6 +32,7 @@ mod push;
 mod realize;
 mod run;
 mod sbom;
+mod shared;
 mod show;
 mod sign;
 mod test;
@@ -98,7 +98,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Pull(args) => pull::run(&context, &args),
         Verb::Sign(args) => sign::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),
-        Verb::Attest(args) => verify::attest(&context, &args),
+        Verb::Attest(args) => attest::run(&context, &args),
         Verb::Gc(args) => gc::run(&context, &args),
         Verb::Cache(args) => cache::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),

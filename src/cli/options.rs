@@ -9,6 +9,7 @@ use std::path::{self, PathBuf};
 use std::time::SystemTime;
 
 use super::args::Global;
+use super::check_round;
 use super::failure::Failure;
 use crate::session::{Environment, Options};
 use crate::source::fetch::redirect::redacted;
@@ -63,6 +64,7 @@ fn environment(global: &Global) -> Environment {
             no: proxy("no_proxy"),
         },
         clock: SystemTime::now,
+        seen: check_round::seen,
         program: env::current_exe().ok(),
         program_options: program_options(global),
     }
