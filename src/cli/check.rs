@@ -71,7 +71,10 @@ pub(super) fn run(context: &Context<'_>, args: &Check) -> Result<(), Failure> {
         refetch: args.refetch,
         locked: args.locked,
     };
-    let checked = context.session.check(&recipes(args)?, &options)?;
+    let checked = context.session.check(
+        &recipes(&args.recipes, args.all.as_deref(), &args.except)?,
+        &options,
+    )?;
     let worst = checked.iter().map(|one| one.verdict).max();
     let worst = worst.unwrap_or(Verdict::Unchecked);
     context.terminal.clear();

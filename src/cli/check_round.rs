@@ -4,7 +4,6 @@ use std::env;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,7 +14,6 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use super::shared::Target;
-use crate::check::Seen;
 use crate::session::RealizeOptions;
 
 /// `mkimg check-round`
@@ -121,28 +119,4 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
     }
     let error = command.exec();
     Failure::io("start", &program, error)
-}
-
-/// Returns what this process sees of its environment.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "`cli` is where environment and clock are read"
-)]
-pub(super) fn seen() -> Seen {
-    let variable = |name: &str| env::var(name).unwrap_or_else(|_| "unset".to_owned());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let directory = env::current_dir();
-    let directory =
-        directory.map_or_else(|error| error.to_string(), |path| path.display().to_string());
-    let epoch = format!("SOURCE_DATE_EPOCH={}", variable("SOURCE_DATE_EPOCH"));
-    let all = [
-        ("time zone", variable("TZ")),
-        ("locale", variable("LC_ALL")),
-        ("home", variable("HOME")),
-        ("temporary directory", env::temp_dir().display().to_string()),
-        ("working directory", directory),
-        ("clock", now.map_or(0, |now| now.as_secs()).to_string()),
-        ("environment", epoch),
-    ];
-    all.map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -204,6 +204,7 @@ fn image(
         files: &files,
         arch,
         blobs: &given,
+        children: &session.options.environment.begun.children,
         options: &child,
     };
     let rounds = 0..usize::from(options.rounds);

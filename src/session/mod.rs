@@ -2,7 +2,82 @@
 //!
 //! It knows no flags and prints nothing: options are plain structs, errors are [`Error`], and what happens on the way goes to a
 //! [`Report`]. Nothing here reads the environment, the clock or the terminal: [`Environment`] has what a caller says of them.
+//!
+//! ```
+//! # let project = tempfile::tempdir()?;
+//! # let images = project.path().join("images");
+//! # std::fs::create_dir(&images)?;
+//! # let mut kernel = vec![0; 4096];
+//! # kernel[0x1fe..0x200].copy_from_slice(b"\x55\xaa");
+//! # kernel[0x202..0x206].copy_from_slice(b"HdrS");
+//! # kernel[0x236] = 1;
+//! # std::fs::write(images.join("vmlinuz"), &kernel)?;
+//! # let mut init = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+//! # init.resize(52, 0);
+//! # init[32] = 64;
+//! # init.extend([64, 0, 56, 0, 0, 0, 64, 0, 0, 0, 0, 0]);
+//! # std::fs::write(images.join("init"), &init)?;
+//! # let (recipe, cache) = (images.join("tiny.kdl"), project.path().join("cache"));
+//! # std::fs::write(&recipe, format!(
+//! #     "image \"tiny\"\nsource \"kernel\" {{ local \"vmlinuz\" arch=\"x86_64\" sha256=\"{}\"; }}\n\
+//! #      kernel from=\"kernel\"\ninitramfs {{ file \"/init\" local=\"init\" mode=0o755; }}\n",
+//! #     mkimg::digest::Digest::of(&kernel),
+//! # ))?;
+//! use mkimg::session::{Options, Session};
+//!
+//! let session = Session::open(Options::with_cache(&cache))?;
+//! let tiny = session.load(&recipe)?;
+//! let plan = tiny.plan(None)?;
+//! let made = tiny.realize()?;
+//! assert_eq!(made.image.plan, plan.id());
+//! assert!(made.initramfs().is_file());
+//!
+//! // The lock beside the recipe: from now on the recipe is held to it.
+//! let lock = tiny.lock()?;
+//! assert_eq!(lock.images[&plan.arch].plan, plan.id());
+//! tiny.check_lock()?;
+//! assert!(session.load(&recipe)?.realize()?.up_to_date);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A program that makes an image, locks it, checks that it comes out the same, and boots it on its own terminal:
+//!
+//! ```no_run
+//! use std::io::{stdin, stdout};
+//! use std::os::fd::AsFd as _;
+//!
+//! use mkimg::machine::Seat;
+//! use mkimg::session::{BootOptions, CheckOptions, Environment, Options};
+//! use mkimg::session::{RealizeOptions, Session, Verdict};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let session = Session::open(Options {
+//!         environment: Environment {
+//!             path: std::env::var_os("PATH"),
+//!             clock: std::time::SystemTime::now,
+//!             program: Some("/usr/bin/mkimg".into()),
+//!             ..Environment::default()
+//!         },
+//!         ..Options::with_cache("cache")
+//!     })?;
+//!     let minimal = session.load("images/minimal.kdl")?;
+//!     let made = minimal.realize()?;
+//!     println!("{} is in {}", made.image.name, made.path.display());
+//!     for (arch, locked) in &minimal.lock()?.images {
+//!         println!("{arch}: plan {}", locked.plan);
+//!     }
+//!     for checked in minimal.check(&CheckOptions::default())? {
+//!         assert_eq!(checked.verdict, Verdict::Equal, "{:?}", checked.lines);
+//!     }
+//!     let guest = minimal.boot(&RealizeOptions::default(), &BootOptions::default())?;
+//!     let (input, output) = (stdin(), stdout());
+//!     let seat = Seat { input: input.as_fd(), output: output.as_fd(), limit: None };
+//!     println!("{}", guest.run(seat)?.end);
+//!     Ok(())
+//! }
+//! ```
 
+mod begun;
 mod boot;
 mod budget;
 mod cache;
@@ -37,6 +112,7 @@ mod test;
 mod verify;
 mod writable;
 
+pub use begun::Begun;
 pub use boot::{Boot, BootOptions};
 pub use check::CheckOptions;
 pub use checked::{Checked, Verdict};

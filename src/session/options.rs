@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::begun::Begun;
 use crate::check::Seen;
 use crate::source::fetch::{MAX_DOWNLOAD, Mirror, Proxies};
 
@@ -84,6 +85,8 @@ pub struct Environment {
     /// Returns what the process sees of its environment, by the names of the variations of a check that vary it; what is not there
     /// counts as unlike every variation.
     pub seen: fn() -> Seen,
+    /// What a signal is to end; given by a caller that waits for signals.
+    pub begun: Begun,
     /// The program `mkimg`, which checks and tests start anew.
     pub program: Option<PathBuf>,
     /// The words that make it work as this session does.
@@ -103,6 +106,7 @@ impl Default for Environment {
             proxies: Proxies::default(),
             clock: || SystemTime::UNIX_EPOCH,
             seen: Seen::new,
+            begun: Begun::default(),
             program: None,
             program_options: Vec::new(),
         }

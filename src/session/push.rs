@@ -57,7 +57,7 @@ impl Session<'_> {
             attach_documents(&opened, &shared, made)?;
         }
         if let Some(key) = &key {
-            key.attach_all(&shared)?;
+            shared.sign(key)?;
         }
         let (artifact, tag) = (&shared.artifact, to.tag_or_default());
         let (layout, store) = (&artifact.layout, &shared.store);
