@@ -44,9 +44,10 @@ pub struct Machine {
 }
 
 /// A board of QEMU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MachineKind {
     /// The first of the architecture's: the one that booted fastest and still can do everything.
+    #[default]
     Auto,
     /// No PCI, no legacy devices.
     Microvm,

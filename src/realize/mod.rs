@@ -20,7 +20,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-pub use error::{Outcome, RealizeError};
+pub use error::RealizeError;
 pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
 pub use locals::{plan, plan_within};
 pub use stored::{holds, made_here, sums};

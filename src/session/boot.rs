@@ -1,23 +1,24 @@
 //! From an image to the command that boots it: which QEMU, which accelerator, which kernel file.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::args::Boot;
-use super::context::Context;
-use super::failure::{Code, Failure};
+use super::error::Error;
+use super::load::Loaded;
+use super::open::Session;
+use super::realize::RealizeOptions;
 use crate::arch::{Arch, KernelFormat};
 use crate::digest::{self, Digest};
 use crate::dir;
 use crate::machine::{
-    self, Accelerator, Emulator, Host, Invocation, Known, Machine, MachineError, Needs, Verdict,
+    self, Accelerator, Emulator, Host, Invocation, Known, Machine, MachineError, Needs, Ran, Seat,
+    Verdict,
 };
 use crate::realize::Realized;
 use crate::store::{Blob, Store, StoreError, Sum};
-use crate::tools::{self, Choice, Toolbox, ToolsError};
+use crate::tools::{self, Choice, Toolbox};
 
 /// Bytes of a kernel that tell how much memory it takes.
 const HEAD: u64 = 64 * 1024;
@@ -38,15 +39,108 @@ pub(super) struct Bootable {
     pub(super) needs: String,
 }
 
+/// How a machine is to be.
+#[derive(Debug, Clone, Default)]
+pub struct BootOptions {
+    /// Bytes of memory; without a number, the recipe's.
+    pub memory: Option<u64>,
+    /// The number of processors; without one, the recipe's.
+    pub cpus: Option<u32>,
+    /// Words to add to the kernel's command line.
+    pub append: Option<String>,
+    /// What runs the guest's instructions.
+    pub accelerator: machine::Choice,
+    /// The board.
+    pub machine: machine::MachineKind,
+    /// The network.
+    pub net: machine::Net,
+    /// Which QEMU.
+    pub qemu: Choice,
+    /// The command that answers a connection of the guest to the address of a test's pages.
+    pub serve: Option<Vec<OsString>>,
+    /// Columns and rows of the terminal that the console is on.
+    pub window: Option<(u16, u16)>,
+    /// Arguments for QEMU.
+    pub extra: Vec<OsString>,
+}
+
 /// A machine that can be started.
 pub(super) struct Ready {
     pub(super) invocation: Invocation,
     pub(super) accelerator: Accelerator,
+    added: Vec<String>,
+}
+
+/// An image, or files, ready to be booted.
+pub struct Boot<'s> {
+    session: &'s Session<'s>,
+    store: Store,
+    needs: String,
+    /// The command that starts QEMU.
+    pub command: Invocation,
     /// Words of the kernel's command line that are mkimg's, not the recipe's.
-    pub(super) added: Vec<String>,
+    pub added: Vec<String>,
+}
+
+impl Boot<'_> {
+    /// Boots it, its console at `seat`, and waits for its end.
+    ///
+    /// # Errors
+    /// [`Error`] where QEMU cannot be started; how the guest ended is in what is returned.
+    pub fn run(&self, seat: Seat<'_>) -> Result<Ran, Error> {
+        // It may be up for days: gc is not to wait for it, and leaves alone what it may still open.
+        self.store
+            .lease(&format!("{}\n{}\n", self.needs, self.command));
+        Ok(machine::run(&self.command, seat, self.session.report)?)
+    }
+}
+
+impl Loaded<'_> {
+    /// Makes the image and what boots it on this machine.
+    ///
+    /// # Errors
+    /// [`Error`] where the image cannot be made, or where there is no QEMU for it.
+    pub fn boot(&self, realize: &RealizeOptions, options: &BootOptions) -> Result<Boot<'_>, Error> {
+        let made = self.realize_with(realize)?;
+        Bootable::image(&made.realized).boot(self.session, made.store, options)
+    }
+}
+
+impl Session<'_> {
+    /// Makes what boots a kernel and an initramfs that no recipe made.
+    ///
+    /// # Errors
+    /// [`Error`] where they cannot be read, or where there is no QEMU for them.
+    pub fn boot_files(
+        &self,
+        kernel: &Path,
+        initrd: Option<&Path>,
+        arch: Arch,
+        options: &BootOptions,
+    ) -> Result<Boot<'_>, Error> {
+        let store = self.store(Path::new("images"))?;
+        Bootable::files(kernel, initrd, arch)?.boot(self, store, options)
+    }
 }
 
 impl Bootable {
+    fn boot<'s>(
+        &self,
+        session: &'s Session<'_>,
+        store: Store,
+        options: &BootOptions,
+    ) -> Result<Boot<'s>, Error> {
+        let ready = self.ready(session, &store, options)?;
+        session.report.clear();
+        Ok(Boot {
+            session,
+            store,
+            needs: self.needs.clone(),
+            command: ready.invocation,
+            added: ready.added,
+        })
+    }
+
     /// Returns what a realized image wants to be.
     pub(super) fn image(made: &Realized) -> Bootable {
         Bootable {
@@ -63,17 +157,13 @@ impl Bootable {
     }
 
     /// Returns a kernel and an initramfs that no recipe made.
-    pub(super) fn files(
-        kernel: &Path,
-        initrd: Option<&Path>,
-        arch: Arch,
-    ) -> Result<Bootable, Failure> {
+    fn files(kernel: &Path, initrd: Option<&Path>, arch: Arch) -> Result<Bootable, Error> {
         let opened = dir::open(kernel).and_then(|mut file| digest::of_reader(&mut file));
-        let (digest, _) = opened.map_err(|error| Failure::io("read the kernel", kernel, error))?;
+        let (digest, _) = opened.map_err(|error| Error::io("read the kernel", kernel, error))?;
         let mut size = 0;
         if let Some(initrd) = initrd {
             let opened = dir::open(initrd).and_then(|file| file.metadata());
-            let found = opened.map_err(|error| Failure::io("read the initramfs", initrd, error))?;
+            let found = opened.map_err(|error| Error::io("read the initramfs", initrd, error))?;
             size = found.len();
         }
         Ok(Bootable {
@@ -93,18 +183,13 @@ impl Bootable {
     /// Returns the command that boots it on this machine.
     pub(super) fn ready(
         &self,
-        context: &Context<'_>,
+        session: &Session<'_>,
         store: &Store,
-        options: &Boot,
-        window: Option<(u16, u16)>,
-        extra: &[OsString],
-    ) -> Result<Ready, Failure> {
-        let emulator = emulator(context, store, self.arch, options)?;
-        let accelerator = accelerator(context, store, self.arch, &emulator, options)?;
-        let kind = options
-            .machine
-            .on(self.arch)
-            .map_err(|error| failed(error.into()))?;
+        options: &BootOptions,
+    ) -> Result<Ready, Error> {
+        let emulator = emulator(session, store, self.arch, options)?;
+        let accelerator = accelerator(session, store, self.arch, &emulator, options)?;
+        let kind = options.machine.on(self.arch).map_err(MachineError::from)?;
         let classic = kind == machine::MachineKind::Pc;
         let kernel = match classic {
             true => self.kernel.clone(),
@@ -129,20 +214,18 @@ impl Bootable {
             cpus: options.cpus.unwrap_or(self.cpus),
             net: options.net,
             serve: options.serve.clone(),
-            window,
-            extra: extra.to_vec(),
+            window: options.window,
+            extra: options.extra.clone(),
         };
         Ok(Ready {
-            invocation: emulator
-                .invocation(&machine)
-                .map_err(|error| failed(error.into()))?,
-            added: machine::added_words(&machine).map_err(|error| failed(error.into()))?,
+            invocation: emulator.invocation(&machine).map_err(MachineError::from)?,
+            added: machine::added_words(&machine).map_err(MachineError::from)?,
             accelerator,
         })
     }
 
     /// Refuses a machine that could not come up for want of memory.
-    fn check_memory(&self, head: &[u8], memory: u64) -> Result<(), Failure> {
+    fn check_memory(&self, head: &[u8], memory: u64) -> Result<(), Error> {
         let Some(footprint) = machine::kernel_footprint(self.arch, head) else {
             return Ok(());
         };
@@ -156,7 +239,7 @@ impl Bootable {
             return Ok(());
         }
         let (memory, needed) = (memory >> 20, needed.div_ceil(1 << 20));
-        Err(Failure::usage(
+        Err(Error::usage(
             format!(
                 "the machine has {memory} MiB of memory, and this image needs {needed} MiB to come up at all"
             ),
@@ -170,7 +253,7 @@ impl Bootable {
     /// Returns what QEMU is to start: the decompressed ELF file of a bzImage, which spares the guest the work, or the Image of a
     /// packed one, which QEMU may not find. It is made once and kept in the cache. The kernel itself where it
     /// holds none, or where the cache cannot be written.
-    fn unpacked_kernel(&self, store: &Store) -> Result<PathBuf, Failure> {
+    fn unpacked_kernel(&self, store: &Store) -> Result<PathBuf, Error> {
         let note = format!("vmlinux-{}", self.digest);
         let known = store.note(&note).unwrap_or_default();
         if known.trim() == "none" {
@@ -183,10 +266,10 @@ impl Bootable {
             return Ok(blob.path);
         }
         let image = dir::read(&self.kernel)
-            .map_err(|error| Failure::io("read the kernel", &self.kernel, error))?;
+            .map_err(|error| Error::io("read the kernel", &self.kernel, error))?;
         let inside = machine::kernel_inside(self.arch, &image).map_err(|error| {
             let help = "take a kernel that is an Image, or unpack this one and name what comes out";
-            Failure::usage(error.to_string(), help)
+            Error::usage(error.to_string(), help)
         })?;
         let has_inside = inside.is_some();
         let is_image = matches!(self.arch.facts().kernel, KernelFormat::Image { .. });
@@ -212,10 +295,10 @@ impl Bootable {
 }
 
 /// Returns the first bytes of a kernel.
-fn head(kernel: &Path) -> Result<Vec<u8>, Failure> {
+fn head(kernel: &Path) -> Result<Vec<u8>, Error> {
     let mut head = Vec::new();
     let read = dir::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
-    read.map_err(|error| Failure::io("read the kernel", kernel, error))?;
+    read.map_err(|error| Error::io("read the kernel", kernel, error))?;
     Ok(head)
 }
 
@@ -237,12 +320,12 @@ fn is_whole(store: &Store, note: &str, blob: &Blob) -> bool {
 
 /// Returns the accelerator to use, and remembers what was found out about KVM on this host, until it is started anew.
 fn accelerator(
-    context: &Context<'_>,
+    session: &Session<'_>,
     store: &Store,
     arch: Arch,
     emulator: &Emulator,
-    options: &Boot,
-) -> Result<Accelerator, Failure> {
+    options: &BootOptions,
+) -> Result<Accelerator, Error> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let host = format!("{} {}", boot.trim(), emulator.program.display()).replace(['\t', '\n'], " ");
     // A note for each host and QEMU: a cache may be shared, and a machine may have several.
@@ -250,20 +333,18 @@ fn accelerator(
     let known = store
         .note(&note)
         .and_then(|text| text.parse::<Verdict>().ok());
-    let progress = context.terminal;
     let decision = machine::choose(
-        options.accel,
+        options.accelerator,
         arch,
         Host::this(),
         emulator,
         Known {
             name: &host,
             verdict: known.as_ref(),
-            scratch: &env::temp_dir(),
+            scratch: &session.options.environment.temporary,
         },
-        progress,
-    )
-    .map_err(failed)?;
+        session.report,
+    )?;
     if let Some(verdict) = decision.verdict {
         // Where it cannot be remembered it is found out again.
         let _ = store.set_note(&note, &format!("{verdict}\n"));
@@ -272,70 +353,30 @@ fn accelerator(
 }
 
 /// Returns the QEMU to take: the one that was named, the system's, or the pinned one.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "`cli` is where the environment is read"
-)]
 fn emulator(
-    context: &Context<'_>,
+    session: &Session<'_>,
     store: &Store,
     arch: Arch,
-    options: &Boot,
-) -> Result<Emulator, Failure> {
-    let choice = match &options.qemu {
-        None => Choice::Auto,
-        Some(word) if word == Path::new("system") => Choice::System,
-        Some(word) if word == Path::new("pinned") => Choice::Pinned,
-        Some(path) => Choice::Path(path.clone()),
-    };
-    let path = env::var_os("PATH");
+    options: &BootOptions,
+) -> Result<Emulator, Error> {
     let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let fetch = context.fetch_options()?;
+    let fetch = session.fetch_options()?;
     let toolbox = Toolbox {
         store,
         fetch: &fetch,
-        jobs: context.jobs(),
-        progress: context.terminal,
+        jobs: session.jobs(),
+        progress: session.report,
     };
     let found = toolbox.qemu(
         arch,
-        &choice,
-        &tools::Host::here(path.as_deref(), &os_release),
+        &options.qemu,
+        &tools::Host::here(session.options.environment.path.as_deref(), &os_release),
     );
-    context.terminal.clear();
-    let found = found.map_err(|error| Failure::Plain {
-        help: Some(error.help().join("\n")).filter(|help| !help.is_empty()),
-        code: match error {
-            ToolsError::NotFound { .. } | ToolsError::NotForThisHost { .. } => Code::Wrong,
-            ToolsError::Run { .. } | ToolsError::NotQemu { .. } => Code::Wrong,
-            _ => Code::Failed,
-        },
-        error: Box::new(error),
-    })?;
+    session.report.clear();
+    let found = found?;
     Ok(Emulator {
         program: found.program,
         prefix: found.leading_args,
         variables: found.env,
     })
-}
-
-/// Returns the failure of a machine that could not be run at all.
-pub(super) fn failed(error: MachineError) -> Failure {
-    let (help, code) = match &error {
-        MachineError::Start { .. } => (
-            "is it installed, and executable? `--qemu` can name another one",
-            Code::Failed,
-        ),
-        MachineError::Accelerator { .. } => ("`--accel auto` takes what works", Code::Wrong),
-        MachineError::Unsuitable(_) => ("`--machine auto` takes one that fits", Code::Wrong),
-        MachineError::Io { .. } => (
-            "try again; with `--dry-run` you can start it by hand",
-            Code::Failed,
-        ),
-    };
-    Failure::Plain {
-        error: Box::new(error),
-        help: Some(help.to_owned()),
-        code,
-    }
 }
