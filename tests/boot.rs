@@ -43,8 +43,8 @@ fn typed(command: &mut Command, text: &str) -> Output {
 
 #[test]
 fn the_recipes_of_the_repository_pass_their_tests() {
+    // The minimal image for x86_64 passes in the workflows of docs/ci.md (tests/docs/ci.rs).
     for (name, arch) in [
-        ("minimal", "x86_64"),
         ("minimal", "aarch64"),
         ("net", "x86_64"),
         ("net", "aarch64"),
