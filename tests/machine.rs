@@ -296,7 +296,7 @@ fn failure(image: &Minimal, case: Broken) -> Option<String> {
     (case.change)(&mut machine);
     let (invocation, seconds) = match case.instead {
         None => (image.invocation(&machine), 6),
-        Some(shell) => (scripted(shell), 1),
+        Some(shell) => (scripted(shell), 2),
     };
     let report = test(&invocation, &script(seconds, case.steps), Watch::nobody()).unwrap();
     let diagnosis = named(&report);

@@ -76,7 +76,7 @@ fn each_test_is_told_when_it_begins_and_ends_and_the_report_goes_to_standard_out
 
 #[test]
 fn a_failed_test_names_the_step_the_console_and_the_cause_in_every_report() {
-    let node = "test \"the shell answers\" within=\"300ms\" {
+    let node = "test \"the shell answers\" within=\"1s\" {
     expect \"(linux)\"
     send \"echo answer=$((6*7))\"
     expect \"answer=<43> & more\"
@@ -96,7 +96,7 @@ fn a_failed_test_names_the_step_the_console_and_the_cause_in_every_report() {
         "FAILED  the shell answers",
         &format!("at images/tiny.kdl:{line}: expect \"answer=<43> & more\""),
         "| answer=42",
-        "did not come within 900ms, which is the recipe's 300ms as TCG needs it",
+        "did not come within 3s, which is the recipe's 1s as TCG needs it",
     ] {
         assert!(said.contains(text), "{text}: {said}");
     }
