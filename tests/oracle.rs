@@ -26,7 +26,7 @@ for applet in $(bin/busybox --list); do
     [ "$applet" = busybox ] || ln -s /bin/busybox "bin/$applet"
 done
 if [ "$1" = modules ]; then
-    dpkg-deb --fsys-tarfile "$LINUX" | tar -x ./lib/modules
+    dpkg-deb --fsys-tarfile "$LINUX" | tar -x --wildcards './lib/modules/*/kernel/fs/*'
 fi
 mkdir proc sys dev
 mkdir -m 1777 tmp
@@ -81,9 +81,12 @@ fn gnu_cpio_writes_the_same_bytes_for_the_tree_made_by_hand() {
         return;
     };
     for recipe in ["minimal", "modules"] {
-        let project = Project::with(recipe);
-        let image = project.realize(recipe, &["--arch", "x86_64"]);
+        let project = Project::new();
+        // Of the modules a quarter: the rest lies no deeper, and is packed no other way.
         let text = cli::repository_recipe(recipe);
+        let text = text.replace("lib/modules/**", "lib/modules/*/kernel/fs/**");
+        project.recipe(recipe, &text);
+        let image = project.realize(recipe, &["--arch", "x86_64"]);
         fs::write(project.path("init"), init_of(&project, recipe)).unwrap();
         let mut by_hand = Command::new("bash");
         project.prepare(&mut by_hand);
