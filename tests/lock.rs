@@ -9,12 +9,15 @@ mod support;
 mod tiny;
 
 use std::fs;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cli::{fails, repository, run, stdout};
 use mkimg::digest::Digest;
-use tiny::{Tiny, images, local};
+use rustix::fs::inotify;
+use tiny::{Tiny, images, local, noise, two};
 
 const RECIPE: &str = "images/tiny.kdl";
 const ACCEPT: &str = "`mkimg lock images/tiny.kdl` accepts it";
@@ -367,6 +370,53 @@ fn a_stale_lock_is_found_before_anything_is_fetched() {
     fails(&mut realize, 4);
     assert!(!tiny.path("empty/blobs-v1").exists());
     assert_eq!(images(&tiny.path("cache")), made);
+}
+
+/// Returns how often a program that succeeds opens a file and reads in it.
+fn reads(path: &Path, command: &mut Command) -> usize {
+    let seen = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let events = inotify::WatchFlags::OPEN | inotify::WatchFlags::ACCESS;
+    inotify::add_watch(&seen, path, events).unwrap();
+    run(command);
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(seen, &mut buffer);
+    let (mut opened, mut count) = (false, 0);
+    while let Ok(event) = reader.next() {
+        let is_open = event.events().contains(inotify::ReadFlags::OPEN);
+        count += usize::from(opened && !is_open);
+        opened = is_open;
+    }
+    count
+}
+
+#[test]
+fn a_file_beside_the_recipe_is_read_once_whatever_the_verb_the_lock_and_the_architectures() {
+    let project = two("once");
+    let recipe = project.path("images/two.kdl");
+    edit(
+        &recipe,
+        "initramfs {",
+        "initramfs {\n    file \"/large\" local=\"large\"",
+    );
+    let large = project.path("images/large");
+    fs::write(&large, noise(300_000)).unwrap();
+    let verb = |words: &[&str]| {
+        let mut command = project.mkimg(words);
+        command.arg(&recipe);
+        command
+    };
+    run(&mut verb(&["lock"]));
+    assert_eq!(reads(&large, &mut Command::new("cat").arg(&large)), 1);
+    let cases: [&[&str]; 5] = [
+        &["realize"],
+        &["realize", "--locked"],
+        &["realize", "--update-lock"],
+        &["lock"],
+        &["lock", "--check"],
+    ];
+    for words in cases {
+        assert_eq!(reads(&large, &mut verb(words)), 1, "{words:?}");
+    }
 }
 
 #[test]
