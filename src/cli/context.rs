@@ -80,7 +80,7 @@ impl<'t> Context<'t> {
 
 impl Opened {
     /// Says whether it came out of a bundle or a registry.
-    fn is_shared(&self) -> bool {
+    pub(super) fn is_shared(&self) -> bool {
         sharing::cache_around(&self.base).is_some()
     }
 
@@ -340,6 +340,7 @@ impl Context<'_> {
                 _ => self.make_plan(opened, &plan, None, verify, substitutes),
             };
         };
+        self.tell_old_lock(opened, &beside);
         locking::check_plan(opened, &beside, &plan)?;
         let locked = beside.lock.images.get(&plan.arch);
         let expected = locked.and_then(|locked| locked.image(&plan));
