@@ -11,10 +11,11 @@
 pub mod arch;
 pub mod assemble;
 pub mod check;
-pub mod cli;
+mod cli;
 pub mod diff;
 pub mod digest;
 pub mod dir;
+pub mod fault;
 pub mod lock;
 pub mod machine;
 pub mod pack;
@@ -22,6 +23,7 @@ pub mod plan;
 pub mod progress;
 pub mod realize;
 pub mod recipe;
+pub mod session;
 pub mod share;
 pub mod source;
 pub mod store;
@@ -29,3 +31,7 @@ pub mod text;
 pub mod tools;
 pub mod tree;
 pub mod ui;
+pub mod units;
+
+#[doc(hidden)]
+pub use cli::main;

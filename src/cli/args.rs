@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::substitutes::SubstituteArgs;
 use super::values::{self, parse_jobs, parse_memory, parse_size, parse_time};
 use crate::arch::Arch;
 use crate::machine::{Choice, MachineKind, Net};
+use crate::session::{BootOptions, Connection, LockUse, RealizeOptions, Substitutes};
+use crate::share::Place;
+use crate::tools;
 
 /// A KDL recipe in, a kernel and an initramfs out: the same bytes on every machine.
 #[derive(Debug, Parser)]
@@ -103,7 +105,7 @@ pub(super) enum Verb {
     CheckRound(Box<super::check_round::CheckRound>),
     /// Answers one connection of a test's guest, which QEMU alone starts ([`super::command::parse`])
     #[command(skip)]
-    Answer(super::serve::Answer),
+    Answer(Answer),
     /// Say what differs between two images, down to entry and field, and the likely cause
     Diff(super::diff::Diff),
     /// Show what an image is, its identities, and what its size is made of
@@ -170,6 +172,78 @@ pub(super) struct LockArgs {
     pub(super) update_lock: bool,
 }
 
+impl LockArgs {
+    /// Returns what was asked for.
+    fn lock_use(&self) -> LockUse {
+        match (self.locked, self.update_lock) {
+            (true, _) => LockUse::Needed,
+            (_, true) => LockUse::Update,
+            _ => LockUse::Default,
+        }
+    }
+}
+
+/// Where an image may come from.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct SubstituteArgs {
+    /// Ask this repository of a registry, or directory of bundles (a path or http(s)://..), for the image before it is made;
+    /// may be given several times, and comes before the places of the configuration
+    #[arg(long, value_name = "REF-or-DIR", value_parser = values::place)]
+    pub(super) from: Vec<Place>,
+    /// Take images that a key in FILE (ssh-keygen's ALLOWED SIGNERS) has signed, beside those of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: Vec<PathBuf>,
+    /// Ask nobody: make the image where the cache does not have it
+    #[arg(long, conflicts_with = "from")]
+    pub(super) no_substitutes: bool,
+}
+
+impl Target {
+    /// Returns how the recipe is realized.
+    pub(super) fn realize(&self, lock: &LockArgs, from: &SubstituteArgs) -> RealizeOptions {
+        RealizeOptions {
+            arch: self.arch,
+            verify: false,
+            lock: lock.lock_use(),
+            substitutes: Some(Substitutes {
+                from: from.from.clone(),
+                trust: from.trust.clone(),
+                none: from.no_substitutes,
+            }),
+        }
+    }
+}
+
+/// How to reach a registry.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Reach {
+    /// Speak plain http with a registry on another machine: everybody on the way can read along
+    #[arg(long)]
+    pub(super) plain_http: bool,
+    /// How long a silent registry is waited for, such as 5s [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Reach {
+    /// Returns it as a session takes it.
+    pub(super) fn connection(&self) -> Connection {
+        Connection {
+            plain_http: self.plain_http,
+            timeout: self.timeout,
+        }
+    }
+}
+
+/// `mkimg answer`
+#[derive(Debug, Args)]
+pub(super) struct Answer {
+    /// The directory with the pages
+    // Its own id: `directory` is the global `-C`.
+    #[arg(value_name = "DIRECTORY")]
+    pub(super) pages: PathBuf,
+}
+
 /// `mkimg lock`
 #[derive(Debug, Args)]
 pub(super) struct LockVerb {
@@ -228,9 +302,28 @@ pub(super) struct Boot {
     /// Which QEMU: system, pinned, or the path of one [default: the system's where it is new enough, else pinned]
     #[arg(long, value_name = "WHICH")]
     pub(super) qemu: Option<PathBuf>,
-    /// What answers the pages of a test
-    #[arg(skip)]
-    pub(super) serve: Option<Vec<OsString>>,
+}
+
+impl Boot {
+    /// Returns it as a session takes it.
+    pub(super) fn options(&self, extra: &[OsString]) -> BootOptions {
+        BootOptions {
+            memory: self.memory,
+            cpus: self.cpus,
+            append: self.append.clone(),
+            accelerator: self.accel,
+            machine: self.machine,
+            net: self.net,
+            qemu: match &self.qemu {
+                None => tools::Choice::Auto,
+                Some(word) if word == Path::new("system") => tools::Choice::System,
+                Some(word) if word == Path::new("pinned") => tools::Choice::Pinned,
+                Some(path) => tools::Choice::Path(path.clone()),
+            },
+            extra: extra.to_vec(),
+            ..BootOptions::default()
+        }
+    }
 }
 
 /// `mkimg run`

@@ -13,11 +13,13 @@ use super::check_image;
 use super::check_recipes::recipes;
 use super::check_report::{Checked, Verdict};
 use super::context::Context;
-use super::failure::{Code, Failure};
+use super::failure::Failure;
 use super::output;
 use super::values;
 use crate::arch::Arch;
+use crate::fault::Outcome;
 use crate::recipe::Mode;
+use crate::session::Error;
 
 /// `mkimg check`
 #[derive(Debug, Args)]
@@ -85,7 +87,7 @@ pub(super) fn run(context: &Context<'_>, args: &Check) -> Result<(), Failure> {
         }
     };
     thread::scope(|scope| {
-        for _ in 0..recipes.len().min(context.jobs().get()) {
+        for _ in 0..recipes.len().min(context.session.jobs().get()) {
             scope.spawn(worker);
         }
     });
@@ -122,11 +124,11 @@ pub(super) fn run(context: &Context<'_>, args: &Check) -> Result<(), Failure> {
     ));
     match worst {
         Verdict::Equal => Ok(()),
-        Verdict::Different => Err(Failure::Said(Code::Different)),
+        Verdict::Different => Err(Failure::Said(Outcome::Different)),
         Verdict::Unchecked if checked.iter().any(|one| one.wrong) => {
-            Err(Failure::Said(Code::Wrong))
+            Err(Failure::Said(Outcome::Wrong))
         }
-        Verdict::Unchecked => Err(Failure::Said(Code::Failed)),
+        Verdict::Unchecked => Err(Failure::Said(Outcome::Failed)),
     }
 }
 
@@ -142,13 +144,13 @@ fn check(
         |path| path.display().to_string(),
     );
     // Up to the plan it is the user's, or the recipe's, fault.
-    let wrong = |shown: &str, arch, failure: Failure| {
-        let wrong = failure.code() == Some(Code::Wrong);
+    let wrong = |shown: &str, arch, failure: Error| {
+        let wrong = failure.outcome() == Outcome::Wrong;
         let mut checked = Checked::unchecked(context, shown.to_owned(), arch, failure);
         checked.wrong = wrong;
         checked
     };
-    let opened = match context.open(recipe, Mode::Strict) {
+    let opened = match context.session.load_as(recipe, Mode::Strict) {
         Ok(opened) => opened,
         Err(failure) => return vec![wrong(&shown, None, failure)],
     };
@@ -158,7 +160,7 @@ fn check(
         None => opened.parsed.recipe.archs_for(Arch::host()),
     };
     let one = |arch| {
-        let plan = match context.plan(&opened, Some(arch)) {
+        let plan = match opened.plan(Some(arch)) {
             Ok(plan) => plan,
             Err(failure) => return wrong(&shown, Some(arch), failure),
         };

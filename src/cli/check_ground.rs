@@ -11,8 +11,9 @@ use rustix::process::{Resource, getrlimit};
 use super::check::Check;
 use super::check_round::{cpus, file_system, seen};
 use super::context::Context;
-use super::failure::Failure;
+
 use crate::check::{Ground, Place, Slots};
+use crate::session::Error;
 
 /// What all images share.
 pub(super) struct Shared {
@@ -31,10 +32,10 @@ pub(super) struct Shared {
 impl Shared {
     /// Finds it out. No other thread may run: one that starts a program would keep the copy of this one open, and what is
     /// open to be written cannot be started.
-    pub(super) fn new(context: &Context<'_>) -> Result<Shared, Failure> {
+    pub(super) fn new(context: &Context<'_>) -> Result<Shared, Error> {
         let root = rustix::process::geteuid().is_root();
         let own = std::env::current_exe()
-            .map_err(|error| Failure::io("find", Path::new("/proc/self/exe"), error))?;
+            .map_err(|error| Error::io("find", Path::new("/proc/self/exe"), error))?;
         let temporary = std::env::temp_dir();
         let place = Place::new(&temporary)?;
         let (program, users) = match root {
@@ -45,7 +46,7 @@ impl Shared {
             },
         };
         Ok(Shared {
-            slots: Slots::new(context.jobs().get()),
+            slots: Slots::new(context.session.jobs().get()),
             program,
             users,
             temporary,
@@ -62,7 +63,7 @@ pub(super) fn ground(
     cache: &Path,
     shared: &Shared,
     room: u64,
-) -> Result<Ground, Failure> {
+) -> Result<Ground, Error> {
     let shm = Path::new("/dev/shm");
     let memory = match rustix::fs::statvfs(shm) {
         _ if file_system(shm) != "tmpfs" => Err("there is no /dev/shm in memory here".to_owned()),
@@ -81,7 +82,7 @@ pub(super) fn ground(
         users: shared.users.clone(),
         memory,
         cpus: cpus(),
-        jobs: context.jobs().get(),
+        jobs: context.session.jobs().get(),
         clock: clock(),
         namespace: namespace(shared.root),
         root: shared.root,

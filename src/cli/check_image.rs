@@ -8,10 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::check::Check;
 use super::check_ground::{Shared, ground, readable};
 use super::check_report::{Checked, Verdict};
-use super::check_round::options;
-use super::context::{Context, Opened};
-use super::failure::{Code, Failure};
-use super::locking;
+use super::context::Context;
 use crate::arch::Arch;
 use crate::check::{CheckError, Done, Ground, Round, World, rows};
 use crate::diff::{self, Side};
@@ -21,30 +18,36 @@ use crate::lock;
 use crate::plan::Plan;
 use crate::realize::{IMAGE_FILE, Realized};
 use crate::recipe;
+use crate::session::{self, Error, Loaded, RealizeOptions};
 
 /// Checks a recipe for one architecture. Its lock is asked before anything is made, and again of the image.
 pub(super) fn image(
     context: &Context<'_>,
     args: &Check,
     shared: &Shared,
-    opened: &Opened,
+    opened: &Loaded<'_>,
     plan: &Plan,
-) -> Result<Checked, Failure> {
-    let beside = locking::beside(opened)?;
+) -> Result<Checked, Error> {
+    let beside = session::lock_beside(opened)?;
     let arch = plan.arch;
     match &beside {
-        None if args.locked => return Err(locking::missing(opened)),
+        None if args.locked => return Err(session::missing(opened)),
         None => {}
         Some(beside) => {
-            context.tell_old_lock(opened, beside);
-            locking::check_plan(opened, beside, plan)?;
+            opened.warn_of_old_lock(beside);
+            session::check_plan(opened, beside, plan)?;
         }
     }
     let slot = shared.slots.take();
-    let (store, stored) = context.realize_opened(opened, Some(arch), true)?;
-    let fetch = context.fetch_options()?;
-    let workshop = context.workshop(&store, &fetch);
-    let failed = |error| Failure::realize(error, &opened.parsed.source);
+    let look = RealizeOptions {
+        verify: true,
+        ..RealizeOptions::look(Some(arch))
+    };
+    let made = opened.image(&look)?;
+    let (store, stored) = (made.store, made.realized);
+    let fetch = context.session.fetch_options()?;
+    let workshop = context.session.workshop(&store, &fetch);
+    let failed = |error| Error::realize(error, &opened.parsed.source);
     let blobs = workshop.sources(plan, &opened.base).map_err(failed)?;
     if args.refetch {
         workshop
@@ -54,9 +57,9 @@ pub(super) fn image(
     drop(slot);
     let mut unlike_lock = None;
     if let Some(beside) = &beside {
-        context.keep_locked(&store, &beside.path)?;
+        context.session.keep_locked(&store, &beside.path)?;
         // Whether the rounds agree is worth knowing then, too.
-        unlike_lock = locking::check_image(opened, beside, &stored).err();
+        unlike_lock = session::check_image(opened, beside, &stored).err();
     }
     let is_local = |name: &String| {
         let places = &plan.sources[name].places;
@@ -76,7 +79,7 @@ pub(super) fn image(
     let absolute = files.keys().map(Path::new);
     let absolute = absolute.filter(|path| path.is_absolute());
     ground.users = readable(ground.users, shared, absolute);
-    let mut child = options(context);
+    let mut child = context.session.options.environment.program_options.clone();
     for file in files
         .iter()
         .filter(|(name, _)| Path::new(name).is_absolute())
@@ -84,7 +87,7 @@ pub(super) fn image(
         let allowed = file.1.path.display().to_string();
         child.extend(["--allow-local".to_owned(), allowed]);
     }
-    if !args.refetch && !context.global.offline {
+    if !args.refetch && !context.session.options.offline {
         child.push("--offline".to_owned());
     }
     let name = opened.path.file_name().unwrap_or_default();
@@ -135,13 +138,13 @@ fn now() -> i64 {
 
 /// Compares the images of the rounds, which are hashed here, with the one in the cache.
 fn judge(
-    opened: &Opened,
+    opened: &Loaded<'_>,
     stored: &Realized,
     ground: &Ground,
     round: &Round<'_>,
     worlds: Vec<World>,
     done: Vec<Result<(Done, i64), CheckError>>,
-) -> Result<Checked, Failure> {
+) -> Result<Checked, Error> {
     let source = &opened.parsed.source;
     let mut checked = Checked::new(opened.path.display().to_string(), Some(stored.image.arch));
     checked.identities = vec![[stored.image.initramfs.digest, stored.image.kernel.digest]];
@@ -187,11 +190,11 @@ fn judge(
     Ok(checked)
 }
 
-fn hash(path: &Path) -> Result<Digest, Failure> {
+fn hash(path: &Path) -> Result<Digest, Error> {
     let hashed = dir::open(path).and_then(|mut file| digest::of_reader(&mut file));
     match hashed {
         Ok((digest, _)) => Ok(digest),
-        Err(error) => Err(Failure::io("read", path, error)),
+        Err(error) => Err(Error::io("read", path, error)),
     }
 }
 
@@ -243,7 +246,7 @@ impl Checked {
     }
 
     /// Says that the image in the cache, and so each round like it, is not what the lock expects.
-    fn unlike_lock(&mut self, context: &Context<'_>, opened: &Opened, failure: Failure) {
+    fn unlike_lock(&mut self, context: &Context<'_>, opened: &Loaded<'_>, failure: Error) {
         let lock = lock::path_of(&opened.path);
         if self.verdict == Verdict::Equal {
             self.lines.push(
@@ -259,19 +262,6 @@ impl Checked {
         let head = format!("image \"{arch}\"");
         let at = text.lines().position(|line| line.starts_with(&head));
         self.line = 1 + at.unwrap_or(0);
-        failure.print(context.terminal);
-    }
-}
-
-impl From<CheckError> for Failure {
-    fn from(error: CheckError) -> Failure {
-        match error {
-            CheckError::Store(error) => Failure::from(error),
-            error => Failure::Plain {
-                help: Some("TMPDIR names another place for the rounds".to_owned()),
-                error: Box::new(error),
-                code: Code::Failed,
-            },
-        }
+        context.session.report.failed(&failure);
     }
 }

@@ -6,10 +6,11 @@ use std::path::{self, Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::failure::{Code, Failure};
 use crate::arch::Arch;
 use crate::check::Row;
 use crate::digest::Digest;
+use crate::fault::Outcome;
+use crate::session::Error;
 
 /// What came of it; the worst is the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,11 +83,11 @@ impl Checked {
         context: &Context<'_>,
         recipe: String,
         arch: Option<Arch>,
-        failure: Failure,
+        failure: Error,
     ) -> Checked {
         let mut checked = Checked::new(recipe, arch);
-        checked.verdict = match failure.code() {
-            Some(Code::Different) => Verdict::Different,
+        checked.verdict = match failure.outcome() {
+            Outcome::Different => Verdict::Different,
             _ => Verdict::Unchecked,
         };
         if let Some((file, line)) = failure.place() {
@@ -101,7 +102,7 @@ impl Checked {
             let next = format!("next: `mkimg realize {recipe}{arch} --verify` has to work first");
             checked.lines.push(next);
         }
-        failure.print(context.terminal);
+        context.session.report.failed(&failure);
         checked
     }
 

@@ -18,7 +18,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use crate::check::Seen;
-use crate::recipe::Mode;
+use crate::session::RealizeOptions;
 
 /// `mkimg check-round`
 #[derive(Debug, Args)]
@@ -61,10 +61,10 @@ pub(super) fn run(context: &Context<'_>, args: &CheckRound) -> Result<(), Failur
     if let Some(umask) = &args.umask {
         return Err(enter(context, args, umask));
     }
-    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
-    let (store, made) = context.realize_opened(&opened, args.target.arch, false)?;
-    let seen = seen(context, store.root(), Some(&opened.base));
-    output::print_json(&json!({ "path": made.path.display().to_string(), "seen": seen }))
+    let opened = context.open(args.target.recipe.as_deref())?;
+    let made = opened.image(&RealizeOptions::look(args.target.arch))?;
+    let seen = seen(context, made.store.root(), Some(&opened.base));
+    output::print_json(&json!({ "path": made.realized.path.display().to_string(), "seen": seen }))
 }
 
 /// Changes what of its world a process can change, and goes on as a process that was born there. Whatever could not be
@@ -104,9 +104,9 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
         command.args(["--arch", arch.name()]);
     }
     command
-        .args(options(context))
-        .args(["--jobs", &context.jobs().to_string()]);
-    if let Some(cache) = &context.global.cache {
+        .args(&context.session.options.environment.program_options)
+        .args(["--jobs", &context.session.jobs().to_string()]);
+    if let Some(cache) = &context.session.options.cache {
         command.arg("--cache").arg(cache);
     }
     if let (Some(shift), Some(library)) = (args.shift, &args.clock) {
@@ -123,45 +123,6 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
     }
     let error = command.exec();
     Failure::io("start", &program, error)
-}
-
-/// Returns the options of every verb that a child takes over.
-pub(super) fn options(context: &Context<'_>) -> Vec<String> {
-    let global = &context.global;
-    let mut options: Vec<String> = [
-        ("--max-unpacked", global.max_unpacked),
-        ("--max-download", global.max_download),
-    ]
-    .map(|(name, size)| [name.to_owned(), size.to_string()])
-    .concat();
-    for path in &global.allow_local {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        options.extend(["--allow-local".to_owned(), path.display().to_string()]);
-    }
-    if global.offline {
-        options.push("--offline".to_owned());
-    }
-    for mirror in &global.mirrors {
-        options.extend(["--mirror".to_owned(), from_anywhere(mirror)]);
-    }
-    for mirror in global
-        .debian_mirror
-        .iter()
-        .filter(|mirror| !mirror.is_empty())
-    {
-        options.extend(["--debian-mirror".to_owned(), from_anywhere(mirror)]);
-    }
-    options
-}
-
-/// Returns a mirror as it is called in any directory.
-fn from_anywhere(mirror: &str) -> String {
-    match std::path::absolute(mirror) {
-        Ok(path) if !mirror.starts_with("file:") && !mirror.contains("://") => {
-            path.display().to_string()
-        }
-        _ => mirror.to_owned(),
-    }
 }
 
 /// Returns what this process sees of its world.
@@ -191,7 +152,7 @@ pub(super) fn seen(context: &Context<'_>, cache: &Path, recipes: Option<&Path>) 
         ("user", format!("{}:{}", id.0.as_raw(), id.1.as_raw())),
         ("host name", host.nodename().to_string_lossy().into_owned()),
         ("clock", now.map_or(0, |now| now.as_secs()).to_string()),
-        ("threads", context.jobs().to_string()),
+        ("threads", context.session.jobs().to_string()),
         ("cpu affinity", cpus.join(",")),
         ("creation order", recipes.map(order).unwrap_or_default()),
         ("file system", file_system(cache)),

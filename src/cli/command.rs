@@ -5,9 +5,8 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _, Parser};
 
-use super::args::{Arguments, Global, Verb};
+use super::args::{Answer, Arguments, Global, Verb};
 use super::check_round::CheckRound;
-use super::serve::Answer;
 
 /// The verbs as `--help` lists them.
 const GROUPS: [(&str, &[&str]); 5] = [

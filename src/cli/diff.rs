@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::context::Context;
-use super::failure::{Code, Failure};
+use super::failure::Failure;
 use super::output;
 use super::values;
 use crate::arch::Arch;
-use crate::diff::{self, DiffError, Side};
+use crate::diff::{self, Side};
+use crate::fault::Outcome;
 use crate::realize::IMAGE_FILE;
-use crate::recipe::Mode;
+use crate::session::{Error, RealizeOptions};
 
 /// `mkimg diff`
 #[derive(Debug, Args)]
@@ -53,14 +54,14 @@ pub(super) fn run(context: &Context<'_>, args: &Diff) -> Result<(), Failure> {
     } else {
         let lines = match args.stat {
             true => difference.counts(),
-            false => difference.lines(context.global.verbose > 0),
+            false => difference.lines(context.verbose),
         };
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         output::print(&text)?;
     }
     match difference.is_same() {
         true => Ok(()),
-        false => Err(Failure::Said(Code::Different)),
+        false => Err(Failure::Said(Outcome::Different)),
     }
 }
 
@@ -97,10 +98,10 @@ fn side(context: &Context<'_>, path: &Path, arch: Option<Arch>) -> Result<Side, 
             "name a recipe, an image's directory (`mkimg realize` prints it), a bundle or an archive",
         ));
     }
-    let opened = context.open(Some(path), Mode::Strict)?;
-    let plan = context.plan(&opened, arch)?;
-    let (_, made) = context.realize_opened(&opened, arch, false)?;
-    let side = Side::open(&made.path)?;
+    let opened = context.open(Some(path))?;
+    let plan = opened.plan(arch)?;
+    let made = opened.image(&RealizeOptions::look(arch))?;
+    let side = Side::open(&made.realized.path)?;
     Ok(side
         .named(path.display().to_string())
         .with_plan(plan.to_string()))
@@ -133,11 +134,12 @@ fn is_archive(path: &Path) -> Result<bool, Failure> {
         .map_err(|error| Failure::io("read", path, error))?;
     let begins = |(magic, _): &&(&[u8], _)| head.starts_with(magic);
     match MAGICS.iter().find(begins) {
-        Some((_, Some((what, help)))) => Err(Failure::Plain {
-            error: format!("`{}` is {what}, which mkimg does not read", path.display()).into(),
-            help: Some((*help).to_owned()),
-            code: Code::Failed,
-        }),
+        Some((_, Some((what, help)))) => Err(Error::new(
+            Outcome::Failed,
+            format!("`{}` is {what}, which mkimg does not read", path.display()),
+            Some((*help).to_owned()),
+        )
+        .into()),
         Some((_, None)) => Ok(true),
         None => Ok(is_called_archive(path)),
     }
@@ -148,22 +150,4 @@ fn is_called_archive(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.extension().is_none_or(|extension| extension != "kdl")
         && (name.contains(".cpio") || name.starts_with("initr"))
-}
-
-impl From<DiffError> for Failure {
-    fn from(error: DiffError) -> Failure {
-        match error {
-            DiffError::Io { path, source } => Failure::io("read", &path, source),
-            error => Failure::Plain {
-                help: Some(match &error {
-                    DiffError::Image { .. } => "make it again with `mkimg realize`".to_owned(),
-                    DiffError::Changed { .. } => "run it again once nobody writes to it".to_owned(),
-                    _ => "name an intact newc archive, plain or compressed with gzip, xz or zstd"
-                        .to_owned(),
-                }),
-                error: Box::new(error),
-                code: Code::Failed,
-            },
-        }
-    }
 }

@@ -10,15 +10,15 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::failure::{Code, Failure};
+use super::failure::Failure;
 use super::output;
-use super::sharing;
 use super::values::parse_size;
 use crate::arch::Arch;
 use crate::digest::Digest;
+use crate::fault::Outcome;
 use crate::lock;
 use crate::progress::{Event, Progress as _};
-use crate::recipe::Mode;
+use crate::session::{self, Error};
 use crate::share::bundle::is_bundle;
 use crate::store::gc::{Collection, Kind, RootState, Rules, Why, collect, mentions, preview};
 use crate::tools;
@@ -61,7 +61,7 @@ pub(super) struct Gc {
 }
 
 pub(super) fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
-    let root = context.cache(sharing::base())?.path;
+    let root = context.session.cache(session::base())?.path;
     let now = now();
     let mut rules = Rules {
         keep: BTreeSet::new(),
@@ -91,7 +91,7 @@ pub(super) fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
     }
     rules.keep = kept.keys().copied().collect();
     rules.keep.extend(locked_here(&root));
-    context.let_go();
+    context.session.release();
     let mut waiting = |count: usize| {
         let others = match count {
             0 => "other processes that use".to_owned(),
@@ -170,10 +170,10 @@ fn named(context: &Context<'_>, what: &Path) -> Result<(BTreeSet<Digest>, bool),
             "what was imported is kept without a word; `--older` and `--max` let it go: then import it again",
         ));
     }
-    let opened = context.open(Some(what), Mode::Strict)?;
+    let opened = context.open(Some(what))?;
     let mut digests = BTreeSet::new();
     for arch in opened.parsed.recipe.archs_for(Arch::host()) {
-        let plan = context.plan(&opened, Some(arch))?;
+        let plan = opened.plan(Some(arch))?;
         digests.insert(plan.id());
         digests.extend(plan.sources.values().map(|source| source.digest));
     }
@@ -189,7 +189,7 @@ fn named(context: &Context<'_>, what: &Path) -> Result<(BTreeSet<Digest>, bool),
 fn locked_here(cache: &Path) -> BTreeSet<Digest> {
     let beside = fs::canonicalize(cache).map(|cache| cache.with_file_name("images"));
     let mut digests = BTreeSet::new();
-    for directory in [beside.unwrap_or_default(), sharing::base().to_path_buf()] {
+    for directory in [beside.unwrap_or_default(), session::base().to_path_buf()] {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.extension().is_some_and(|end| end == "lock") && path.is_file() {
@@ -374,16 +374,16 @@ fn too_large(found: &Collection, max: u64) -> Failure {
             kept.join("\n")
         ),
     };
-    Failure::Plain {
-        error: format!(
+    Error::new(
+        Outcome::Failed,
+        format!(
             "the cache still takes {} bytes, {} more than `--max` allows: the rest is needed",
             found.after,
             bytes(found.after - max)
-        )
-        .into(),
-        help: Some(help),
-        code: Code::Failed,
-    }
+        ),
+        Some(help),
+    )
+    .into()
 }
 
 /// Returns an age in the unit that fits.

@@ -10,7 +10,6 @@ use signal_hook::consts::signal::SIGXFSZ;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::failure::Code;
 use crate::{check, store};
 
 /// Whether the next signal is noted, and does not end the process.
@@ -54,11 +53,7 @@ pub(super) fn watch(quiet: bool) {
                 // Below whatever bar is drawn; what cannot be said is not needed.
                 let _ = std::io::stderr().write_all(b"\ninterrupted\n");
             }
-            let code = match signal {
-                SIGINT => Code::Interrupted as i32,
-                other => 128 + other,
-            };
-            std::process::exit(code);
+            std::process::exit(128 + signal);
         }
     });
     // Nothing is begun before the handler is there. Where there is no thread, the channel is closed as well.

@@ -1,10 +1,7 @@
 //! The command line: one file for each verb. Only here are the environment, the clock and the terminal read.
 
 mod add;
-mod archive;
 mod args;
-mod boot;
-mod budget;
 mod cache;
 mod cat;
 mod check;
@@ -13,7 +10,6 @@ mod check_image;
 mod check_recipes;
 mod check_report;
 mod check_round;
-mod choice;
 mod command;
 mod completions;
 mod context;
@@ -26,27 +22,19 @@ mod help;
 mod import;
 mod interrupt;
 mod lock;
-mod locking;
 mod ls;
 mod man;
 mod new;
+mod options;
 mod output;
 mod pin;
-mod place;
 mod pull;
 mod push;
-mod reach;
 mod realize;
-mod recipes;
-mod registry;
 mod run;
 mod sbom;
-mod serve;
-mod sharing;
 mod show;
 mod sign;
-mod signing;
-mod substitutes;
 mod test;
 mod test_report;
 mod values;
@@ -61,6 +49,7 @@ use args::{Arguments, Global, Verb};
 use context::Context;
 use failure::Failure;
 
+use crate::session;
 use crate::ui::{Terminal, Verbosity};
 
 /// Runs the command line of this process and returns its exit code.
@@ -83,7 +72,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         env::set_current_dir(directory)
             .map_err(|error| Failure::io("change to", directory, error))?;
     }
-    let context = Context::new(global, terminal);
+    let context = Context::new(&global, terminal)?;
     match verb {
         Verb::Realize(args) => realize::run(&context, &args),
         Verb::Run(args) => run::run(&context, &args),
@@ -91,7 +80,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Check(args) => check::run(&context, &args),
         Verb::CheckRound(args) => check_round::run(&context, &args),
         Verb::Answer(args) => {
-            serve::run(&args);
+            session::serve(&args.pages);
             Ok(())
         }
         Verb::Lock(args) => lock::run(&context, &args),

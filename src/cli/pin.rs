@@ -6,13 +6,15 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use super::args::Pin as Args;
-use super::context::{Context, Opened};
-use super::failure::{Code, Failure};
+use super::context::Context;
+use super::failure::Failure;
 use super::output;
 use crate::arch::Arch;
+use crate::fault::Outcome;
 use crate::progress::{Event, Progress as _};
 use crate::recipe::edit::{self, Pin, PinError};
 use crate::recipe::{EntryKind, Location, Mode, Origin, Place, Recipe, Source};
+use crate::session::{Error, Loaded};
 use crate::source::apt_lists::{Listed, listed};
 use crate::source::fetch::{FetchOptions, Fetcher, FirstSeen, SNAPSHOT_ROOT, Wanted, first_line};
 use crate::source::is_archive;
@@ -23,7 +25,7 @@ use crate::ui::bytes;
 const LISTS: &str = "/var/lib/apt/lists";
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
-    let opened = context.open(args.recipe.as_deref(), Mode::Pin)?;
+    let opened = context.session.load_as(args.recipe.as_deref(), Mode::Pin)?;
     opened.check_own()?;
     let recipe = &opened.parsed.recipe;
     if let Some(unknown) = args
@@ -43,16 +45,16 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     }
     let wanted =
         |source: &&Source| args.sources.is_empty() || args.sources.contains(&source.name.value);
-    let store = context.store(&opened.base)?;
+    let store = context.session.store(&opened.base)?;
     let mut pins = Vec::new();
     // Whoever names a source means the file that it names; else a hash must not open what `local=` could not take without one.
     let reach = match args.sources.is_empty() {
-        true => Some(context.reach(&opened.base)?),
+        true => Some(context.session.reach(&opened.base)?),
         false => None,
     };
     let fetch = FetchOptions {
         reach,
-        ..context.fetch_options()?
+        ..context.session.fetch_options()?
     };
     let fetcher = Fetcher::new(&store, context.terminal, fetch);
     for source in recipe.sources.iter().filter(wanted) {
@@ -63,12 +65,12 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure::io("read the recipe", &opened.path, error))?;
     let name = opened.path.display().to_string();
     let after = edit::pin(&name, &before, &pins).map_err(|error| match error {
-        PinError::Invalid(invalid) => Failure::invalid(invalid),
-        error => Failure::Plain {
-            error: Box::new(error),
-            help: Some("run `mkimg pin` again".to_owned()),
-            code: Code::Failed,
-        },
+        PinError::Invalid(invalid) => Error::invalid(invalid),
+        error => Error::new(
+            Outcome::Failed,
+            error,
+            Some("run `mkimg pin` again".to_owned()),
+        ),
     })?;
     if after == before {
         context.terminal.line(&format!(
@@ -103,7 +105,7 @@ struct Fetched {
 fn pins_of(
     context: &Context<'_>,
     fetcher: &Fetcher<'_>,
-    opened: &Opened,
+    opened: &Loaded<'_>,
     source: &Source,
     refresh: bool,
 ) -> Result<Vec<Pin>, Failure> {
@@ -165,7 +167,7 @@ fn stale_snapshot<'l>(location: &'l Location, fetched: &Fetched) -> Option<&'l s
 /// Fetches the bytes that the locations share: checked against the sha256 that one of them has, unless all is to be new.
 fn fetch(
     fetcher: &Fetcher<'_>,
-    opened: &Opened,
+    opened: &Loaded<'_>,
     source: &Source,
     locations: &[&Location],
     refresh: bool,
@@ -217,7 +219,7 @@ fn fetch(
 
 /// Says how far bytes are known that no sha256 of the recipe is about; refuses those that cannot be meant.
 fn judged(
-    opened: &Opened,
+    opened: &Loaded<'_>,
     name: &str,
     location: &Location,
     seen: FirstSeen,
@@ -255,17 +257,12 @@ fn agreement(
             same.suite
         )));
     }
-    Err(Failure::Plain {
-        error: format!(
+    Err(Error::new(Outcome::Mismatch, format!(
             "what came for `{name}` from {from} is not the package that apt's signed list of {} has: it has sha256 {}, and sha256 {} came",
             other.suite, other.sha256, blob.digest
-        )
-        .into(),
-        help: Some(
+        ), Some(
             "do not use what came; `--debian-mirror URL` names another mirror, and `apt update` renews the lists".to_owned(),
-        ),
-        code: Code::Mismatch,
-    })
+        )).into())
 }
 
 /// Says whether the recipe reads members out of a source.
@@ -303,14 +300,9 @@ fn check_archive(name: &str, blob: &Blob, from: &str) -> Result<(), Failure> {
     }
     let begins =
         first_line(&head).map_or(String::new(), |line| format!(": it begins with `{line}`"));
-    Err(Failure::Plain {
-        error: format!(
+    Err(Error::new(Outcome::Failed, format!(
             "what came for `{name}` from {from} is no archive, and the recipe takes members out of it{begins}"
-        )
-        .into(),
-        help: Some("look at the address with a browser, and correct the location".to_owned()),
-        code: Code::Failed,
-    })
+        ), Some("look at the address with a browser, and correct the location".to_owned())).into())
 }
 
 /// Writes a recipe anew, at once. One that is a symlink stays one.

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::args::Reach;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use super::place::named;
-use super::registry::{PinFile, Reach, repository};
-use super::sharing;
 use super::values;
 use crate::arch::Arch;
+use crate::session::{self, PinFile, named};
 use crate::share::{Found, Reference, go_name, import, list};
 use crate::ui::bytes;
 
@@ -43,18 +42,20 @@ pub(super) fn run(context: &Context<'_>, args: &Pull) -> Result<(), Failure> {
     let reference = &args.reference;
     // Before anything is asked: a file that cannot be used stays what it is.
     let pins = args.pin.as_deref().map(PinFile::open).transpose()?;
-    let registry = repository(context, reference, &args.reach)?;
+    let registry = context
+        .session
+        .repository(reference, &args.reach.connection())?;
     let found = named(&registry, reference);
     context.terminal.clear();
     let found = found?;
     if let (Some(pins), false) = (&pins, args.update_pin) {
         pins.check(reference, found.digest)?;
     }
-    let store = context.store(sharing::base())?;
+    let store = context.session.store(session::base())?;
     let images = list(&registry, found.clone())?;
-    sharing::check_arch(&images, args.arch, &reference.to_string())?;
+    session::check_arch(&images, args.arch, &reference.to_string())?;
     let arch = chosen(&images, args.arch);
-    let imported = import(&registry, &images, &context.selection(arch), &store);
+    let imported = import(&registry, &images, &context.session.selection(arch), &store);
     context.terminal.clear();
     let mut imported = imported?;
     let Some(taken) = imported.images.pop() else {

@@ -5,18 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::context::{Context, Opened};
-use super::failure::{Code, Failure};
+use super::args::Reach;
+use super::context::Context;
+use super::failure::Failure;
 use super::output;
-use super::reach::local_files;
-use super::registry::{Reach, repository};
 use super::sbom;
-use super::sharing::{self, Shared};
-use super::signing::Key;
 use crate::digest::Digest;
-use crate::progress::{Event, Progress as _};
+use crate::fault::Outcome;
 use crate::realize::Realized;
-use crate::recipe::Mode;
+use crate::session::{Key, Loaded, Shared, local_file_lines};
 use crate::share::{Document, IN_TOTO, Reference, SPDX, attach, copy};
 use crate::ui::bytes;
 
@@ -58,11 +55,13 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
         ));
     }
     let key = args.sign.as_deref().map(Key::open).transpose()?;
-    let registry = repository(context, reference, &args.reach)?;
-    let opened = context.open(Some(&args.what), Mode::Strict)?;
-    let shared = sharing::share(context, &opened, &[], args.with_sources)?;
+    let registry = context
+        .session
+        .repository(reference, &args.reach.connection())?;
+    let opened = context.open(Some(&args.what))?;
+    let shared = opened.share(&[], args.with_sources)?;
     for made in &shared.images {
-        attach_documents(context, &opened, &shared, made)?;
+        attach_documents(&opened, &shared, made)?;
     }
     if let Some(key) = &key {
         key.attach_all(&shared)?;
@@ -82,12 +81,12 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
         bytes(copied.kept_bytes),
     ));
     let by_digest = format!("{}@sha256:{digest}", reference.name());
-    context.tell_local_files(&shared.files);
+    local_file_lines(&shared.files).for_each(|line| context.terminal.line(&line));
     if args.json {
         return output::print_json(&json!({
             "digest": format!("sha256:{digest}"),
             "kept": { "blobs": copied.kept, "bytes": copied.kept_bytes },
-            "local_files": local_files(&shared.files),
+            "local_files": output::local_files(&shared.files),
             "reference": by_digest,
             "sent": { "blobs": copied.sent, "bytes": copied.sent_bytes },
             "tag": tag,
@@ -98,26 +97,21 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
 
 /// Attaches what is in an image, and how it came about. Where the sources cannot be had, as for a bundle without them, the image
 /// goes without.
-fn attach_documents(
-    context: &Context<'_>,
-    opened: &Opened,
-    shared: &Shared,
-    made: &Realized,
-) -> Result<(), Failure> {
+fn attach_documents(opened: &Loaded<'_>, shared: &Shared, made: &Realized) -> Result<(), Failure> {
     let Some(subject) = shared.artifact.manifests.get(&made.image.arch) else {
         return Ok(());
     };
-    let (contents, provenance) = match sbom::documents(context, opened, &shared.store, made) {
+    let (contents, provenance) = match sbom::documents(opened, &shared.store, made) {
         Ok(documents) => documents,
-        Err(failure) if matches!(failure.code(), Some(Code::Failed | Code::Wrong)) => {
-            context.terminal.event(Event::Warning(format!(
+        Err(failure) if matches!(failure.outcome(), Outcome::Failed | Outcome::Wrong) => {
+            opened.session.warn(format!(
                 "the {} image goes without an SBOM and provenance, which its sources are needed for: {}",
                 made.image.arch,
                 failure.first_line()
-            )));
+            ));
             return Ok(());
         }
-        Err(failure) => return Err(failure),
+        Err(failure) => return Err(failure.into()),
     };
     let name = format!("{}-{}", made.image.name, made.image.arch);
     for (media_type, kind, document) in [(SPDX, "spdx", contents), (IN_TOTO, "slsa", provenance)] {

@@ -5,13 +5,13 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use super::args::Run;
-use super::boot::{self, Bootable};
 use super::context::Context;
-use super::failure::{Code, Failure};
-use super::{interrupt, realize};
+use super::failure::Failure;
+use super::interrupt;
 use crate::arch::Arch;
+use crate::fault::Outcome;
 use crate::machine::{self, End, Ran, Seat};
-use crate::recipe::Mode;
+use crate::session::{BootOptions, Bootable, Error};
 use crate::store::Store;
 
 /// How many lines of the console a failure is told with.
@@ -24,7 +24,11 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
         true => machine::window(output.as_fd()),
         false => None,
     };
-    let ready = bootable.ready(context, &store, &args.boot, window, &args.qemu_args)?;
+    let options = BootOptions {
+        window,
+        ..args.boot.options(&args.qemu_args)
+    };
+    let ready = bootable.ready(&context.session, &store, &options)?;
     context.terminal.clear();
     if args.dry_run {
         let words = ready.added.join(" ");
@@ -43,7 +47,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
         output: output.as_fd(),
         limit: args.timeout,
     };
-    let ran = machine::run(&ready.invocation, seat, context.terminal).map_err(boot::failed)?;
+    let ran = machine::run(&ready.invocation, seat, context.terminal)?;
     if ran.end.exit_code() == 0 {
         return Ok(());
     }
@@ -51,7 +55,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
         return Err(Failure::Signalled(signal));
     }
     let help = Some(told(&ran)).filter(|help| !help.is_empty());
-    Err(Failure::guest(&ran.end.to_string(), help, Code::Guest))
+    Err(Error::new(Outcome::Guest, ran.end.to_string(), help).into())
 }
 
 /// Returns what is said of a run that did not end well. The console itself is on the terminal already.
@@ -82,19 +86,15 @@ fn told(ran: &Ran) -> String {
 fn bootable(context: &Context<'_>, args: &Run) -> Result<(Store, Bootable), Failure> {
     if let Some(kernel) = &args.kernel {
         let arch = args.target.arch.or(Arch::host()).unwrap_or(Arch::X86_64);
-        let store = context.store(Path::new("images"))?;
+        let store = context.session.store(Path::new("images"))?;
         return Ok((
             store,
             Bootable::files(kernel, args.initrd.as_deref(), arch)?,
         ));
     }
-    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
-    let (store, made) = realize::made(
-        context,
-        &opened,
-        args.target.arch,
-        args.lock.lock_use(),
-        Some(&args.substitutes),
-    )?;
-    Ok((store, Bootable::image(&made)))
+    let opened = context.open(args.target.recipe.as_deref())?;
+    let options = args.target.realize(&args.lock, &args.substitutes);
+    let made = opened.realize_with(&options)?;
+    let bootable = Bootable::image(&made.realized);
+    Ok((made.store, bootable))
 }

@@ -4,13 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::args::Reach;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use super::place::Place;
-use super::registry::Reach;
-use super::sharing;
-use super::signing::Key;
+use crate::session::{self, Key, Place};
 use crate::share::examine;
 use crate::share::sign::Claim;
 
@@ -30,11 +28,16 @@ pub(super) struct Sign {
 
 pub(super) fn run(context: &Context<'_>, args: &Sign) -> Result<(), Failure> {
     let key = Key::open(&args.key)?;
-    let place = Place::open(context, &args.what, &args.reach)?;
+    let place = Place::open(&context.session, &args.what, &args.reach.connection())?;
     let found = place.found()?;
-    let store = context.store(sharing::base())?;
+    let store = context.session.store(session::base())?;
     // Nobody signs what is not what it says it is.
-    let examined = examine(place.origin(), &found, &context.selection(None), &store);
+    let examined = examine(
+        place.origin(),
+        &found,
+        &context.session.selection(None),
+        &store,
+    );
     context.terminal.clear();
     let examined = examined?;
     place.attach(&key, Claim::Signature, &found, &examined, &store)?;

@@ -8,30 +8,29 @@ use std::thread;
 use std::time::Duration;
 
 use super::args::Test as Args;
-use super::boot::{self, Bootable};
-use super::context::{Context, Opened};
-use super::failure::{Code, Failure};
-use super::serve::Served;
+use super::context::Context;
+use super::failure::Failure;
 use super::test_report::{self, Tested};
-use super::{interrupt, output, realize};
+use super::{interrupt, output};
+use crate::fault::Outcome;
 use crate::machine::{
     self, Ending, Invocation, Kind, MachineError, Pattern, Report, Script, Step, Watch,
 };
-use crate::recipe::{self, Diagnostic, Mode, StepKind, Test};
+use crate::recipe::{self, Diagnostic, StepKind, Test};
+use crate::session::{Bootable, Error, Loaded, Made, Served};
 use crate::store::{Store, There, replace};
 use crate::ui::seconds;
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     check_outputs(args)?;
-    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
+    let opened = context.open(args.target.recipe.as_deref())?;
     let tests = chosen(&opened, args)?;
-    let (store, made) = realize::made(
-        context,
-        &opened,
-        args.target.arch,
-        args.lock.lock_use(),
-        Some(&args.substitutes),
-    )?;
+    let options = args.target.realize(&args.lock, &args.substitutes);
+    let Made {
+        store,
+        realized: made,
+        ..
+    } = opened.realize_with(&options)?;
     let scripts = scripts(&opened, &tests)?;
     let bootable = Bootable::image(&made);
     let mut cases = Vec::new();
@@ -60,7 +59,7 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     ));
     match interrupt::signal() {
         Some(signal) => Err(Failure::Signalled(signal)),
-        None if failed > 0 => Err(Failure::Said(Code::Guest)),
+        None if failed > 0 => Err(Failure::Said(Outcome::Guest)),
         None => Ok(()),
     }
 }
@@ -82,7 +81,7 @@ fn is_stdout(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-fn chosen<'r>(opened: &'r Opened, args: &Args) -> Result<Vec<&'r Test>, Failure> {
+fn chosen<'r>(opened: &'r Loaded<'_>, args: &Args) -> Result<Vec<&'r Test>, Failure> {
     let all = &opened.parsed.recipe.tests;
     let fits = |test: &&Test| {
         args.filter
@@ -125,17 +124,17 @@ impl<'r> Case<'r> {
         test: &'r Test,
         mut script: Script,
     ) -> Result<Case<'r>, Failure> {
-        let served = Served::of(test)?;
-        let mut options = args.boot.clone();
+        let served = Served::of(&context.session, test)?;
+        let mut options = args.boot.options(&args.qemu_args);
         if let Some(served) = &served {
-            options.serve = Some(served.command()?);
+            options.serve = Some(served.command(&context.session)?);
             let word = format!("SERVER={}", machine::SERVED);
             options.append = Some(match options.append {
                 Some(words) => format!("{words} {word}"),
                 None => word,
             });
         }
-        let ready = bootable.ready(context, store, &options, None, &args.qemu_args)?;
+        let ready = bootable.ready(&context.session, store, &options)?;
         script.within = machine::scaled(script.within, ready.accelerator);
         Ok(Case {
             test,
@@ -160,7 +159,7 @@ impl Case<'_> {
     }
 }
 
-fn scripts(opened: &Opened, tests: &[&Test]) -> Result<Vec<Script>, Failure> {
+fn scripts(opened: &Loaded<'_>, tests: &[&Test]) -> Result<Vec<Script>, Failure> {
     let mut diagnostics = Vec::new();
     let mut scripts = Vec::new();
     for test in tests {
@@ -202,11 +201,11 @@ fn scripts(opened: &Opened, tests: &[&Test]) -> Result<Vec<Script>, Failure> {
     if diagnostics.is_empty() {
         return Ok(scripts);
     }
-    Err(Failure::Recipe {
+    Err(Failure::Error(Error::Recipe {
         source: opened.parsed.source.clone(),
         diagnostics,
-        code: Code::Wrong,
-    })
+        outcome: Outcome::Wrong,
+    }))
 }
 
 /// Plays the scripts, `--jobs` at once, and tells of each when it is over. All are returned, in the order of the recipe; those that had
@@ -214,7 +213,7 @@ fn scripts(opened: &Opened, tests: &[&Test]) -> Result<Vec<Script>, Failure> {
 fn play<'r>(
     context: &Context<'_>,
     args: &Args,
-    opened: &Opened,
+    opened: &Loaded<'_>,
     cases: &[Case<'r>],
 ) -> Result<Vec<Tested<'r>>, Failure> {
     let next = AtomicUsize::new(0);
@@ -231,7 +230,7 @@ fn play<'r>(
     let results = Mutex::new(cases.iter().map(unbegun).collect::<Vec<_>>());
     let broken: Mutex<Option<MachineError>> = Mutex::new(None);
     thread::scope(|scope| {
-        for _ in 0..context.jobs().get().min(cases.len()) {
+        for _ in 0..context.session.jobs().get().min(cases.len()) {
             scope.spawn(|| {
                 while !stop.load(Ordering::SeqCst) && !watch.stop.load(Ordering::SeqCst) {
                     let index = next.fetch_add(1, Ordering::SeqCst);
@@ -262,7 +261,7 @@ fn play<'r>(
         }
     });
     if let Some(error) = lock(&broken).take() {
-        return Err(boot::failed(error));
+        return Err(error.into());
     }
     let tested = std::mem::take(&mut *lock(&results));
     for one in tested.iter().filter(|one| one.skipped()) {
@@ -272,7 +271,7 @@ fn play<'r>(
     Ok(tested)
 }
 
-fn tell(context: &Context<'_>, opened: &Opened, test: &Test, report: &Report) {
+fn tell(context: &Context<'_>, opened: &Loaded<'_>, test: &Test, report: &Report) {
     let name = &test.name.value;
     let time = seconds(report.elapsed);
     if report.kind == Kind::Passed {

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::context::Opened;
 use crate::machine::{Kind, Report};
 use crate::realize::Image;
 use crate::recipe::{Step, StepKind, Test};
+use crate::session::Loaded;
 use crate::text::safe;
 
 /// A test of the recipe, and what became of it.
@@ -47,7 +47,11 @@ pub(super) fn counts(tested: &[Tested<'_>]) -> (usize, usize, usize) {
 }
 
 /// Returns the file and the line of the step that a test stopped at, and the step's text.
-fn step<'o>(opened: &'o Opened, test: &Test, report: &Report) -> Option<(&'o str, usize, String)> {
+fn step<'o>(
+    opened: &'o Loaded<'_>,
+    test: &Test,
+    report: &Report,
+) -> Option<(&'o str, usize, String)> {
     // What is served is no step of the script.
     let serves = |step: &&Step| matches!(step.kind, StepKind::Serve { .. });
     let mut played = test.steps.iter().filter(|step| !serves(step));
@@ -59,7 +63,7 @@ fn step<'o>(opened: &'o Opened, test: &Test, report: &Report) -> Option<(&'o str
 }
 
 /// Returns what a person is told of a test that failed.
-pub(super) fn told(opened: &Opened, test: &Test, report: &Report) -> String {
+pub(super) fn told(opened: &Loaded<'_>, test: &Test, report: &Report) -> String {
     let mut text = format!("  {}: {}\n", report.kind.name(), report.message);
     if let Some((file, line, step)) = step(opened, test, report) {
         // Writing into a string cannot fail, here and below.
@@ -98,7 +102,7 @@ pub(super) fn log(tested: &[Tested<'_>]) -> String {
 }
 
 /// Returns the reports as JSON.
-pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Value {
+pub(super) fn json(image: &Image, opened: &Loaded<'_>, tested: &[Tested<'_>]) -> Value {
     let tests = tested.iter().map(|tested| {
         let mut value = json!({
             "kind": tested.kind(),
@@ -129,7 +133,7 @@ pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Val
 }
 
 /// Returns the reports as JUnit XML, as CI systems read it.
-pub(super) fn junit(name: &str, opened: &Opened, tested: &[Tested<'_>]) -> String {
+pub(super) fn junit(name: &str, opened: &Loaded<'_>, tested: &[Tested<'_>]) -> String {
     let (_, failures, skipped) = counts(tested);
     let time: f64 = tested.iter().map(Tested::seconds).sum();
     let (count, suite) = (tested.len(), escaped(name));

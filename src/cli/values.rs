@@ -1,12 +1,14 @@
 //! Values of options: how each kind is read, and which words there are, for error messages and completions.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::arch::Arch;
 use crate::machine::{Choice, MachineKind, Net};
+use crate::share::Place;
 
 /// Returns the parser of an architecture, which also takes the names that others use.
 pub(super) fn arch() -> impl TypedValueParser<Value = Arch> {
@@ -28,6 +30,11 @@ pub(super) fn machine() -> impl TypedValueParser<Value = MachineKind> {
 /// Returns the parser of a network.
 pub(super) fn net() -> impl TypedValueParser<Value = Net> {
     PossibleValuesParser::new(["none", "user"]).try_map(|text| text.parse::<Net>())
+}
+
+/// Reads a place that images may come from: the shell knows better than we do what `~` is.
+pub(super) fn place(text: &str) -> Result<Place, String> {
+    Place::parse(text, Path::new(""), None).map_err(|error| error.problem)
 }
 
 /// Returns a number of threads.

@@ -6,16 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::args::Reach;
 use super::context::Context;
-use super::failure::{Code, Failure};
+use super::failure::Failure;
 use super::output;
-use super::place::Place;
-use super::registry::Reach;
-use super::sharing;
-use super::signing::{self, Key};
 use super::values;
 use crate::arch::Arch;
 use crate::diff::{Side, compare};
+use crate::fault::Outcome;
+use crate::session::{self, Error, Key, Place, trusted};
 use crate::share::oci::Manifest;
 use crate::share::sign::{AllowedSigners, Claim, Vouched, vouched};
 use crate::share::{Examined, Part, Rebuilt, ShareError, examine, rebuild};
@@ -69,7 +68,7 @@ struct Row {
     arch: String,
     check: &'static str,
     /// Why it does not hold, with the exit code of that.
-    failed: Option<Code>,
+    failed: Option<Outcome>,
     text: String,
     /// Whether it was asked for: what was not says so to people, and is no check to a script.
     asked: bool,
@@ -80,7 +79,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(arch: impl ToString, check: &'static str, failed: Option<Code>, text: String) -> Row {
+    fn new(arch: impl ToString, check: &'static str, failed: Option<Outcome>, text: String) -> Row {
         Row {
             arch: arch.to_string(),
             check,
@@ -106,7 +105,7 @@ impl Row {
         let text = format!(
             "{count} for an architecture that this mkimg does not know: not looked at (`--arch` names one)"
         );
-        let failed = trusting.then_some(Code::Mismatch);
+        let failed = trusting.then_some(Outcome::Mismatch);
         Row {
             asked: trusting,
             ..Row::new("others", "bytes", failed, text)
@@ -137,7 +136,7 @@ impl Row {
 }
 
 pub(super) fn run(context: &Context<'_>, args: &Verify) -> Result<(), Failure> {
-    let trust = args.trust.as_deref().map(signing::trusted).transpose()?;
+    let trust = args.trust.as_deref().map(trusted).transpose()?;
     let mut answer = Answer {
         image: args.what.clone(),
         digest: None,
@@ -145,15 +144,13 @@ pub(super) fn run(context: &Context<'_>, args: &Verify) -> Result<(), Failure> {
     };
     let failure = match look(context, args, trust.as_ref(), &mut answer) {
         Ok(()) => verdict(&answer.image, &answer.rows),
-        Err(failure) => match failure.code() {
-            Some(code @ Code::Mismatch) => {
-                let row = Row::new("all", "bytes", Some(code), failure.first_line());
-                answer.rows.push(row);
-                Some(failure)
-            }
-            // What could not be looked at has no answer.
-            _ => return Err(failure),
-        },
+        Err(error) if error.outcome() == Outcome::Mismatch => {
+            let row = Row::new("all", "bytes", Some(error.outcome()), error.first_line());
+            answer.rows.push(row);
+            Some(error)
+        }
+        // What could not be looked at has no answer.
+        Err(error) => return Err(error.into()),
     };
     match args.json {
         true => output::print_json(&json!({
@@ -165,7 +162,7 @@ pub(super) fn run(context: &Context<'_>, args: &Verify) -> Result<(), Failure> {
         }))?,
         false => output::print(&table(&answer.image, &answer.rows))?,
     }
-    failure.map_or(Ok(()), Err)
+    failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// What is found out, as far as it goes.
@@ -182,13 +179,13 @@ fn look(
     args: &Verify,
     trust: Option<&AllowedSigners>,
     answer: &mut Answer,
-) -> Result<(), Failure> {
-    let place = Place::open(context, &args.what, &args.reach)?;
+) -> Result<(), Error> {
+    let place = Place::open(&context.session, &args.what, &args.reach.connection())?;
     let found = place.found()?;
     answer.image = place.exact(&found);
     answer.digest = Some(format!("sha256:{}", found.root.digest));
-    let store = context.store(sharing::base())?;
-    let selection = context.selection(args.arch);
+    let store = context.session.store(session::base())?;
+    let selection = context.session.selection(args.arch);
     let examined = examine(place.origin(), &found, &selection, &store);
     context.terminal.clear();
     answer.rows = check(context, args, &place, &examined?, trust, &store)?;
@@ -209,7 +206,7 @@ fn check(
     examined: &Examined,
     trust: Option<&AllowedSigners>,
     store: &Store,
-) -> Result<Vec<Row>, Failure> {
+) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
     for part in &examined.parts {
         let image = &part.shared.image;
@@ -222,11 +219,19 @@ fn check(
             format!("`{}`, every byte is what its digest says", image.name),
         ));
         rows.push(match trust {
-            Some(trust) => signatures(place, part, trust, store, Claim::Signature, 1)?,
+            Some(trust) => signatures(context, place, part, trust, store, Claim::Signature, 1)?,
             None => Row::not_judged(arch),
         });
         if let (Some(trust), Some(need)) = (trust, args.need) {
-            let row = signatures(place, part, trust, store, Claim::Reproduction, need)?;
+            let row = signatures(
+                context,
+                place,
+                part,
+                trust,
+                store,
+                Claim::Reproduction,
+                need,
+            )?;
             rows.push(row);
         }
         if args.rebuild {
@@ -238,7 +243,7 @@ fn check(
 }
 
 /// Brings also those layers that this mkimg does not know, which only their digests can be held to.
-fn every_blob(place: &Place<'_>, part: &Part, store: &Store) -> Result<(), Failure> {
+fn every_blob(place: &Place<'_>, part: &Part, store: &Store) -> Result<(), Error> {
     let descriptor = &part.shared.descriptor;
     let object = format!("the manifest `sha256:{}`", descriptor.digest);
     let manifest = Manifest::parse(&place.origin().manifest(descriptor)?, &object)?;
@@ -249,13 +254,14 @@ fn every_blob(place: &Place<'_>, part: &Part, store: &Store) -> Result<(), Failu
 }
 
 fn signatures(
+    context: &Context<'_>,
     place: &Place<'_>,
     part: &Part,
     trust: &AllowedSigners,
     store: &Store,
     claim: Claim,
     need: u32,
-) -> Result<Row, Failure> {
+) -> Result<Row, Error> {
     let shared = &part.shared;
     let vouched = vouched(
         place.origin(),
@@ -263,7 +269,7 @@ fn signatures(
         &shared.image,
         claim,
         trust,
-        signing::now(),
+        context.session.now(),
         store,
     )?;
     let (check, done, nobody) = match claim {
@@ -297,7 +303,7 @@ fn signatures(
                     "{object} is {done} {count} trusted key of {need} that were asked for ({who}): {ignored}"
                 ),
             };
-            (Some(Code::Mismatch), text)
+            (Some(Outcome::Mismatch), text)
         }
     };
     let mut row = Row::new(shared.image.arch, check, failed, text);
@@ -321,21 +327,21 @@ fn again(
     part: &Part,
     examined: &Examined,
     store: &Store,
-) -> Result<Rebuilt, Failure> {
-    let fetch = context.fetch_options()?;
-    let workshop = context.workshop(store, &fetch);
+) -> Result<Rebuilt, Error> {
+    let fetch = context.session.fetch_options()?;
+    let workshop = context.session.workshop(store, &fetch);
     let rebuilt = rebuild(place.origin(), part, &examined.project, &workshop);
     context.terminal.clear();
     rebuilt.map_err(|error| match error {
         ShareError::Realize(error) => match examined.project.parsed() {
-            Ok(parsed) => Failure::realize(error, &parsed.source),
+            Ok(parsed) => Error::realize(error, &parsed.source),
             Err(other) => other.into(),
         },
         error => error.into(),
     })
 }
 
-fn compared(context: &Context<'_>, part: &Part, rebuilt: &Rebuilt) -> Result<Row, Failure> {
+fn compared(context: &Context<'_>, part: &Part, rebuilt: &Rebuilt) -> Result<Row, Error> {
     let image = &part.shared.image;
     if rebuilt.is_same(part) {
         let text = "made again from the recipe inside and its sources: the same bytes".to_owned();
@@ -348,18 +354,18 @@ fn compared(context: &Context<'_>, part: &Part, rebuilt: &Rebuilt) -> Result<Row
         "the initramfs `sha256:{}` of `{}`: its recipe and sources give another image",
         image.initramfs.digest, image.name
     );
-    let mut row = Row::new(image.arch, "rebuild", Some(Code::Different), text);
-    row.explanation = difference.lines(context.global.verbose > 0);
+    let mut row = Row::new(image.arch, "rebuild", Some(Outcome::Different), text);
+    row.explanation = difference.lines(context.verbose);
     Ok(row)
 }
 
 /// Returns the failure that the answer is, if it is one: what does not match counts more than what differs.
-fn verdict(exact: &str, rows: &[Row]) -> Option<Failure> {
-    let failed = |code: Code| rows.iter().find(|row| row.failed == Some(code));
-    let worst = failed(Code::Mismatch).or_else(|| failed(Code::Different))?;
+fn verdict(exact: &str, rows: &[Row]) -> Option<Error> {
+    let failed = |code: Outcome| rows.iter().find(|row| row.failed == Some(code));
+    let worst = failed(Outcome::Mismatch).or_else(|| failed(Outcome::Different))?;
     let code = worst.failed?;
     let help = match (code, worst.check) {
-        (Code::Different, _) => {
+        (Outcome::Different, _) => {
             "do not use it: somebody changed it by hand, or it was made by another mkimg; above is what differs"
         }
         (_, "reproduced") => {
@@ -369,11 +375,8 @@ fn verdict(exact: &str, rows: &[Row]) -> Option<Failure> {
             "do not use it, unless you know who made it: then add the key to the file of `--trust`"
         }
     };
-    Some(Failure::guest(
-        &format!("{exact}: {}: {}", worst.arch, worst.text),
-        Some(help.to_owned()),
-        code,
-    ))
+    let message = format!("{exact}: {}: {}", worst.arch, worst.text);
+    Some(Error::new(code, message, Some(help.to_owned())))
 }
 
 fn table(exact: &str, rows: &[Row]) -> String {
@@ -401,14 +404,14 @@ fn table(exact: &str, rows: &[Row]) -> String {
 /// Makes an image again and, where it is the same, says so beside it.
 pub(super) fn attest(context: &Context<'_>, args: &Attest) -> Result<(), Failure> {
     let key = Key::open(&args.key)?;
-    let place = Place::open(context, &args.what, &args.reach)?;
+    let place = Place::open(&context.session, &args.what, &args.reach.connection())?;
     let found = place.found()?;
     let exact = place.exact(&found);
-    let store = context.store(sharing::base())?;
+    let store = context.session.store(session::base())?;
     let examined = examine(
         place.origin(),
         &found,
-        &context.selection(args.arch),
+        &context.session.selection(args.arch),
         &store,
     );
     context.terminal.clear();
@@ -420,7 +423,7 @@ pub(super) fn attest(context: &Context<'_>, args: &Attest) -> Result<(), Failure
     }
     if let Some(failure) = verdict(&exact, &rows) {
         output::print(&table(&exact, &rows))?;
-        return Err(failure);
+        return Err(failure.into());
     }
     place.attach(&key, Claim::Reproduction, &found, &examined, &store)?;
     for part in &examined.parts {

@@ -20,7 +20,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-pub use error::{Outcome, RealizeError};
+pub use error::RealizeError;
 pub use image::{ArtifactRole, FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
 pub use locals::{local_files, plan};
 pub use stored::{holds, made_here, sums};

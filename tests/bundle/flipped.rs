@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 
 use mkimg::digest::Digest;
-use mkimg::realize::Outcome;
+use mkimg::fault::{Fault as _, Outcome};
 use mkimg::share::bundle::Bundle;
 
 use mkimg::share::{ShareError, find};

@@ -4,17 +4,16 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-
-use super::context::{Context, Opened, set};
-use super::failure::Failure;
+use super::error::Error;
+use super::load::Loaded;
 use super::locking;
-use super::registry::{Reach, options};
-use super::sharing::cache_around;
-use super::signing::{now, trusted};
+use super::open::Session;
+use super::places::cache_around;
+use super::registry::Connection;
+use super::signing::trusted;
 use crate::lock::Lock;
 use crate::plan::Plan;
-use crate::progress::{Event, Progress as _};
+use crate::progress::Event;
 use crate::recipe::MAX_BYTES;
 use crate::share::Place;
 use crate::share::config::{Config, Owner};
@@ -22,19 +21,15 @@ use crate::share::sign::AllowedSigners;
 use crate::share::substitutes::{Search, Taken};
 use crate::store::Store;
 
-/// Where an image may come from.
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct SubstituteArgs {
-    /// Ask this repository of a registry, or directory of bundles (a path or http(s)://..), for the image before it is made;
-    /// may be given several times, and comes before the places of the configuration
-    #[arg(long, value_name = "REF-or-DIR", value_parser = place)]
-    from: Vec<Place>,
-    /// Take images that a key in FILE (ssh-keygen's ALLOWED SIGNERS) has signed, beside those of the configuration
-    #[arg(long, value_name = "FILE")]
-    trust: Vec<PathBuf>,
-    /// Ask nobody: make the image where the cache does not have it
-    #[arg(long, conflicts_with = "from")]
-    no_substitutes: bool,
+/// Where an image may come from, beside what the configuration says.
+#[derive(Debug, Clone, Default)]
+pub struct Substitutes {
+    /// Places that are asked before those of the configuration.
+    pub from: Vec<Place>,
+    /// Files of keys that are trusted, beside those of the configuration.
+    pub trust: Vec<PathBuf>,
+    /// Ask nobody.
+    pub none: bool,
 }
 
 /// What was named, by whom.
@@ -45,69 +40,82 @@ struct Named {
     by_user: bool,
 }
 
-impl Context<'_> {
+impl Loaded<'_> {
     /// Asks the places for the image of a plan. `None` where it has to be made.
     pub(super) fn substitute(
         &self,
-        opened: &Opened,
         plan: &Plan,
         store: &Store,
-        args: &SubstituteArgs,
-    ) -> Result<Option<Taken>, Failure> {
-        if args.no_substitutes {
+        places: &Substitutes,
+    ) -> Result<Option<Taken>, Error> {
+        if places.none {
             return Ok(None);
         }
-        let named = named(args, &opened.base)?;
+        let session = self.session;
+        let named = named(session, places, &self.base)?;
         if named.config.places.is_empty() {
             return Ok(None);
         }
         if named.config.trust.is_empty() {
-            self.nobody_is_trusted(&named);
+            nobody_is_trusted(session, &named);
             return Ok(None);
         }
         let trust = signers(&named.config.trust)?;
         // Whether the lock can be used is said elsewhere.
-        let lock: Option<Lock> = locking::beside(opened).ok().flatten().map(|it| it.lock);
-        let options = options(self, &Reach::default())?;
+        let lock: Option<Lock> = locking::beside(self).ok().flatten().map(|it| it.lock);
+        let options = session.registry_options(&Connection::default())?;
         let search = Search {
             plan,
             expected: lock.as_ref().and_then(|lock| lock.images.get(&plan.arch)),
             trust: &trust,
-            now: now(),
+            now: session.now(),
             store,
-            limit: self.global.max_unpacked,
+            limit: session.options.max_unpacked,
             options: &options,
-            progress: self.terminal,
+            progress: session.report,
         };
         let taken = search.ask(&named.config.places);
-        self.terminal.clear();
+        session.report.clear();
         Ok(taken)
-    }
-
-    /// Says why nobody was asked: aloud where the user named a place, else only to those who want to know.
-    fn nobody_is_trusted(&self, named: &Named) {
-        let text = "no substitute was asked, since nobody is trusted to sign images: name a file of allowed signers with \
-                    `--trust FILE`, or with `trust \"FILE\"` in `~/.config/mkimg/config.kdl`"
-            .to_owned();
-        self.terminal.event(match named.by_user {
-            true => Event::Warning(text),
-            false => Event::Detail(text),
-        });
     }
 }
 
+impl Session<'_> {
+    /// Returns what the user's configuration lets recipes take of this machine without a hash.
+    pub(super) fn allowed_by_user(&self) -> Result<Vec<PathBuf>, Error> {
+        let environment = &self.options.environment;
+        let config = match &environment.config {
+            Some(file) => config(file, Owner::User, environment.home.as_deref())?,
+            None => None,
+        };
+        Ok(config.unwrap_or_default().allow_local)
+    }
+}
+
+/// Says why nobody was asked: aloud where the user named a place, else only to those who want to know.
+fn nobody_is_trusted(session: &Session<'_>, named: &Named) {
+    let text = "no substitute was asked, since nobody is trusted to sign images: name a file of allowed signers with \
+                `--trust FILE`, or with `trust \"FILE\"` in `~/.config/mkimg/config.kdl`"
+        .to_owned();
+    session.report.event(match named.by_user {
+        true => Event::Warning(text),
+        false => Event::Detail(text),
+    });
+}
+
 /// Gathers the places and the trust: options first, then the user's file, then the project's.
-fn named(args: &SubstituteArgs, base: &Path) -> Result<Named, Failure> {
-    let home = set("HOME");
+fn named(session: &Session<'_>, args: &Substitutes, base: &Path) -> Result<Named, Error> {
+    let environment = &session.options.environment;
+    let home = environment.home.as_deref();
     let mut named = Named::default();
     named.config.places.clone_from(&args.from);
     named.config.trust.clone_from(&args.trust);
-    let user = user_file(home.as_deref());
+    let user = environment.config.clone();
     let project = project_file(base);
     let files = [(user, Owner::User), (project, Owner::Project)];
     for (file, owner) in files {
         let Some(file) = file else { continue };
-        let Some(config) = config(&file, owner, home.as_deref())? else {
+        let Some(config) = config(&file, owner, home)? else {
             continue;
         };
         named.config.places.extend(config.places);
@@ -126,33 +134,15 @@ fn named(args: &SubstituteArgs, base: &Path) -> Result<Named, Failure> {
     Ok(named)
 }
 
-/// Returns what the user's configuration lets recipes take of this machine without a hash.
-pub(super) fn allowed_by_user() -> Result<Vec<PathBuf>, Failure> {
-    let home = set("HOME");
-    let config = match user_file(home.as_deref()) {
-        Some(file) => config(&file, Owner::User, home.as_deref())?,
-        None => None,
-    };
-    Ok(config.unwrap_or_default().allow_local)
-}
-
 /// Reads a configuration; `None` where there is none.
-fn config(file: &Path, owner: Owner, home: Option<&Path>) -> Result<Option<Config>, Failure> {
+fn config(file: &Path, owner: Owner, home: Option<&Path>) -> Result<Option<Config>, Error> {
     let Some(bytes) = read(file)? else {
         return Ok(None);
     };
     let beside = file.parent().unwrap_or(Path::new(""));
     let name = file.display().to_string();
-    let config = Config::parse(&name, &bytes, owner, beside, home).map_err(Failure::invalid)?;
+    let config = Config::parse(&name, &bytes, owner, beside, home).map_err(Error::invalid)?;
     Ok(Some(config))
-}
-
-/// Returns the user's configuration file.
-fn user_file(home: Option<&Path>) -> Option<PathBuf> {
-    // The XDG base directory specification: a relative path is to be ignored.
-    let xdg = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
-    let directory = xdg.or_else(|| home.map(|home| home.join(".config")))?;
-    Some(directory.join("mkimg").join("config.kdl"))
 }
 
 /// Returns the project's configuration file, beside the `images/` that the recipe lies in. A recipe that lies elsewhere belongs to no
@@ -171,12 +161,12 @@ fn project_file(base: &Path) -> Option<PathBuf> {
 }
 
 /// Reads a configuration file; `None` where there is none.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    let io = |error| Failure::io("read the configuration", path, error);
+fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let io = |error| Error::io("read the configuration", path, error);
     match fs::metadata(path) {
         Ok(found) if found.is_file() => {}
         Ok(_) => {
-            return Err(Failure::usage(
+            return Err(Error::usage(
                 format!(
                     "`{}` is where a configuration would be, and is no file",
                     path.display()
@@ -202,13 +192,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     Ok(Some(bytes))
 }
 
-/// Reads a place from the command line: the shell knows better than we do what `~` is.
-fn place(text: &str) -> Result<Place, String> {
-    Place::parse(text, Path::new(""), None).map_err(|error| error.problem)
-}
-
 /// Reads the files of keys, all of which are trusted.
-fn signers(files: &[PathBuf]) -> Result<AllowedSigners, Failure> {
+fn signers(files: &[PathBuf]) -> Result<AllowedSigners, Error> {
     let mut all = AllowedSigners::default();
     for file in files {
         all.extend(trusted(file)?);

@@ -3,20 +3,20 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::args::LockArgs;
-use super::context::{Context, Opened};
-use super::failure::{Code, Failure};
+use super::error::Error;
+use super::load::Loaded;
 use crate::dir;
-use crate::lock::{self, Change, Lock, LockError, Locked};
+use crate::fault::Outcome;
+use crate::lock::{self, Change, Lock, Locked};
 use crate::plan::Plan;
-use crate::progress::{Event, Progress as _};
 use crate::realize::{Image, Realized};
 use crate::recipe::{Diagnostic, MAX_BYTES, Span};
 
 /// How the lock beside a recipe is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LockUse {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LockUse {
     /// The recipe is held to it where there is one.
+    #[default]
     Default,
     /// There must be one.
     Needed,
@@ -24,45 +24,36 @@ pub(super) enum LockUse {
     Update,
     /// It is not looked at.
     Ignore,
-}
-
-impl LockArgs {
-    /// Returns what was asked for.
-    pub(super) fn lock_use(&self) -> LockUse {
-        match (self.locked, self.update_lock) {
-            (true, _) => LockUse::Needed,
-            (_, true) => LockUse::Update,
-            _ => LockUse::Default,
-        }
-    }
+    /// It binds nothing, but an image that it expects counts as checked.
+    Hint,
 }
 
 /// The lock beside a recipe.
-pub(super) struct Beside {
+pub(crate) struct Beside {
     /// Its path.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What it says.
-    pub(super) lock: Lock,
+    pub(crate) lock: Lock,
     /// Its text.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
-impl Context<'_> {
-    /// Says how to renew a lock of an older version; what came out of a bundle stays what it is.
-    pub(super) fn tell_old_lock(&self, opened: &Opened, beside: &Beside) {
+impl Loaded<'_> {
+    /// Reports how to renew a lock of an older version; what came out of a bundle stays what it is.
+    pub(crate) fn warn_of_old_lock(&self, beside: &Beside) {
         let version = beside.lock.version;
-        if version < lock::VERSION && !opened.is_shared() {
-            self.terminal.event(Event::Warning(format!(
+        if version < lock::VERSION && !self.is_shared() {
+            self.session.warn(format!(
                 "the lock `{}` is of version {version}, which the next release does not read: `mkimg lock {}` renews it",
                 beside.path.display(),
-                opened.path.display()
-            )));
+                self.path.display()
+            ));
         }
     }
 }
 
 /// Returns the lock beside a recipe, where there is one.
-pub(super) fn beside(opened: &Opened) -> Result<Option<Beside>, Failure> {
+pub(crate) fn beside(opened: &Loaded<'_>) -> Result<Option<Beside>, Error> {
     let path = lock::path_of(&opened.path);
     let Some(bytes) = read(&path)? else {
         return Ok(None);
@@ -73,19 +64,19 @@ pub(super) fn beside(opened: &Opened) -> Result<Option<Beside>, Failure> {
             lock,
             text: String::from_utf8_lossy(&bytes).into_owned(),
         })),
-        Err(error) => Err(unusable(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Returns the image that the lock beside a recipe expects of a plan; whether the lock can be used is said elsewhere.
-pub(super) fn expected(opened: &Opened, plan: &Plan) -> Option<Image> {
+pub(crate) fn expected(opened: &Loaded<'_>, plan: &Plan) -> Option<Image> {
     let beside = beside(opened).ok().flatten()?;
     beside.lock.images.get(&plan.arch)?.image(plan)
 }
 
 /// Reads a lock's file; `None` where there is none.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    let io = |error| Failure::io("read the lock", path, error);
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let io = |error| Error::io("read the lock", path, error);
     let found = match dir::metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -94,7 +85,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
         Err(error) => return Err(io(error)),
     };
     if !found.is_file() || found.len() > MAX_BYTES as u64 {
-        return Err(Failure::usage(
+        return Err(Error::usage(
             format!(
                 "`{}` is where the recipe's lock would be, and is none",
                 path.display()
@@ -109,34 +100,21 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     Ok(Some(bytes))
 }
 
-fn unusable(error: LockError) -> Failure {
-    let help = error.help().to_owned();
-    let code = match error {
-        LockError::Format { .. } | LockError::Version { .. } => Code::Different,
-        LockError::Line { .. } | LockError::Merge { .. } => Code::Wrong,
-    };
-    Failure::Plain {
-        error: Box::new(error),
-        help: Some(help),
-        code,
-    }
-}
-
 /// Returns the failure of a recipe that has no lock and should have one.
-pub(super) fn missing(opened: &Opened) -> Failure {
+pub(crate) fn missing(opened: &Loaded<'_>) -> Error {
     let path = lock::path_of(&opened.path);
-    Failure::Plain {
+    Error::Plain {
         error: format!("there is no lock `{}`", path.display()).into(),
         help: Some(format!(
             "`mkimg lock {}` writes it: commit it beside the recipe",
             opened.path.display()
         )),
-        code: Code::Different,
+        outcome: Outcome::Different,
     }
 }
 
 /// Holds a recipe and its plan to a lock, before anything is fetched.
-pub(super) fn check_plan(opened: &Opened, beside: &Beside, plan: &Plan) -> Result<(), Failure> {
+pub(crate) fn check_plan(opened: &Loaded<'_>, beside: &Beside, plan: &Plan) -> Result<(), Error> {
     let lock = &beside.lock;
     let shown = beside.path.display();
     let changes = lock.recipe_changes(&opened.parsed, &plan.local_files());
@@ -157,10 +135,10 @@ pub(super) fn check_plan(opened: &Opened, beside: &Beside, plan: &Plan) -> Resul
         return Err(stale(opened, &what, &changes, accept(opened)));
     }
     let Some(locked) = locked else {
-        return Err(Failure::Plain {
+        return Err(Error::Plain {
             error: format!("the lock `{shown}` has nothing for {}", plan.arch).into(),
             help: Some(accept(opened)),
-            code: Code::Different,
+            outcome: Outcome::Different,
         });
     };
     let changes = locked.plan_changes(plan);
@@ -175,11 +153,11 @@ pub(super) fn check_plan(opened: &Opened, beside: &Beside, plan: &Plan) -> Resul
 }
 
 /// Holds an image to a lock whose plan is the same.
-pub(super) fn check_image(
-    opened: &Opened,
+pub(crate) fn check_image(
+    opened: &Loaded<'_>,
     beside: &Beside,
     made: &Realized,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let Some(locked) = beside.lock.images.get(&made.image.arch) else {
         return Ok(());
     };
@@ -195,7 +173,7 @@ pub(super) fn check_image(
         beside.path.display(),
         listed.join("\n  ")
     );
-    Err(Failure::Plain {
+    Err(Error::Plain {
         error: error.into(),
         help: Some(format!(
             "the image is in `{}`; `mkimg check {1}` finds out whether it comes out the same each time, and `mkimg lock {1}` \
@@ -203,11 +181,11 @@ pub(super) fn check_image(
             made.path.display(),
             opened.path.display()
         )),
-        code: Code::Different,
+        outcome: Outcome::Different,
     })
 }
 
-fn accept(opened: &Opened) -> String {
+fn accept(opened: &Loaded<'_>) -> String {
     format!(
         "if that is what you want, `mkimg lock {}` accepts it, and so does `--update-lock`",
         opened.path.display()
@@ -215,7 +193,7 @@ fn accept(opened: &Opened) -> String {
 }
 
 /// Returns the failure of a lock that no longer fits, with a label at every statement that has a place.
-fn stale(opened: &Opened, what: &str, changes: &[Change], help: String) -> Failure {
+fn stale(opened: &Loaded<'_>, what: &str, changes: &[Change], help: String) -> Error {
     const SHOWN: usize = 8;
     let source = &opened.parsed.source;
     let placed: Vec<(Span, &str)> = changes
@@ -237,25 +215,25 @@ fn stale(opened: &Opened, what: &str, changes: &[Change], help: String) -> Failu
     };
     let mut shown = placed.into_iter().take(SHOWN);
     let Some((span, label)) = shown.next() else {
-        return Failure::Plain {
+        return Error::Plain {
             error: message.into(),
             help: Some(help),
-            code: Code::Different,
+            outcome: Outcome::Different,
         };
     };
     let mut diagnostic = Diagnostic::error(message, span, label);
     for (span, label) in shown {
         diagnostic = diagnostic.and(span, label);
     }
-    Failure::Recipe {
+    Error::Recipe {
         source: source.clone(),
         diagnostics: vec![diagnostic.help(help)],
-        code: Code::Different,
+        outcome: Outcome::Different,
     }
 }
 
 /// Returns the part of a place on its first line.
-fn first_line(opened: &Opened, span: Span) -> Span {
+fn first_line(opened: &Loaded<'_>, span: Span) -> Span {
     let text = opened.parsed.source.slice(&span);
     let line = text
         .lines()

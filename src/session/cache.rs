@@ -3,26 +3,26 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::context::{Context, set};
-use super::failure::Failure;
-use super::sharing;
-use crate::progress::{Event, Progress as _};
+use super::error::Error;
+use super::open::{Session, locked};
+use super::places::cache_around;
 use crate::store::owner::{self, Origin};
 use crate::store::{Store, StoreError};
 
 /// A cache that was chosen.
-pub(super) struct Choice {
+pub(crate) struct Choice {
     /// Its directory.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Is it this user's alone?
     own: bool,
 }
 
 impl Choice {
     /// Opens it. One that is made now is recorded, so that it is known again where nobody names it.
-    pub(super) fn open(&self) -> Result<Store, StoreError> {
-        let state = state().filter(|_| self.own);
-        let is_new = |state: &PathBuf| match owner::origin(&self.path, state) {
+    pub(crate) fn open(&self, session: &Session<'_>) -> Result<Store, StoreError> {
+        let state = session.options.environment.state.as_ref();
+        let state = state.filter(|_| self.own);
+        let is_new = |state: &&PathBuf| match owner::origin(&self.path, state) {
             Ok(origin) => origin == Origin::Empty,
             Err(_) => !self.path.exists(),
         };
@@ -30,7 +30,7 @@ impl Choice {
         let store = Store::open(&self.path)?;
         if let Some(state) = new {
             // Without a record it has to be named again, as it was now.
-            let _ = owner::take(store.root(), &state);
+            let _ = owner::take(store.root(), state);
         }
         match self.own {
             true => Ok(store),
@@ -39,15 +39,15 @@ impl Choice {
     }
 }
 
-impl Context<'_> {
+impl Session<'_> {
     /// Returns the cache that serves a recipe's directory.
-    pub(super) fn cache(&self, base: &Path) -> Result<Choice, Failure> {
-        if let Some(named) = self.global.cache.clone().or_else(|| set("MKIMG_CACHE")) {
-            return self.judged(named);
+    pub(crate) fn cache(&self, base: &Path) -> Result<Choice, Error> {
+        if let Some(named) = &self.options.cache {
+            return self.judged(named.clone());
         }
         let absolute = fs::canonicalize(base).unwrap_or_else(|_| base.to_path_buf());
-        let around = sharing::cache_around(&absolute);
-        let users = users();
+        let around = cache_around(&absolute);
+        let users = self.options.environment.user_cache.clone();
         for path in [around, beside(&absolute)].into_iter().flatten() {
             let is_users = || fs::canonicalize(users.as_ref()?).ok();
             if is_users().is_some_and(|users| users == path) {
@@ -59,7 +59,7 @@ impl Context<'_> {
             }
         }
         let Some(users) = users else {
-            return Err(Failure::usage(
+            return Err(Error::usage(
                 "there is no place for the cache: HOME is not set",
                 "name one with `--cache DIR` or MKIMG_CACHE",
             ));
@@ -68,14 +68,14 @@ impl Context<'_> {
     }
 
     /// Refuses a cache into which others may have put something, unless the user said that they may.
-    fn judged(&self, path: PathBuf) -> Result<Choice, Failure> {
+    fn judged(&self, path: PathBuf) -> Result<Choice, Error> {
         match owner::fault(&path)? {
             None => Ok(Choice {
-                own: !self.global.shared_cache,
+                own: !self.options.shared_cache,
                 path,
             }),
-            Some(_) if self.global.shared_cache => Ok(Choice { path, own: false }),
-            Some(why) => Err(Failure::usage(
+            Some(_) if self.options.shared_cache => Ok(Choice { path, own: false }),
+            Some(why) => Err(Error::usage(
                 format!("the cache `{}` {why}", path.display()),
                 "give it an owner and a mode that keep others out (chown, chmod go-w), name another with `--cache DIR`, or use \
                  it as it is with `--shared-cache`: then everything is hashed that is taken from it",
@@ -88,17 +88,17 @@ impl Context<'_> {
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
             return Some("is a symlink".to_owned());
         }
-        let Some(state) = state() else {
+        let Some(state) = &self.options.environment.state else {
             return Some(
                 "cannot be told from one that came with a clone: HOME is not set".to_owned(),
             );
         };
-        let judged = owner::origin(path, &state).and_then(|origin| match origin {
+        let judged = owner::origin(path, state).and_then(|origin| match origin {
             // What is in it mkimg made, for nobody else to write.
             Origin::Here => owner::own_fault(path),
             Origin::Empty => match owner::fault(path)? {
                 Some(why) => Ok(Some(why)),
-                None => owner::take(path, &state).map(|()| None),
+                None => owner::take(path, state).map(|()| None),
             },
             Origin::Unknown => Ok(Some("was not made by mkimg on this machine".to_owned())),
         });
@@ -110,16 +110,12 @@ impl Context<'_> {
 
     /// Says once that a cache is not used.
     fn pass_over(&self, path: &Path, why: &str) {
-        let mut told = self
-            .told
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner());
-        if told.insert(path.to_path_buf()) {
+        if locked(&self.passed_over).insert(path.to_path_buf()) {
             let path = path.display();
-            self.terminal.event(Event::Warning(format!(
+            self.warn(format!(
                 "`{path}` {why}: not used, the user's own cache is. If it is yours: `mkimg cache adopt {path}`, or name it with \
                  `--cache`"
-            )));
+            ));
         }
     }
 }
@@ -130,29 +126,4 @@ fn beside(base: &Path) -> Option<PathBuf> {
     let found = fs::symlink_metadata(&beside).ok()?;
     let is_there = base.file_name()? == "images" && (found.is_dir() || found.is_symlink());
     is_there.then_some(beside)
-}
-
-/// Returns the user's own cache.
-fn users() -> Option<PathBuf> {
-    let at_home = match cfg!(target_os = "macos") {
-        true => "Library/Caches",
-        false => ".cache",
-    };
-    of_user("XDG_CACHE_HOME", at_home)
-}
-
-/// Returns where mkimg remembers which caches are this user's.
-pub(super) fn state() -> Option<PathBuf> {
-    let at_home = match cfg!(target_os = "macos") {
-        true => "Library/Application Support",
-        false => ".local/state",
-    };
-    of_user("XDG_STATE_HOME", at_home)
-}
-
-/// Returns a directory for mkimg by the XDG base directory specification, in which a relative path is to be ignored.
-fn of_user(variable: &str, at_home: &str) -> Option<PathBuf> {
-    let named = set(variable).filter(|path| path.is_absolute());
-    let base = named.or_else(|| Some(set("HOME")?.join(at_home)));
-    Some(base?.join("mkimg"))
 }

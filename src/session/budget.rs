@@ -3,21 +3,22 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::archive::{self, Listed};
-use super::context::Opened;
-use super::failure::{Code, Failure};
+use super::contents::{self, Listed};
+use super::error::Error;
+use super::load::Loaded;
 use super::locking::{self, Beside};
+use crate::fault::Outcome;
 use crate::realize::{self, ArtifactRole, Realized};
 use crate::recipe::{Budget, Diagnostic, Spanned};
 use crate::store::Store;
-use crate::ui::bytes;
+use crate::units::bytes;
 
 /// How many entries are named.
 const SHOWN: usize = 8;
 
 /// Refuses an image that is larger than its recipe allows. Also asked of an image that was there already: the budget is in no
 /// plan, and may have become smaller.
-pub(super) fn hold(opened: &Opened, store: &Store, made: &Realized) -> Result<(), Failure> {
+pub(crate) fn hold(opened: &Loaded<'_>, store: &Store, made: &Realized) -> Result<(), Error> {
     let Some(budget) = &opened.parsed.recipe.budget else {
         return Ok(());
     };
@@ -26,10 +27,10 @@ pub(super) fn hold(opened: &Opened, store: &Store, made: &Realized) -> Result<()
         return Ok(());
     };
     over.push(last.help(help(opened, store, made)?));
-    Err(Failure::Recipe {
+    Err(Error::Recipe {
         source: opened.parsed.source.clone(),
         diagnostics: over,
-        code: Code::Failed,
+        outcome: Outcome::Failed,
     })
 }
 
@@ -61,8 +62,8 @@ fn over(budget: &Budget, made: &Realized) -> Vec<Diagnostic> {
 }
 
 /// Returns what is largest in the image, and what to do.
-fn help(opened: &Opened, store: &Store, made: &Realized) -> Result<String, Failure> {
-    let mut files: Vec<Listed> = archive::list(&made.initramfs())?;
+fn help(opened: &Loaded<'_>, store: &Store, made: &Realized) -> Result<String, Error> {
+    let mut files: Vec<Listed> = contents::list(&made.initramfs())?;
     files.retain(|entry| entry.record.is_file());
     // Of the same size the first in the archive's order, which is that of the paths.
     files.sort_by_key(|entry| Reverse(entry.record.size));
@@ -123,7 +124,7 @@ fn growth(beside: &Beside, store: &Store, made: &Realized, files: &[Listed]) -> 
     );
     let old = store.image_path(&locked.plan, &beside.lock.name);
     let listed = realize::made_here(store, &old)
-        .map(|image| archive::list(&old.join(&image.initramfs.name)));
+        .map(|image| contents::list(&old.join(&image.initramfs.name)));
     let Some(Ok(old)) = listed else {
         return text;
     };

@@ -1,14 +1,12 @@
 //! From an image to the command that boots it: which QEMU, which accelerator, which kernel file.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::args::Boot;
-use super::context::Context;
-use super::failure::{Code, Failure};
+use super::error::Error;
+use super::open::Session;
 use crate::arch::Arch;
 use crate::digest::{self, Digest};
 use crate::dir;
@@ -17,38 +15,80 @@ use crate::machine::{
 };
 use crate::realize::Realized;
 use crate::store::{Blob, Store, StoreError, Sum};
-use crate::tools::{self, Choice, Toolbox, ToolsError};
+use crate::tools::{self, Choice, Toolbox};
 
 /// Bytes of a kernel that tell how much memory it takes.
 const HEAD: u64 = 64 * 1024;
 
 /// What is to be booted.
-pub(super) struct Bootable {
-    pub(super) arch: Arch,
-    pub(super) kernel: PathBuf,
+pub(crate) struct Bootable {
+    pub(crate) arch: Arch,
+    pub(crate) kernel: PathBuf,
     /// The kernel's sha256.
-    pub(super) digest: Digest,
-    pub(super) initrd: Option<PathBuf>,
-    pub(super) cmdline: String,
-    pub(super) memory: u64,
-    pub(super) cpus: u32,
+    pub(crate) digest: Digest,
+    pub(crate) initrd: Option<PathBuf>,
+    pub(crate) cmdline: String,
+    pub(crate) memory: u64,
+    pub(crate) cpus: u32,
     /// Bytes of the initramfs, and of the archive in it.
-    pub(super) sizes: (u64, u64),
+    pub(crate) sizes: (u64, u64),
     /// What of the cache it is made of, for `Store::lease`.
-    pub(super) needs: String,
+    pub(crate) needs: String,
+}
+
+/// How a machine is to be.
+#[derive(Debug, Clone)]
+pub struct BootOptions {
+    /// Bytes of memory; without a number, the recipe's.
+    pub memory: Option<u64>,
+    /// The number of processors; without one, the recipe's.
+    pub cpus: Option<u32>,
+    /// Words to add to the kernel's command line.
+    pub append: Option<String>,
+    /// What runs the guest's instructions.
+    pub accelerator: machine::Choice,
+    /// The board.
+    pub machine: machine::MachineKind,
+    /// The network.
+    pub net: machine::Net,
+    /// Which QEMU.
+    pub qemu: Choice,
+    /// What answers the pages of a test.
+    pub(crate) serve: Option<Vec<OsString>>,
+    /// Columns and rows of the terminal that the console is on.
+    pub window: Option<(u16, u16)>,
+    /// Arguments for QEMU.
+    pub extra: Vec<OsString>,
+}
+
+impl Default for BootOptions {
+    fn default() -> BootOptions {
+        BootOptions {
+            memory: None,
+            cpus: None,
+            append: None,
+            accelerator: machine::Choice::Auto,
+            machine: machine::MachineKind::Auto,
+            net: machine::Net::None,
+            qemu: Choice::Auto,
+            serve: None,
+            window: None,
+            extra: Vec::new(),
+        }
+    }
 }
 
 /// A machine that can be started.
-pub(super) struct Ready {
-    pub(super) invocation: Invocation,
-    pub(super) accelerator: Accelerator,
+pub(crate) struct Ready {
+    pub(crate) invocation: Invocation,
+    pub(crate) accelerator: Accelerator,
     /// Words of the kernel's command line that are mkimg's, not the recipe's.
-    pub(super) added: Vec<String>,
+    pub(crate) added: Vec<String>,
 }
 
 impl Bootable {
     /// Returns what a realized image wants to be.
-    pub(super) fn image(made: &Realized) -> Bootable {
+    pub(crate) fn image(made: &Realized) -> Bootable {
         Bootable {
             arch: made.image.arch,
             kernel: made.kernel(),
@@ -63,17 +103,17 @@ impl Bootable {
     }
 
     /// Returns a kernel and an initramfs that no recipe made.
-    pub(super) fn files(
+    pub(crate) fn files(
         kernel: &Path,
         initrd: Option<&Path>,
         arch: Arch,
-    ) -> Result<Bootable, Failure> {
+    ) -> Result<Bootable, Error> {
         let opened = dir::open(kernel).and_then(|mut file| digest::of_reader(&mut file));
-        let (digest, _) = opened.map_err(|error| Failure::io("read the kernel", kernel, error))?;
+        let (digest, _) = opened.map_err(|error| Error::io("read the kernel", kernel, error))?;
         let mut size = 0;
         if let Some(initrd) = initrd {
             let opened = dir::open(initrd).and_then(|file| file.metadata());
-            let found = opened.map_err(|error| Failure::io("read the initramfs", initrd, error))?;
+            let found = opened.map_err(|error| Error::io("read the initramfs", initrd, error))?;
             size = found.len();
         }
         Ok(Bootable {
@@ -91,20 +131,15 @@ impl Bootable {
     }
 
     /// Returns the command that boots it on this machine.
-    pub(super) fn ready(
+    pub(crate) fn ready(
         &self,
-        context: &Context<'_>,
+        session: &Session<'_>,
         store: &Store,
-        options: &Boot,
-        window: Option<(u16, u16)>,
-        extra: &[OsString],
-    ) -> Result<Ready, Failure> {
-        let emulator = emulator(context, store, self.arch, options)?;
-        let accelerator = accelerator(context, store, self.arch, &emulator, options)?;
-        let kind = options
-            .machine
-            .on(self.arch)
-            .map_err(|error| failed(error.into()))?;
+        options: &BootOptions,
+    ) -> Result<Ready, Error> {
+        let emulator = emulator(session, store, self.arch, options)?;
+        let accelerator = accelerator(session, store, self.arch, &emulator, options)?;
+        let kind = options.machine.on(self.arch).map_err(MachineError::from)?;
         let classic = kind == machine::MachineKind::Pc;
         let kernel = match self.arch {
             Arch::X86_64 if classic => self.kernel.clone(),
@@ -129,20 +164,18 @@ impl Bootable {
             cpus: options.cpus.unwrap_or(self.cpus),
             net: options.net,
             serve: options.serve.clone(),
-            window,
-            extra: extra.to_vec(),
+            window: options.window,
+            extra: options.extra.clone(),
         };
         Ok(Ready {
-            invocation: emulator
-                .invocation(&machine)
-                .map_err(|error| failed(error.into()))?,
-            added: machine::added_words(&machine).map_err(|error| failed(error.into()))?,
+            invocation: emulator.invocation(&machine).map_err(MachineError::from)?,
+            added: machine::added_words(&machine).map_err(MachineError::from)?,
             accelerator,
         })
     }
 
     /// Refuses a machine that could not come up for want of memory.
-    fn check_memory(&self, head: &[u8], memory: u64) -> Result<(), Failure> {
+    fn check_memory(&self, head: &[u8], memory: u64) -> Result<(), Error> {
         let Some(footprint) = machine::kernel_footprint(self.arch, head) else {
             return Ok(());
         };
@@ -156,7 +189,7 @@ impl Bootable {
             return Ok(());
         }
         let (memory, needed) = (memory >> 20, needed.div_ceil(1 << 20));
-        Err(Failure::usage(
+        Err(Error::usage(
             format!(
                 "the machine has {memory} MiB of memory, and this image needs {needed} MiB to come up at all"
             ),
@@ -170,7 +203,7 @@ impl Bootable {
     /// Returns what QEMU is to start: the decompressed ELF file of a bzImage, which spares the guest the work, or the Image of an
     /// EFI zboot file, which QEMU before 9.1 does not find. It is made once and kept in the cache. The kernel itself where it
     /// holds none, or where the cache cannot be written.
-    fn unpacked_kernel(&self, store: &Store) -> Result<PathBuf, Failure> {
+    fn unpacked_kernel(&self, store: &Store) -> Result<PathBuf, Error> {
         let note = format!("vmlinux-{}", self.digest);
         let known = store.note(&note).unwrap_or_default();
         if known.trim() == "none" {
@@ -183,12 +216,12 @@ impl Bootable {
             return Ok(blob.path);
         }
         let image = dir::read(&self.kernel)
-            .map_err(|error| Failure::io("read the kernel", &self.kernel, error))?;
+            .map_err(|error| Error::io("read the kernel", &self.kernel, error))?;
         let inside = match self.arch {
             Arch::X86_64 => machine::vmlinux(&image),
             Arch::Aarch64 => machine::zboot(&image).transpose().map_err(|error| {
                 let help = "take a kernel that is an arm64 Image, or unpack this one and name what comes out";
-                Failure::usage(error.to_string(), help)
+                Error::usage(error.to_string(), help)
             })?,
         };
         let has_inside = inside.is_some();
@@ -214,10 +247,10 @@ impl Bootable {
 }
 
 /// Returns the first bytes of a kernel.
-fn head(kernel: &Path) -> Result<Vec<u8>, Failure> {
+fn head(kernel: &Path) -> Result<Vec<u8>, Error> {
     let mut head = Vec::new();
     let read = dir::open(kernel).and_then(|file| file.take(HEAD).read_to_end(&mut head));
-    read.map_err(|error| Failure::io("read the kernel", kernel, error))?;
+    read.map_err(|error| Error::io("read the kernel", kernel, error))?;
     Ok(head)
 }
 
@@ -239,12 +272,12 @@ fn is_whole(store: &Store, note: &str, blob: &Blob) -> bool {
 
 /// Returns the accelerator to use, and remembers what was found out about KVM on this host, until it is started anew.
 fn accelerator(
-    context: &Context<'_>,
+    session: &Session<'_>,
     store: &Store,
     arch: Arch,
     emulator: &Emulator,
-    options: &Boot,
-) -> Result<Accelerator, Failure> {
+    options: &BootOptions,
+) -> Result<Accelerator, Error> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let host = format!("{} {}", boot.trim(), emulator.program.display()).replace(['\t', '\n'], " ");
     // A note for each host and QEMU: a cache may be shared, and a machine may have several.
@@ -252,20 +285,18 @@ fn accelerator(
     let known = store
         .note(&note)
         .and_then(|text| text.parse::<Verdict>().ok());
-    let progress = context.terminal;
     let decision = machine::choose(
-        options.accel,
+        options.accelerator,
         arch,
         Host::this(),
         emulator,
         Known {
             name: &host,
             verdict: known.as_ref(),
-            scratch: &env::temp_dir(),
+            scratch: &session.options.environment.temporary,
         },
-        progress,
-    )
-    .map_err(failed)?;
+        session.report,
+    )?;
     if let Some(verdict) = decision.verdict {
         // Where it cannot be remembered it is found out again.
         let _ = store.set_note(&note, &format!("{verdict}\n"));
@@ -274,70 +305,30 @@ fn accelerator(
 }
 
 /// Returns the QEMU to take: the one that was named, the system's, or the pinned one.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "`cli` is where the environment is read"
-)]
 fn emulator(
-    context: &Context<'_>,
+    session: &Session<'_>,
     store: &Store,
     arch: Arch,
-    options: &Boot,
-) -> Result<Emulator, Failure> {
-    let choice = match &options.qemu {
-        None => Choice::Auto,
-        Some(word) if word == Path::new("system") => Choice::System,
-        Some(word) if word == Path::new("pinned") => Choice::Pinned,
-        Some(path) => Choice::Path(path.clone()),
-    };
-    let path = env::var_os("PATH");
+    options: &BootOptions,
+) -> Result<Emulator, Error> {
     let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let fetch = context.fetch_options()?;
+    let fetch = session.fetch_options()?;
     let toolbox = Toolbox {
         store,
         fetch: &fetch,
-        jobs: context.jobs(),
-        progress: context.terminal,
+        jobs: session.jobs(),
+        progress: session.report,
     };
     let found = toolbox.qemu(
         arch,
-        &choice,
-        &tools::Host::here(path.as_deref(), &os_release),
+        &options.qemu,
+        &tools::Host::here(session.options.environment.path.as_deref(), &os_release),
     );
-    context.terminal.clear();
-    let found = found.map_err(|error| Failure::Plain {
-        help: Some(error.help().join("\n")).filter(|help| !help.is_empty()),
-        code: match error {
-            ToolsError::NotFound { .. } | ToolsError::NotForThisHost { .. } => Code::Wrong,
-            ToolsError::Run { .. } | ToolsError::NotQemu { .. } => Code::Wrong,
-            _ => Code::Failed,
-        },
-        error: Box::new(error),
-    })?;
+    session.report.clear();
+    let found = found?;
     Ok(Emulator {
         program: found.program,
         prefix: found.leading_args,
         variables: found.env,
     })
-}
-
-/// Returns the failure of a machine that could not be run at all.
-pub(super) fn failed(error: MachineError) -> Failure {
-    let (help, code) = match &error {
-        MachineError::Start { .. } => (
-            "is it installed, and executable? `--qemu` can name another one",
-            Code::Failed,
-        ),
-        MachineError::Accelerator { .. } => ("`--accel auto` takes what works", Code::Wrong),
-        MachineError::Unsuitable(_) => ("`--machine auto` takes one that fits", Code::Wrong),
-        MachineError::Io { .. } => (
-            "try again; with `--dry-run` you can start it by hand",
-            Code::Failed,
-        ),
-    };
-    Failure::Plain {
-        error: Box::new(error),
-        help: Some(help.to_owned()),
-        code,
-    }
 }

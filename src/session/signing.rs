@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::failure::{Code, Failure};
+use super::error::Error;
 use super::sharing::Shared;
 use crate::realize::Image;
 use crate::share::Destination;
@@ -21,7 +20,7 @@ use crate::store::Store;
 const MAX_KEY: u64 = 64 << 10;
 
 /// A key to sign with.
-pub(super) struct Key {
+pub(crate) struct Key {
     path: PathBuf,
     /// The key itself, where it can be used here; else `ssh-keygen` signs.
     private: Option<PrivateKey>,
@@ -29,10 +28,10 @@ pub(super) struct Key {
 
 impl Key {
     /// Reads a key. One with a passphrase, of another type or in an agent is left to `ssh-keygen`.
-    pub(super) fn open(path: &Path) -> Result<Key, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<Key, Error> {
         let text = read(path, "read the key", MAX_KEY)?;
         let private = private_key(&text).map_err(|error| {
-            Failure::usage(
+            Error::usage(
                 format!("`{}` is no key: {error}", path.display()),
                 "name a private key of `ssh-keygen`, or the public key of one that an agent has",
             )
@@ -44,7 +43,7 @@ impl Key {
     }
 
     /// Returns the armoured signature of a message.
-    fn sign(&self, message: &[u8]) -> Result<String, Failure> {
+    fn sign(&self, message: &[u8]) -> Result<String, Error> {
         let text = match &self.private {
             Some(key) => SshSig::sign(key, message).armoured(),
             None => self.ssh_keygen(message)?,
@@ -52,7 +51,7 @@ impl Key {
         // What others will check is checked here first: ssh-keygen knows keys that nobody could check.
         let checked = SshSig::parse(&text).and_then(|signature| signature.verify(message));
         checked.map_err(|error| {
-            Failure::usage(
+            Error::usage(
                 format!(
                     "what `ssh-keygen` signed with `{}` is no signature to mkimg: {error}",
                     self.path.display()
@@ -64,12 +63,8 @@ impl Key {
     }
 
     /// Lets `ssh-keygen` sign, which asks for a passphrase on the terminal, or an agent.
-    fn ssh_keygen(&self, message: &[u8]) -> Result<String, Failure> {
-        let failed = |problem: String, help: &str, code| Failure::Plain {
-            error: problem.into(),
-            help: Some(help.to_owned()),
-            code,
-        };
+    fn ssh_keygen(&self, message: &[u8]) -> Result<String, Error> {
+        let failed = Error::usage;
         let spawned = Command::new("ssh-keygen")
             .args(["-q", "-Y", "sign", "-n", NAMESPACE, "-f"])
             .arg(&self.path)
@@ -80,7 +75,6 @@ impl Key {
             failed(
                 format!("could not start `ssh-keygen`: {error}"),
                 "it signs with keys that have a passphrase, are in an agent or are not Ed25519: install OpenSSH's client",
-                Code::Wrong,
             )
         })?;
         // Where it does not read to the end, its exit code says why.
@@ -95,20 +89,19 @@ impl Key {
             _ => Err(failed(
                 format!("`ssh-keygen` did not sign with `{}`", self.path.display()),
                 "above it says why; a public key needs its other half in the agent (`ssh-add -l`)",
-                Code::Wrong,
             )),
         }
     }
 
     /// Signs what is claimed about an image, and puts it beside its manifest.
-    pub(super) fn attach(
+    pub(crate) fn attach(
         &self,
         to: &dyn Destination,
         claim: Claim,
         image: &Image,
         manifest: &Descriptor,
         store: &Store,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let statement = Statement::new(claim, image, &manifest.digest);
         let signature = self.sign(&statement.bytes())?;
         Ok(attach_statement(
@@ -117,7 +110,7 @@ impl Key {
     }
 
     /// Signs every image of what is to be shared.
-    pub(super) fn attach_all(&self, shared: &Shared) -> Result<(), Failure> {
+    pub(crate) fn attach_all(&self, shared: &Shared) -> Result<(), Error> {
         for made in &shared.images {
             let Some(manifest) = shared.artifact.manifests.get(&made.image.arch) else {
                 continue;
@@ -136,10 +129,10 @@ impl Key {
 }
 
 /// Reads a file of trusted keys.
-pub(super) fn trusted(path: &Path) -> Result<AllowedSigners, Failure> {
+pub(crate) fn trusted(path: &Path) -> Result<AllowedSigners, Error> {
     let text = read(path, "read the trusted keys in", MAX_ALLOWED)?;
     AllowedSigners::parse(&text).map_err(|error| {
-        Failure::usage(
+        Error::usage(
             format!(
                 "`{}` is no file of allowed signers: {error}",
                 path.display()
@@ -149,30 +142,20 @@ pub(super) fn trusted(path: &Path) -> Result<AllowedSigners, Failure> {
     })
 }
 
-/// Returns the time in seconds since 1970.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "`cli` is where the clock is read"
-)]
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |time| time.as_secs())
-}
-
 /// Reads a small text.
-fn read(path: &Path, what: &'static str, limit: u64) -> Result<String, Failure> {
-    let io = |error| Failure::io(what, path, error);
+fn read(path: &Path, what: &'static str, limit: u64) -> Result<String, Error> {
+    let io = |error| Error::io(what, path, error);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(io)?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit {
-        return Err(Failure::usage(
+        return Err(Error::usage(
             format!("`{}` has more than {limit} bytes", path.display()),
             "name the file that was meant",
         ));
     }
     String::from_utf8(bytes).map_err(|_| {
-        Failure::usage(
+        Error::usage(
             format!("`{}` is not UTF-8: it is no file of keys", path.display()),
             "name the file that was meant",
         )

@@ -9,7 +9,6 @@
 //! hostile: a request has a bound, a connection has a time, and there are only so many at once.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read as _, Write};
@@ -17,9 +16,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use clap::Args;
-
-use super::failure::Failure;
+use super::error::Error;
+use super::open::Session;
 use crate::check::Place;
 use crate::recipe::{StepKind, Test};
 
@@ -36,13 +34,13 @@ const PAGES: &str = "pages.json";
 type Pages = BTreeMap<String, String>;
 
 /// What a test serves. Dropped, it is gone.
-pub(super) struct Served {
+pub(crate) struct Served {
     directory: Place,
 }
 
 impl Served {
     /// Writes down what a test serves; `None` where it serves nothing.
-    pub(super) fn of(test: &Test) -> Result<Option<Served>, Failure> {
+    pub(crate) fn of(session: &Session<'_>, test: &Test) -> Result<Option<Served>, Error> {
         let pages = test.steps.iter().filter_map(|step| match &step.kind {
             StepKind::Serve { path, text } => Some((path.clone(), text.clone())),
             _ => None,
@@ -51,21 +49,19 @@ impl Served {
         if pages.is_empty() {
             return Ok(None);
         }
-        let directory = Place::new(&env::temp_dir())?;
+        let directory = Place::new(&session.options.environment.temporary)?;
         let path = directory.path();
         let text = serde_json::Value::from_iter(pages).to_string();
         let written = fs::write(path.join(PAGES), text)
             .and_then(|()| slots(path).try_for_each(|slot| File::create(slot).map(drop)));
-        written.map_err(|error| Failure::io("write the pages of a test into", path, error))?;
+        written.map_err(|error| Error::io("write the pages of a test into", path, error))?;
         Ok(Some(Served { directory }))
     }
 
     /// Returns the command that answers one connection.
-    pub(super) fn command(&self) -> Result<Vec<OsString>, Failure> {
-        let program = env::current_exe()
-            .map_err(|error| Failure::io("find", Path::new("/proc/self/exe"), error))?;
+    pub(crate) fn command(&self, session: &Session<'_>) -> Result<Vec<OsString>, Error> {
         Ok(vec![
-            program.into(),
+            session.program()?.into(),
             "answer".into(),
             self.directory.path().into(),
         ])
@@ -77,26 +73,17 @@ fn slots(directory: &Path) -> impl Iterator<Item = PathBuf> {
     (0..AT_ONCE).map(|number| directory.join(format!("connection-{number}")))
 }
 
-/// `mkimg answer`
-#[derive(Debug, Args)]
-pub(super) struct Answer {
-    /// The directory with the pages
-    // Its own id: `directory` is the global `-C`.
-    #[arg(value_name = "DIRECTORY")]
-    pages: PathBuf,
-}
-
 /// Answers the connection that is this process's standard input and output, and its standard error, too: nothing is said.
-pub(super) fn run(args: &Answer) {
+pub(crate) fn serve(directory: &Path) {
     let late = thread::Builder::new().spawn(|| {
         thread::sleep(PATIENCE);
         std::process::exit(1);
     });
-    let free = slots(&args.pages).find_map(|slot| {
+    let free = slots(directory).find_map(|slot| {
         let slot = File::open(slot).ok()?;
         slot.try_lock().ok().map(|()| slot)
     });
-    let pages: Option<Pages> = fs::read(args.pages.join(PAGES))
+    let pages: Option<Pages> = fs::read(directory.join(PAGES))
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok());
     if let (Ok(_), Some(_slot), Some(pages)) = (late, free, pages) {

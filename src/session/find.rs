@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
+use super::error::Error;
 use crate::realize::IMAGE_FILE;
 use crate::share::Reference;
 
@@ -12,7 +12,7 @@ use crate::share::Reference;
 const IMAGES: &str = "images";
 
 /// Returns the recipe's file: as named, or as named in `images/` or here, or the only one there is.
-pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, Error> {
     let Some(named) = named else {
         return only();
     };
@@ -35,7 +35,7 @@ pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     Err(missing(named))
 }
 
-fn missing(named: &Path) -> Failure {
+fn missing(named: &Path) -> Error {
     let listed = match listing() {
         Ok(listed) => listed,
         Err(failure) => return failure,
@@ -50,17 +50,17 @@ fn missing(named: &Path) -> Failure {
         (false, []) => "`mkimg new NAME` writes a recipe to start from".to_owned(),
         (false, names) => format!("recipes here: {}", names.join(", ")),
     };
-    Failure::usage(format!("there is no recipe `{}`", named.display()), help)
+    Error::usage(format!("there is no recipe `{}`", named.display()), help)
 }
 
-fn only() -> Result<PathBuf, Failure> {
+fn only() -> Result<PathBuf, Error> {
     match listing()?.as_slice() {
-        [] => Err(Failure::usage(
+        [] => Err(Error::usage(
             "no recipe was named, and there is none in `images/`",
             "name one, or write one with `mkimg new NAME`",
         )),
         [only] => Ok(PathBuf::from(only)),
-        several => Err(Failure::usage(
+        several => Err(Error::usage(
             "no recipe was named, and there are several",
             format!("name one of {}", several.join(", ")),
         )),
@@ -68,7 +68,7 @@ fn only() -> Result<PathBuf, Failure> {
 }
 
 /// Returns the recipes in `images/`, sorted.
-fn listing() -> Result<Vec<String>, Failure> {
+fn listing() -> Result<Vec<String>, Error> {
     let images = Path::new(IMAGES);
     let entries = match fs::read_dir(images) {
         Ok(entries) => entries,
@@ -80,7 +80,7 @@ fn listing() -> Result<Vec<String>, Failure> {
         {
             return Ok(Vec::new());
         }
-        Err(error) => return Err(Failure::io("read the directory", images, error)),
+        Err(error) => return Err(Error::io("read the directory", images, error)),
     };
     let mut found: Vec<String> = Vec::new();
     for entry in entries.flatten() {
@@ -94,17 +94,17 @@ fn listing() -> Result<Vec<String>, Failure> {
 }
 
 /// Returns the failure of a directory that was named for a recipe.
-pub(super) fn directory(path: &Path) -> Failure {
+pub(crate) fn directory(path: &Path) -> Error {
     let shown = path.display();
     if path.join(IMAGE_FILE).is_file() {
-        return Failure::usage(
+        return Error::usage(
             format!("`{shown}` is a finished image, not a recipe"),
             format!(
                 "name the recipe that it was made from; `mkimg diff {shown} OTHER` compares it, and `mkimg run --kernel {shown}/vmlinuz --initrd {shown}/initramfs.cpio.gz` boots it"
             ),
         );
     }
-    Failure::usage(
+    Error::usage(
         format!("`{shown}` is a directory, not a recipe"),
         "name the .kdl file in it",
     )

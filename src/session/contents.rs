@@ -7,39 +7,40 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::failure::{Code, Failure};
+use super::error::Error;
 use crate::dir;
+use crate::fault::Outcome;
 use crate::pack::read::{ReadError, Reader, Record, Root, Seen};
 use crate::text::shown;
 use crate::tree::permissions;
 
 /// One entry of an archive.
-pub(super) struct Listed {
+pub(crate) struct Listed {
     /// Its header.
-    pub(super) record: Record,
+    pub(crate) record: Record,
     /// The body of a symlink.
-    pub(super) target: Option<Vec<u8>>,
+    pub(crate) target: Option<Vec<u8>>,
 }
 
 /// The reader of an initramfs file.
-pub(super) type Archive = Reader<BufReader<File>>;
+pub(crate) type Archive = Reader<BufReader<File>>;
 
 /// Opens an initramfs.
-pub(super) fn open(path: &Path) -> Result<Archive, Failure> {
-    let file = dir::open(path).map_err(|error| Failure::io("open", path, error))?;
+pub(crate) fn open(path: &Path) -> Result<Archive, Error> {
+    let file = dir::open(path).map_err(|error| Error::io("open", path, error))?;
     Ok(Reader::new(BufReader::with_capacity(128 * 1024, file)))
 }
 
 /// What an initramfs has in it.
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// All entries, in its order.
-    pub(super) entries: Vec<Listed>,
+    pub(crate) entries: Vec<Listed>,
     /// What the kernel makes of them.
     root: Root,
 }
 
 /// Reads an initramfs to its end, so that all sums in it were compared.
-pub(super) fn read(path: &Path) -> Result<Contents, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Contents, Error> {
     let mut archive = open(path)?;
     let mut root = Root::default();
     let mut entries = Vec::new();
@@ -59,19 +60,19 @@ pub(super) fn read(path: &Path) -> Result<Contents, Failure> {
 }
 
 /// Returns the files that the kernel has once it has unpacked an initramfs.
-pub(super) fn list(path: &Path) -> Result<Vec<Listed>, Failure> {
+pub(crate) fn list(path: &Path) -> Result<Vec<Listed>, Error> {
     Ok(read(path)?.files())
 }
 
 impl Contents {
     /// Returns the files that the kernel has in the end, in the order of their entries.
-    pub(super) fn files(&self) -> Vec<Listed> {
+    pub(crate) fn files(&self) -> Vec<Listed> {
         let listed = |Seen { record, target, .. }| Listed { record, target };
         self.root.files().into_iter().map(listed).collect()
     }
 
     /// Returns the entries that the kernel has not in the end, each with what became of it.
-    pub(super) fn lost(&self) -> Vec<String> {
+    pub(crate) fn lost(&self) -> Vec<String> {
         let files = self.root.files();
         let kept: BTreeSet<usize> = files.iter().map(|seen| seen.entry).collect();
         let paths: BTreeSet<&[u8]> = files.iter().map(|seen| seen.record.path()).collect();
@@ -92,7 +93,7 @@ impl Contents {
     }
 
     /// Returns the file that a path of the command line leads to, symlinks followed within the image.
-    pub(super) fn find(&self, path: &str) -> Option<Seen> {
+    pub(crate) fn find(&self, path: &str) -> Option<Seen> {
         self.root.find(path.as_bytes()).or_else(|| {
             let files = self.root.files();
             let named = files
@@ -104,25 +105,22 @@ impl Contents {
 }
 
 /// Returns the failure of reading an initramfs.
-pub(super) fn unreadable(path: &Path, error: ReadError) -> Failure {
-    Failure::Plain {
-        error: Box::new(error),
-        help: Some(format!(
-            "`{}` is damaged: `mkimg realize --verify` makes it again",
-            path.display()
-        )),
-        code: Code::Failed,
-    }
+pub(crate) fn unreadable(path: &Path, error: ReadError) -> Error {
+    let help = format!(
+        "`{}` is damaged: `mkimg realize --verify` makes it again",
+        path.display()
+    );
+    Error::new(Outcome::Failed, error, Some(help))
 }
 
 impl Listed {
     /// Returns the path with its leading `/`.
-    pub(super) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/{}", shown(self.record.path()))
     }
 
     /// Says whether the entry is at `path` or below it.
-    pub(super) fn is_below(&self, path: &str) -> bool {
+    pub(crate) fn is_below(&self, path: &str) -> bool {
         let own = self.record.path();
         let ends = own.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let mut above = ends.map(|(end, _)| &own[..end]).chain([own]);
@@ -143,12 +141,12 @@ impl Listed {
     }
 
     /// Says whether this is a device node.
-    pub(super) fn is_device(&self) -> bool {
+    pub(crate) fn is_device(&self) -> bool {
         matches!(self.kind().0, 'c' | 'b')
     }
 
     /// Returns a line as `ls -ln` would write it.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let record = &self.record;
         let size = match self.is_device() {
             true => format!("{},{}", record.rdev.0, record.rdev.1),
@@ -169,7 +167,7 @@ impl Listed {
     }
 
     /// Returns the entry as JSON.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let record = &self.record;
         let mut value = json!({
             "gid": record.gid,
@@ -192,7 +190,7 @@ impl Listed {
 }
 
 /// Says whether a path on the command line means an entry: by its bytes, or as a listing shows it.
-pub(super) fn is_named(own: &[u8], path: &str) -> bool {
+pub(crate) fn is_named(own: &[u8], path: &str) -> bool {
     let path = path.trim_matches('/');
     own == path.as_bytes() || shown(own) == path
 }

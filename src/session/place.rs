@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::Context;
-use super::failure::{Code, Failure};
-use super::registry::{Reach, repository};
+use super::error::Error;
+use super::open::Session;
+use super::registry::Connection;
 use super::signing::Key;
+use crate::fault::Outcome;
 use crate::share::bundle::{Bundle, Layout, write};
 use crate::share::oci::Descriptor;
 use crate::share::registry::Registry;
@@ -15,7 +16,7 @@ use crate::store::Store;
 use crate::text::shown;
 
 /// Where a shared image is.
-pub(super) enum Place<'c> {
+pub(crate) enum Place<'c> {
     /// A bundle, read to its end.
     Bundle(Box<Bundle>, PathBuf),
     /// A repository of a registry.
@@ -24,15 +25,15 @@ pub(super) enum Place<'c> {
 
 impl<'c> Place<'c> {
     /// Opens what a text names: a file that is there, else a reference.
-    pub(super) fn open(
-        context: &'c Context<'_>,
+    pub(crate) fn open(
+        session: &'c Session<'_>,
         what: &str,
-        reach: &Reach,
-    ) -> Result<Place<'c>, Failure> {
+        connection: &Connection,
+    ) -> Result<Place<'c>, Error> {
         let path = Path::new(what);
         let is_recipe = path.extension().is_some_and(|name| name == "kdl");
         if is_recipe && path.is_file() {
-            return Err(Failure::usage(
+            return Err(Error::usage(
                 format!("`{}` is a recipe, not a shared image", shown(what)),
                 "`mkimg export` makes a bundle of it; whether a recipe comes out the same each time is what `mkimg check` finds out",
             ));
@@ -44,17 +45,17 @@ impl<'c> Place<'c> {
             ));
         }
         let reference = what.parse::<Reference>().map_err(|error| {
-            Failure::usage(
+            Error::usage(
                 format!("there is no file `{}`, and {error}", shown(&error.text)),
                 "name a bundle (`mkimg export` writes one), or REGISTRY/REPOSITORY with :TAG or @sha256:HEX",
             )
         })?;
-        let registry = repository(context, &reference, reach)?;
+        let registry = session.repository(&reference, connection)?;
         Ok(Place::Registry(Box::new(registry), reference))
     }
 
     /// Returns it as an origin.
-    pub(super) fn origin(&self) -> &dyn Origin {
+    pub(crate) fn origin(&self) -> &dyn Origin {
         match self {
             Place::Bundle(bundle, _) => bundle.as_ref(),
             Place::Registry(registry, _) => registry.as_ref(),
@@ -62,7 +63,7 @@ impl<'c> Place<'c> {
     }
 
     /// Returns the images that are named.
-    pub(super) fn found(&self) -> Result<Found, Failure> {
+    pub(crate) fn found(&self) -> Result<Found, Error> {
         Ok(match self {
             Place::Bundle(bundle, _) => find(bundle.as_ref(), &bundle.name)?,
             Place::Registry(registry, reference) => {
@@ -72,7 +73,7 @@ impl<'c> Place<'c> {
     }
 
     /// Returns what was named, so that it can only mean this image.
-    pub(super) fn exact(&self, found: &Found) -> String {
+    pub(crate) fn exact(&self, found: &Found) -> String {
         match self {
             Place::Bundle(_, path) => path.display().to_string(),
             Place::Registry(_, reference) => {
@@ -82,14 +83,14 @@ impl<'c> Place<'c> {
     }
 
     /// Signs a claim about each image, and puts it beside it: in the registry, or in the bundle, which is written anew.
-    pub(super) fn attach(
+    pub(crate) fn attach(
         &self,
         key: &Key,
         claim: Claim,
         found: &Found,
         examined: &Examined,
         store: &Store,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let each = |to: &dyn crate::share::Destination| {
             examined.parts.iter().try_for_each(|part| {
                 let shared = &part.shared;
@@ -110,7 +111,7 @@ impl<'c> Place<'c> {
 }
 
 /// Returns what the digest or the tag of a reference names.
-pub(super) fn named(registry: &dyn Origin, reference: &Reference) -> Result<Descriptor, Failure> {
+pub(crate) fn named(registry: &dyn Origin, reference: &Reference) -> Result<Descriptor, Error> {
     let (wanted, object) = match reference.digest {
         Some(digest) => (
             format!("sha256:{digest}"),
@@ -121,16 +122,12 @@ pub(super) fn named(registry: &dyn Origin, reference: &Reference) -> Result<Desc
             (tag.to_owned(), format!("the tag `{tag}`"))
         }
     };
-    let missing = || Failure::Plain {
-        error: Box::new(ShareError::Missing {
-            object,
-            place: format!("`{}`", registry.name()),
-        }),
-        help: Some(
-            "check the repository and the tag; a registry may also say so to whom it does not know"
-                .to_owned(),
-        ),
-        code: Code::Failed,
+    let missing = || {
+        let place = format!("`{}`", registry.name());
+        let help =
+            "check the repository and the tag; a registry may also say so to whom it does not know";
+        let error = ShareError::Missing { object, place };
+        Error::new(Outcome::Failed, error, Some(help.to_owned()))
     };
     registry.resolve(&wanted)?.ok_or_else(missing)
 }
