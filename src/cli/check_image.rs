@@ -47,7 +47,7 @@ pub(super) fn image(
     let (store, stored) = (made.store, made.realized);
     let fetch = context.session.fetch_options()?;
     let workshop = context.session.workshop(&store, &fetch);
-    let failed = |error| Error::realize(error, &opened.parsed.source);
+    let failed = |error| Error::realize(error, &opened.parsed);
     let blobs = workshop.sources(plan, &opened.base).map_err(failed)?;
     if args.refetch {
         workshop

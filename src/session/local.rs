@@ -36,8 +36,8 @@ impl Loaded<'_> {
         if let Some(files) = self.files.get() {
             return Ok(files);
         }
-        let recipe = &self.parsed.recipe;
-        let files = match plan::local_files(recipe).is_empty() {
+        let named = plan::local_files(&self.parsed.recipe);
+        let files = match named.is_empty() {
             true => BTreeMap::new(),
             false => {
                 let reach = self.session.reach(&self.base)?;
@@ -47,8 +47,8 @@ impl Loaded<'_> {
                     store,
                     now: i64::try_from(self.session.now()).ok(),
                 });
-                realize::local_files(recipe, &self.base, &reach, known)
-                    .map_err(|error| Error::realize(error, &self.parsed.source))?
+                realize::local_files(named, &self.base, &reach, known)
+                    .map_err(|error| Error::realize(error, &self.parsed))?
             }
         };
         Ok(self.files.get_or_init(|| files))
@@ -65,7 +65,7 @@ impl Loaded<'_> {
         }
         workshop
             .check_local_sources(plan, &self.base)
-            .map_err(|error| Error::realize(error, &self.parsed.source))
+            .map_err(|error| Error::realize(error, &self.parsed))
     }
 }
 

@@ -10,6 +10,7 @@ use super::writable::check_file;
 use crate::arch::Arch;
 use crate::fault::Outcome;
 use crate::lock::{self, Lock};
+use crate::plan::Fingerprint;
 use crate::realize::Realized;
 use crate::store::{There, replace};
 
@@ -89,7 +90,8 @@ impl Loaded<'_> {
             };
             images.push(self.realize_with(&options)?.realized);
         }
-        let lock = Lock::of(&self.parsed, &files, images.iter().map(|made| &made.image));
+        let recipe = Fingerprint::of(&self.parsed, &files);
+        let lock = Lock::of(&recipe, images.iter().map(|made| &made.image));
         Ok((lock, images))
     }
 

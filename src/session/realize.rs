@@ -14,7 +14,7 @@ use super::substitutes::Substitutes;
 use super::writable::check_directory;
 use crate::arch::Arch;
 use crate::plan::Plan;
-use crate::realize::{Image, RealizeError, Realized};
+use crate::realize::{Image, Realized};
 use crate::share::substitutes::Taken;
 use crate::store::{Store, StoreError, replace_link};
 use crate::units::{bytes, seconds};
@@ -70,9 +70,8 @@ impl Loaded<'_> {
         if let Some(plan) = plans.get(&arch) {
             return Ok(Arc::clone(plan));
         }
-        let plan = Plan::resolve(recipe, arch, self.local_files()?).map_err(|problems| {
-            Error::realize(RealizeError::Recipe(problems), &self.parsed.source)
-        })?;
+        let plan = Plan::lower(recipe, arch, self.local_files()?)
+            .map_err(|problems| Error::wrong(problems, &self.parsed))?;
         let plan = Arc::new(plan);
         plans.insert(arch, Arc::clone(&plan));
         Ok(plan)
@@ -149,7 +148,7 @@ impl Loaded<'_> {
         let store = session.store(&self.base)?;
         let fetch = session.fetch_options()?;
         let workshop = session.workshop(&store, &fetch);
-        let failed = |error| Error::realize(error, &self.parsed.source);
+        let failed = |error| Error::realize(error, &self.parsed);
         self.check_local_sources(&workshop, plan)?;
         let there = workshop.find(plan, &self.base, options.verify, expected.as_ref());
         let there = there.map_err(failed)?;
@@ -164,8 +163,9 @@ impl Loaded<'_> {
         };
         session.report.clear();
         let realized = realized.map_err(failed)?;
-        let source = &self.parsed.source;
-        session.report.warnings(source, &realized.warnings);
+        let warnings = realized.warnings.iter();
+        let warnings: Vec<_> = warnings.map(|one| one.located(&self.parsed)).collect();
+        session.report.warnings(&self.parsed.source, &warnings);
         Ok(Made {
             store,
             realized,

@@ -10,8 +10,8 @@ use super::open::Session;
 use super::realize::RealizeOptions;
 use crate::arch::Arch;
 use crate::digest::Digest;
-use crate::lock::{Lock, normal_text};
-use crate::plan::LocalFile;
+use crate::lock::Lock;
+use crate::plan::{LocalFile, normal_text};
 use crate::realize::Realized;
 use crate::share::bundle::Bundle;
 use crate::share::{Artifact, Origin as _, Project, Shareable};
@@ -46,7 +46,7 @@ impl Loaded<'_> {
                 let workshop = self.session.workshop(&store, &fetch);
                 let blobs = workshop.sources(&plan, &self.base);
                 self.session.report.clear();
-                let blobs = blobs.map_err(|error| Error::realize(error, &self.parsed.source))?;
+                let blobs = blobs.map_err(|error| Error::realize(error, &self.parsed))?;
                 sources.insert(made.image.arch, blobs);
             }
         }
