@@ -20,6 +20,7 @@ mod decode;
 mod entry;
 mod location;
 pub(crate) mod node;
+mod plain;
 mod quantity;
 pub(crate) mod report;
 mod scan;
