@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Each module is one step of it, or what steps share; `docs/design.md` says what each may know, and `tests/layers.rs` holds
-//! them to it. The library reports events ([`progress`]) and never prints; only [`cli`] reads the environment, the clock and
-//! the terminal.
+//! them to it. [`session`] is where a program that embeds mkimg begins. The library reports events ([`progress`]) and never prints;
+//! only `cli` reads the environment, the clock and the terminal.
 
 pub mod arch;
 pub mod assemble;

@@ -19,7 +19,7 @@ mod world;
 use std::io;
 use std::path::PathBuf;
 
-pub use children::abandon_children;
+pub use children::Children;
 pub use place::Place;
 pub use round::{Done, Round};
 pub use slots::{Slot, Slots};

@@ -1,18 +1,15 @@
 //! The command line: what may be typed.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::values::{self, parse_jobs, parse_memory, parse_size, parse_time};
+use super::global::Global;
+use super::shared::{Boot, LockArgs, SubstituteArgs, Target};
+use super::values::{self, parse_time};
 use crate::arch::Arch;
-use crate::machine::{Choice, MachineKind, Net};
-use crate::session::{BootOptions, Connection, LockUse, RealizeOptions, Substitutes};
-use crate::share::Place;
-use crate::tools;
 
 /// A KDL recipe in, a kernel and an initramfs out: the same bytes on every machine.
 #[derive(Debug, Parser)]
@@ -32,61 +29,6 @@ pub(super) struct Arguments {
     pub(super) verb: Verb,
 }
 
-/// Options that every verb takes.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every verb")]
-pub(super) struct Global {
-    /// The cache [default: `cache/` beside the recipe's `images/`, else the user's cache directory] [env: MKIMG_CACHE]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(super) cache: Option<PathBuf>,
-    /// Use the cache though others may write it: hash everything, believe nothing else that is in it
-    #[arg(
-        long,
-        global = true,
-        env = "MKIMG_SHARED_CACHE",
-        value_parser = clap::builder::FalseyValueParser::new(),
-        hide_env_values = true
-    )]
-    pub(super) shared_cache: bool,
-    /// Never open a socket: take what the cache and local mirrors have
-    #[arg(long, global = true)]
-    pub(super) offline: bool,
-    /// Threads for reading and compressing [default: all cores]; never changes a byte
-    #[arg(long, global = true, value_name = "N", value_parser = parse_jobs)]
-    pub(super) jobs: Option<NonZeroUsize>,
-    /// A directory (or file:// URL) to look for sources in, before their own locations
-    #[arg(long = "mirror", global = true, value_name = "DIR")]
-    pub(super) mirrors: Vec<String>,
-    /// Debian mirrors to use before the machine's own, separated by commas
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "MKIMG_DEBIAN_MIRROR",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
-    pub(super) debian_mirror: Vec<String>,
-    /// The most that an archive may unpack to, such as 8GiB
-    #[arg(long, global = true, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
-    pub(super) max_unpacked: u64,
-    /// The most bytes of a source that declares no `size=`, such as 8GiB
-    #[arg(long, global = true, value_name = "SIZE", default_value = "4GiB", value_parser = parse_size)]
-    pub(super) max_download: u64,
-    /// A file outside of the recipe's project, or a directory, that `local=` may take without a hash; may be given several times
-    #[arg(long, global = true, value_name = "PATH")]
-    pub(super) allow_local: Vec<PathBuf>,
-    /// Say nothing but results and errors
-    #[arg(short, long, global = true)]
-    pub(super) quiet: bool,
-    /// Say how it came about, too
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
-    pub(super) verbose: u8,
-    /// Run as if started in this directory
-    #[arg(short = 'C', global = true, value_name = "DIR")]
-    pub(super) directory: Option<PathBuf>,
-}
-
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -100,10 +42,10 @@ pub(super) enum Verb {
     Lock(LockVerb),
     /// Realize again from the sources under changed conditions, and compare
     Check(super::check::Check),
-    /// One round of `check`, which `check` alone starts ([`super::command::parse`])
+    /// One round of `check`, which `check` alone starts
     #[command(skip)]
     CheckRound(Box<super::check_round::CheckRound>),
-    /// Answers one connection of a test's guest, which QEMU alone starts ([`super::command::parse`])
+    /// Answers one connection of a test's guest, which QEMU alone starts
     #[command(skip)]
     Answer(Answer),
     /// Say what differs between two images, down to entry and field, and the likely cause
@@ -135,7 +77,7 @@ pub(super) enum Verb {
     /// Check a shared image: its bytes, who signed it, and whether its recipe gives it again
     Verify(super::verify::Verify),
     /// Make a shared image again and, where it is the same, say so beside it, signed
-    Attest(super::verify::Attest),
+    Attest(super::attest::Attest),
     /// Remove from the cache what nobody needs and was not used lately; print what went and what stayed
     Gc(super::gc::Gc),
     /// Take over a cache that came from elsewhere
@@ -148,91 +90,6 @@ pub(super) enum Verb {
     Man(Man),
     /// Print the help of a verb, or about `recipe` (the language) or `options` (those of every verb)
     Help(Help),
-}
-
-/// Which recipe, and for which architecture.
-#[derive(Debug, Args)]
-pub(super) struct Target {
-    /// The recipe: a file, the NAME of `images/NAME.kdl`, or a bundle [default: the only one in `images/`]
-    #[arg(value_name = "RECIPE")]
-    pub(super) recipe: Option<PathBuf>,
-    /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
-    pub(super) arch: Option<Arch>,
-}
-
-/// What becomes of the lock beside the recipe.
-#[derive(Debug, Clone, Args)]
-pub(super) struct LockArgs {
-    /// Fail where the recipe has no lock [default: hold it to the lock where there is one]
-    #[arg(long)]
-    pub(super) locked: bool,
-    /// Accept what changed: write the lock anew
-    #[arg(long, conflicts_with = "locked")]
-    pub(super) update_lock: bool,
-}
-
-impl LockArgs {
-    /// Returns what was asked for.
-    fn lock_use(&self) -> LockUse {
-        match (self.locked, self.update_lock) {
-            (true, _) => LockUse::Needed,
-            (_, true) => LockUse::Update,
-            _ => LockUse::Default,
-        }
-    }
-}
-
-/// Where an image may come from.
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct SubstituteArgs {
-    /// Ask this repository of a registry, or directory of bundles (a path or http(s)://..), for the image before it is made;
-    /// may be given several times, and comes before the places of the configuration
-    #[arg(long, value_name = "REF-or-DIR", value_parser = values::place)]
-    pub(super) from: Vec<Place>,
-    /// Take images that a key in FILE (ssh-keygen's ALLOWED SIGNERS) has signed, beside those of the configuration
-    #[arg(long, value_name = "FILE")]
-    pub(super) trust: Vec<PathBuf>,
-    /// Ask nobody: make the image where the cache does not have it
-    #[arg(long, conflicts_with = "from")]
-    pub(super) no_substitutes: bool,
-}
-
-impl Target {
-    /// Returns how the recipe is realized.
-    pub(super) fn realize(&self, lock: &LockArgs, from: &SubstituteArgs) -> RealizeOptions {
-        RealizeOptions {
-            arch: self.arch,
-            verify: false,
-            lock: lock.lock_use(),
-            substitutes: Some(Substitutes {
-                from: from.from.clone(),
-                trust: from.trust.clone(),
-                none: from.no_substitutes,
-            }),
-        }
-    }
-}
-
-/// How to reach a registry.
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct Reach {
-    /// Speak plain http with a registry on another machine: everybody on the way can read along
-    #[arg(long)]
-    pub(super) plain_http: bool,
-    /// How long a silent registry is waited for, such as 5s [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    pub(super) timeout: Option<Duration>,
-}
-
-impl Reach {
-    /// Returns it as a session takes it.
-    pub(super) fn connection(&self) -> Connection {
-        Connection {
-            plain_http: self.plain_http,
-            timeout: self.timeout,
-        }
-    }
 }
 
 /// `mkimg answer`
@@ -276,54 +133,6 @@ pub(super) struct Realize {
     /// Print JSON: what image.json says, and the path
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// How a machine is to be.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Boot {
-    /// Guest memory, such as 256MiB [default: the recipe's]
-    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
-    pub(super) memory: Option<u64>,
-    /// Guest CPUs [default: the recipe's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
-    pub(super) cpus: Option<u32>,
-    /// Words to add to the kernel's command line
-    #[arg(long, value_name = "TEXT")]
-    pub(super) append: Option<String>,
-    /// What runs the guest's instructions: auto, kvm, hvf or tcg
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::accelerator(), hide_possible_values = true)]
-    pub(super) accel: Choice,
-    /// The board: auto, q35, microvm or pc (x86_64), virt (aarch64); pc is the classic QEMU line
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::machine(), hide_possible_values = true)]
-    pub(super) machine: MachineKind,
-    /// The network: none, or user (QEMU's own NAT)
-    #[arg(long, value_name = "NAME", default_value = "none", value_parser = values::net(), hide_possible_values = true)]
-    pub(super) net: Net,
-    /// Which QEMU: system, pinned, or the path of one [default: the system's where it is new enough, else pinned]
-    #[arg(long, value_name = "WHICH")]
-    pub(super) qemu: Option<PathBuf>,
-}
-
-impl Boot {
-    /// Returns it as a session takes it.
-    pub(super) fn options(&self, extra: &[OsString]) -> BootOptions {
-        BootOptions {
-            memory: self.memory,
-            cpus: self.cpus,
-            append: self.append.clone(),
-            accelerator: self.accel,
-            machine: self.machine,
-            net: self.net,
-            qemu: match &self.qemu {
-                None => tools::Choice::Auto,
-                Some(word) if word == Path::new("system") => tools::Choice::System,
-                Some(word) if word == Path::new("pinned") => tools::Choice::Pinned,
-                Some(path) => tools::Choice::Path(path.clone()),
-            },
-            extra: extra.to_vec(),
-            ..BootOptions::default()
-        }
-    }
 }
 
 /// `mkimg run`

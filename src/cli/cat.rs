@@ -3,10 +3,11 @@
 use std::io;
 use std::path::Path;
 
-use super::args::{Cat, Target};
+use super::args::Cat;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
+use super::shared::Target;
 use crate::pack::read::ReadError;
 use crate::session::{Contents, is_named, open_archive, read_archive, unreadable};
 use crate::text::shown;

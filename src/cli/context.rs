@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use super::args::{Global, Target};
 use super::failure::{self, Failure};
+use super::global::Global;
 use super::options;
+use super::shared::Target;
 use crate::realize::Realized;
 use crate::recipe::{Diagnostic, Mode, SourceMap};
-use crate::session::{Error, Loaded, RealizeOptions, Report, Session, Substitutes};
+use crate::session::{Begun, Error, Loaded, RealizeOptions, Report, Session, Substitutes};
 use crate::ui::{self, Terminal, Verbosity};
 
 /// What a verb works with.
@@ -20,9 +21,13 @@ pub(super) struct Context<'t> {
 
 impl<'t> Context<'t> {
     /// Returns the context of a process that has used no cache yet.
-    pub(super) fn new(global: &Global, terminal: &'t Terminal) -> Result<Context<'t>, Failure> {
+    pub(super) fn new(
+        global: &Global,
+        terminal: &'t Terminal,
+        begun: Begun,
+    ) -> Result<Context<'t>, Failure> {
         Ok(Context {
-            session: Session::new(options::options(global)?, terminal),
+            session: Session::new(options::options(global, begun)?, terminal),
             terminal,
             verbose: global.verbose > 0,
         })

@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
     archs.dedup();
     let shared = opened.share(&archs, args.with_sources)?;
     if let Some(key) = &key {
-        key.attach_all(&shared)?;
+        shared.sign(key)?;
     }
     let size = match stream {
         true => write_out(&shared)?,
@@ -149,7 +149,7 @@ fn each_plan(
     for made in &shared.images {
         let one = opened.share(&[made.image.arch], args.with_sources)?;
         if let Some(key) = key {
-            key.attach_all(&one)?;
+            one.sign(key)?;
         }
         let name = format!("{}.mkimg", plan_tag(&made.image.plan));
         write(&one.artifact.layout, &directory.join(name))?;

@@ -2,11 +2,10 @@
 
 mod add;
 mod args;
+mod attest;
 mod cache;
 mod cat;
 mod check;
-mod check_ground;
-mod check_image;
 mod check_recipes;
 mod check_report;
 mod check_round;
@@ -17,6 +16,7 @@ mod diff;
 mod export;
 mod failure;
 mod gc;
+mod global;
 mod gnu_cpio;
 mod help;
 mod import;
@@ -33,6 +33,8 @@ mod push;
 mod realize;
 mod run;
 mod sbom;
+mod seen;
+mod shared;
 mod show;
 mod sign;
 mod test;
@@ -45,11 +47,12 @@ use std::env;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use args::{Arguments, Global, Verb};
+use args::{Arguments, Verb};
 use context::Context;
 use failure::Failure;
+use global::Global;
 
-use crate::session;
+use crate::session::{self, Begun};
 use crate::ui::{Terminal, Verbosity};
 
 /// Runs the command line of this process and returns its exit code.
@@ -57,8 +60,9 @@ pub fn main() -> ExitCode {
     let arguments = command::parse(env::args_os()).unwrap_or_else(|error| error.exit());
     let terminal = terminal(&arguments.global);
     interrupt::outlive_size_limit();
-    interrupt::watch(arguments.global.quiet);
-    let done = run(arguments, &terminal);
+    let begun = Begun::default();
+    interrupt::watch(arguments.global.quiet, begun.clone());
+    let done = run(arguments, &terminal, begun);
     interrupt::wait_if_ending();
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,13 +70,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
+fn run(arguments: Arguments, terminal: &Terminal, begun: Begun) -> Result<(), Failure> {
     let Arguments { global, verb } = arguments;
     if let Some(directory) = &global.directory {
         env::set_current_dir(directory)
             .map_err(|error| Failure::io("change to", directory, error))?;
     }
-    let context = Context::new(&global, terminal)?;
+    let context = Context::new(&global, terminal, begun)?;
     match verb {
         Verb::Realize(args) => realize::run(&context, &args),
         Verb::Run(args) => run::run(&context, &args),
@@ -98,7 +102,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Pull(args) => pull::run(&context, &args),
         Verb::Sign(args) => sign::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),
-        Verb::Attest(args) => verify::attest(&context, &args),
+        Verb::Attest(args) => attest::run(&context, &args),
         Verb::Gc(args) => gc::run(&context, &args),
         Verb::Cache(args) => cache::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),

@@ -8,14 +8,15 @@ use std::env;
 use std::path::{self, PathBuf};
 use std::time::SystemTime;
 
-use super::args::Global;
 use super::failure::Failure;
-use crate::session::{Environment, Options};
+use super::global::Global;
+use super::seen::seen;
+use crate::session::{Begun, Environment, Options};
 use crate::source::fetch::redirect::redacted;
 use crate::source::fetch::{Mirror, Proxies};
 
 /// Returns the options of a session.
-pub(super) fn options(global: &Global) -> Result<Options, Failure> {
+pub(super) fn options(global: &Global, begun: Begun) -> Result<Options, Failure> {
     let mirror = |text: &String| {
         text.parse::<Mirror>().map_err(|error| {
             Failure::usage(
@@ -38,11 +39,11 @@ pub(super) fn options(global: &Global) -> Result<Options, Failure> {
         max_unpacked: global.max_unpacked,
         max_download: global.max_download,
         allow_local: global.allow_local.clone(),
-        environment: environment(global),
+        environment: environment(global, begun),
     })
 }
 
-fn environment(global: &Global) -> Environment {
+fn environment(global: &Global, begun: Begun) -> Environment {
     let home = set("HOME");
     let (cache, state) = match cfg!(target_os = "macos") {
         true => ("Library/Caches", "Library/Application Support"),
@@ -63,6 +64,8 @@ fn environment(global: &Global) -> Environment {
             no: proxy("no_proxy"),
         },
         clock: SystemTime::now,
+        seen,
+        begun,
         program: env::current_exe().ok(),
         program_options: program_options(global),
     }

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::args::Reach;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
+use super::shared::Reach;
 use super::values;
 use crate::arch::Arch;
-use crate::session::{self, PinFile, named};
-use crate::share::{Found, Reference, go_name, import, list};
-use crate::ui::bytes;
+use crate::session::PullOptions;
+use crate::share::Reference;
+use crate::units::bytes;
 
 /// `mkimg pull`
 #[derive(Debug, Args)]
@@ -40,34 +40,14 @@ pub(super) struct Pull {
 
 pub(super) fn run(context: &Context<'_>, args: &Pull) -> Result<(), Failure> {
     let reference = &args.reference;
-    // Before anything is asked: a file that cannot be used stays what it is.
-    let pins = args.pin.as_deref().map(PinFile::open).transpose()?;
-    let registry = context
-        .session
-        .repository(reference, &args.reach.connection())?;
-    let found = named(&registry, reference);
-    context.terminal.clear();
-    let found = found?;
-    if let (Some(pins), false) = (&pins, args.update_pin) {
-        pins.check(reference, found.digest)?;
-    }
-    let store = context.session.store(session::base())?;
-    let images = list(&registry, found.clone())?;
-    session::check_arch(&images, args.arch, &reference.to_string())?;
-    let arch = chosen(&images, args.arch);
-    let imported = import(&registry, &images, &context.session.selection(arch), &store);
-    context.terminal.clear();
-    let mut imported = imported?;
-    let Some(taken) = imported.images.pop() else {
-        return Err(Failure::usage(
-            format!("`{reference}` has no image"),
-            "name another one",
-        ));
+    let options = PullOptions {
+        arch: args.arch,
+        pin: args.pin.clone(),
+        update_pin: args.update_pin,
+        connection: args.reach.connection(),
     };
-    if let Some(pins) = pins {
-        pins.write(reference, found.digest)?;
-    }
-    let image = &taken.image;
+    let pulled = context.session.pull(reference, &options)?;
+    let image = &pulled.image.image;
     context.terminal.line(&format!(
         "{} {}: {} kernel + {} initramfs, every byte verified",
         image.name,
@@ -77,30 +57,17 @@ pub(super) fn run(context: &Context<'_>, args: &Pull) -> Result<(), Failure> {
     ));
     context.terminal.line(&format!(
         "its recipe, to run, test or look into: `{}`",
-        imported.recipe.display()
+        pulled.recipe.display()
     ));
-    let by_digest = format!("{}@sha256:{}", reference.name(), found.digest);
-    let path = taken.path.display().to_string();
+    let by_digest = format!("{}@sha256:{}", reference.name(), pulled.digest);
+    let path = pulled.image.path.display().to_string();
     if args.json {
         let mut value = image.json();
-        value["digest"] = json!(format!("sha256:{}", found.digest));
+        value["digest"] = json!(format!("sha256:{}", pulled.digest));
         value["path"] = json!(path);
-        value["recipe"] = json!(imported.recipe.display().to_string());
+        value["recipe"] = json!(pulled.recipe.display().to_string());
         value["reference"] = json!(by_digest);
         return output::print_json(&value);
     }
     output::print(&format!("{by_digest}\n{path}\n"))
-}
-
-/// Returns the architecture to take: the one that was asked for, else the host's where it is there, else the first.
-fn chosen(found: &Found, asked: Option<Arch>) -> Option<Arch> {
-    let has = |arch: Arch| {
-        let listed = found.images.iter();
-        let mut named = listed.filter_map(|image| image.architecture.as_deref());
-        named.any(|name| name == go_name(arch))
-    };
-    let first = || Arch::ALL.into_iter().find(|arch| has(*arch));
-    asked
-        .or_else(|| Arch::host().filter(|host| has(*host)))
-        .or_else(first)
 }

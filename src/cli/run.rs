@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, stdin, stdout};
 use std::os::fd::AsFd as _;
-use std::path::Path;
 
 use super::args::Run;
 use super::context::Context;
@@ -11,14 +10,12 @@ use super::interrupt;
 use crate::arch::Arch;
 use crate::fault::Outcome;
 use crate::machine::{self, End, Ran, Seat};
-use crate::session::{BootOptions, Bootable, Error};
-use crate::store::Store;
+use crate::session::{BootOptions, Error};
 
 /// How many lines of the console a failure is told with.
 const TOLD: usize = 15;
 
 pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
-    let (store, bootable) = bootable(context, args)?;
     let (input, output) = (stdin(), stdout());
     let window = match input.is_terminal() && output.is_terminal() {
         true => machine::window(output.as_fd()),
@@ -28,26 +25,31 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
         window,
         ..args.boot.options(&args.qemu_args)
     };
-    let ready = bootable.ready(&context.session, &store, &options)?;
-    context.terminal.clear();
+    let opened;
+    let boot = if let Some(kernel) = &args.kernel {
+        let arch = args.target.arch.or(Arch::host()).unwrap_or(Arch::X86_64);
+        let initrd = args.initrd.as_deref();
+        context.session.boot_files(kernel, initrd, arch, &options)?
+    } else {
+        opened = context.open(args.target.recipe.as_deref())?;
+        let realize = args.target.realize(&args.lock, &args.substitutes);
+        opened.boot(&realize, &options)?
+    };
     if args.dry_run {
-        let words = ready.added.join(" ");
+        let words = boot.added.join(" ");
         context.terminal.line(&format!(
             "mkimg's own words on the kernel's command line: {words}"
         ));
-        return super::output::print(&format!("{}\n", ready.invocation));
+        return super::output::print(&format!("{}\n", boot.command));
     }
-    // It may be up for days: gc is not to wait for it, and leaves alone what it may still open.
-    store.lease(&format!("{}\n{}\n", bootable.needs, ready.invocation));
     // From here on the machine hears the signals: it has a terminal to put right.
     interrupt::hand_over();
     machine::restore_on_panic();
-    let seat = Seat {
+    let ran = boot.run(Seat {
         input: input.as_fd(),
         output: output.as_fd(),
         limit: args.timeout,
-    };
-    let ran = machine::run(&ready.invocation, seat, context.terminal)?;
+    })?;
     if ran.end.exit_code() == 0 {
         return Ok(());
     }
@@ -81,20 +83,4 @@ fn told(ran: &Ran) -> String {
         true => {}
     }
     help.join("\n")
-}
-
-fn bootable(context: &Context<'_>, args: &Run) -> Result<(Store, Bootable), Failure> {
-    if let Some(kernel) = &args.kernel {
-        let arch = args.target.arch.or(Arch::host()).unwrap_or(Arch::X86_64);
-        let store = context.session.store(Path::new("images"))?;
-        return Ok((
-            store,
-            Bootable::files(kernel, args.initrd.as_deref(), arch)?,
-        ));
-    }
-    let opened = context.open(args.target.recipe.as_deref())?;
-    let options = args.target.realize(&args.lock, &args.substitutes);
-    let made = opened.realize_with(&options)?;
-    let bootable = Bootable::image(&made.realized);
-    Ok((made.store, bootable))
 }

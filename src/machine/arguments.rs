@@ -44,9 +44,10 @@ pub struct Machine {
 }
 
 /// A board of QEMU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MachineKind {
     /// The one that booted fastest and still can do everything: `q35` for x86_64, `virt` for aarch64.
+    #[default]
     Auto,
     /// No PCI, no legacy devices.
     Microvm,

@@ -6,12 +6,15 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use super::load::Loaded;
 use super::open::Session;
+use super::realize::RealizeOptions;
 use crate::arch::Arch;
 use crate::digest::{self, Digest};
 use crate::dir;
 use crate::machine::{
-    self, Accelerator, Emulator, Host, Invocation, Known, Machine, MachineError, Needs, Verdict,
+    self, Accelerator, Emulator, Host, Invocation, Known, Machine, MachineError, Needs, Ran, Seat,
+    Verdict,
 };
 use crate::realize::Realized;
 use crate::store::{Blob, Store, StoreError, Sum};
@@ -21,23 +24,23 @@ use crate::tools::{self, Choice, Toolbox};
 const HEAD: u64 = 64 * 1024;
 
 /// What is to be booted.
-pub(crate) struct Bootable {
-    pub(crate) arch: Arch,
-    pub(crate) kernel: PathBuf,
+pub(super) struct Bootable {
+    pub(super) arch: Arch,
+    pub(super) kernel: PathBuf,
     /// The kernel's sha256.
-    pub(crate) digest: Digest,
-    pub(crate) initrd: Option<PathBuf>,
-    pub(crate) cmdline: String,
-    pub(crate) memory: u64,
-    pub(crate) cpus: u32,
+    pub(super) digest: Digest,
+    pub(super) initrd: Option<PathBuf>,
+    pub(super) cmdline: String,
+    pub(super) memory: u64,
+    pub(super) cpus: u32,
     /// Bytes of the initramfs, and of the archive in it.
-    pub(crate) sizes: (u64, u64),
+    pub(super) sizes: (u64, u64),
     /// What of the cache it is made of, for `Store::lease`.
-    pub(crate) needs: String,
+    pub(super) needs: String,
 }
 
 /// How a machine is to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct BootOptions {
     /// Bytes of memory; without a number, the recipe's.
     pub memory: Option<u64>,
@@ -53,42 +56,93 @@ pub struct BootOptions {
     pub net: machine::Net,
     /// Which QEMU.
     pub qemu: Choice,
-    /// What answers the pages of a test.
-    pub(crate) serve: Option<Vec<OsString>>,
+    /// The command that answers a connection of the guest to the address of a test's pages.
+    pub serve: Option<Vec<OsString>>,
     /// Columns and rows of the terminal that the console is on.
     pub window: Option<(u16, u16)>,
     /// Arguments for QEMU.
     pub extra: Vec<OsString>,
 }
 
-impl Default for BootOptions {
-    fn default() -> BootOptions {
-        BootOptions {
-            memory: None,
-            cpus: None,
-            append: None,
-            accelerator: machine::Choice::Auto,
-            machine: machine::MachineKind::Auto,
-            net: machine::Net::None,
-            qemu: Choice::Auto,
-            serve: None,
-            window: None,
-            extra: Vec::new(),
-        }
+/// A machine that can be started.
+pub(super) struct Ready {
+    pub(super) invocation: Invocation,
+    pub(super) accelerator: Accelerator,
+    added: Vec<String>,
+}
+
+/// An image, or files, ready to be booted.
+pub struct Boot<'s> {
+    session: &'s Session<'s>,
+    store: Store,
+    needs: String,
+    /// The command that starts QEMU.
+    pub command: Invocation,
+    /// Words of the kernel's command line that are mkimg's, not the recipe's.
+    pub added: Vec<String>,
+}
+
+impl Boot<'_> {
+    /// Boots it, its console at `seat`, and waits for its end.
+    ///
+    /// # Errors
+    /// [`Error`] where QEMU cannot be started; how the guest ended is in what is returned.
+    pub fn run(&self, seat: Seat<'_>) -> Result<Ran, Error> {
+        // It may be up for days: gc is not to wait for it, and leaves alone what it may still open.
+        self.store
+            .lease(&format!("{}\n{}\n", self.needs, self.command));
+        Ok(machine::run(&self.command, seat, self.session.report)?)
     }
 }
 
-/// A machine that can be started.
-pub(crate) struct Ready {
-    pub(crate) invocation: Invocation,
-    pub(crate) accelerator: Accelerator,
-    /// Words of the kernel's command line that are mkimg's, not the recipe's.
-    pub(crate) added: Vec<String>,
+impl Loaded<'_> {
+    /// Makes the image and what boots it on this machine.
+    ///
+    /// # Errors
+    /// [`Error`] where the image cannot be made, or where there is no QEMU for it.
+    pub fn boot(&self, realize: &RealizeOptions, options: &BootOptions) -> Result<Boot<'_>, Error> {
+        let made = self.realize_with(realize)?;
+        Bootable::image(&made.realized).boot(self.session, made.store, options)
+    }
+}
+
+impl Session<'_> {
+    /// Makes what boots a kernel and an initramfs that no recipe made.
+    ///
+    /// # Errors
+    /// [`Error`] where they cannot be read, or where there is no QEMU for them.
+    pub fn boot_files(
+        &self,
+        kernel: &Path,
+        initrd: Option<&Path>,
+        arch: Arch,
+        options: &BootOptions,
+    ) -> Result<Boot<'_>, Error> {
+        let store = self.store(Path::new("images"))?;
+        Bootable::files(kernel, initrd, arch)?.boot(self, store, options)
+    }
 }
 
 impl Bootable {
+    fn boot<'s>(
+        &self,
+        session: &'s Session<'_>,
+        store: Store,
+        options: &BootOptions,
+    ) -> Result<Boot<'s>, Error> {
+        let ready = self.ready(session, &store, options)?;
+        session.report.clear();
+        Ok(Boot {
+            session,
+            store,
+            needs: self.needs.clone(),
+            command: ready.invocation,
+            added: ready.added,
+        })
+    }
+
     /// Returns what a realized image wants to be.
-    pub(crate) fn image(made: &Realized) -> Bootable {
+    pub(super) fn image(made: &Realized) -> Bootable {
         Bootable {
             arch: made.image.arch,
             kernel: made.kernel(),
@@ -103,11 +157,7 @@ impl Bootable {
     }
 
     /// Returns a kernel and an initramfs that no recipe made.
-    pub(crate) fn files(
-        kernel: &Path,
-        initrd: Option<&Path>,
-        arch: Arch,
-    ) -> Result<Bootable, Error> {
+    fn files(kernel: &Path, initrd: Option<&Path>, arch: Arch) -> Result<Bootable, Error> {
         let opened = dir::open(kernel).and_then(|mut file| digest::of_reader(&mut file));
         let (digest, _) = opened.map_err(|error| Error::io("read the kernel", kernel, error))?;
         let mut size = 0;
@@ -131,7 +181,7 @@ impl Bootable {
     }
 
     /// Returns the command that boots it on this machine.
-    pub(crate) fn ready(
+    pub(super) fn ready(
         &self,
         session: &Session<'_>,
         store: &Store,

@@ -64,6 +64,19 @@ impl Loaded<'_> {
 impl<'r> Session<'r> {
     /// Reads a recipe: a file, the NAME of `images/NAME.kdl`, or a bundle. Its warnings are reported.
     ///
+    /// ```
+    /// # let project = tempfile::tempdir()?;
+    /// # let recipe = project.path().join("typo.kdl");
+    /// # std::fs::write(&recipe, "imagee \"typo\"\n")?;
+    /// use mkimg::fault::Outcome;
+    /// use mkimg::session::{Options, Session};
+    ///
+    /// let session = Session::open(Options::default())?;
+    /// let error = session.load(&recipe).err().unwrap();
+    /// assert_eq!(error.outcome(), Outcome::Wrong);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error`], with all mistakes of the recipe where it has some.
     pub fn load(&self, recipe: impl AsRef<Path>) -> Result<Loaded<'_>, Error> {

@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::begun::Begun;
+use crate::check::Seen;
 use crate::source::fetch::{MAX_DOWNLOAD, Mirror, Proxies};
 
 /// How a session works. No option changes a byte of an image.
@@ -80,6 +82,11 @@ pub struct Environment {
     pub proxies: Proxies,
     /// Returns the time. The default's is 1970: signatures of keys that are valid from a day on do not count then.
     pub clock: fn() -> SystemTime,
+    /// Returns what the process sees of its environment, by the names of the variations of a check that vary it; what is not there
+    /// counts as unlike every variation.
+    pub seen: fn() -> Seen,
+    /// What a signal is to end; given by a caller that waits for signals.
+    pub begun: Begun,
     /// The program `mkimg`, which checks and tests start anew.
     pub program: Option<PathBuf>,
     /// The words that make it work as this session does.
@@ -98,6 +105,8 @@ impl Default for Environment {
             path: None,
             proxies: Proxies::default(),
             clock: || SystemTime::UNIX_EPOCH,
+            seen: Seen::new,
+            begun: Begun::default(),
             program: None,
             program_options: Vec::new(),
         }

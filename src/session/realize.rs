@@ -56,6 +56,16 @@ impl RealizeOptions {
 impl Loaded<'_> {
     /// Returns everything that decides the bytes of the image for an architecture, or for the one that fits.
     ///
+    /// ```
+    /// use mkimg::arch::Arch;
+    /// use mkimg::session::{Options, Session};
+    ///
+    /// let session = Session::open(Options::default())?;
+    /// let plan = session.load("images/minimal.kdl")?.plan(Some(Arch::Aarch64))?;
+    /// assert_eq!(plan.name, "minimal");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error`] where the recipe has nothing for it, or where a file beside the recipe cannot be read.
     pub fn plan(&self, arch: Option<Arch>) -> Result<Arc<Plan>, Error> {
@@ -78,6 +88,15 @@ impl Loaded<'_> {
     }
 
     /// Makes the image for this machine, or finds that it is made; the recipe is held to the lock beside it and to its budget.
+    ///
+    /// ```no_run
+    /// use mkimg::session::{Options, Session};
+    ///
+    /// let session = Session::open(Options::with_cache("cache"))?;
+    /// let made = session.load("images/minimal.kdl")?.realize()?;
+    /// println!("{}", made.path.display());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error`].

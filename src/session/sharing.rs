@@ -8,12 +8,14 @@ use super::load::Loaded;
 use super::locking;
 use super::open::Session;
 use super::realize::RealizeOptions;
+use super::signing::Key;
 use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::lock::Lock;
 use crate::plan::{LocalFile, normal_text};
 use crate::realize::Realized;
 use crate::share::bundle::Bundle;
+use crate::share::sign::Claim;
 use crate::share::{Artifact, Origin as _, Project, Shareable};
 use crate::share::{copy_referrers, find, go_name};
 use crate::store::Store;
@@ -25,6 +27,20 @@ pub(crate) struct Shared {
     pub(crate) images: Vec<Realized>,
     /// The files beside the recipe that went in.
     pub(crate) files: BTreeMap<String, LocalFile>,
+}
+
+impl Shared {
+    /// Signs every image.
+    pub(crate) fn sign(&self, key: &Key) -> Result<(), Error> {
+        for made in &self.images {
+            if let Some(manifest) = self.artifact.manifests.get(&made.image.arch) {
+                let layout = &self.artifact.layout;
+                let claim = Claim::Signature;
+                key.attach(layout, claim, &made.image, manifest, &self.store)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Loaded<'_> {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::error::Error;
-use super::sharing::Shared;
 use crate::realize::Image;
 use crate::share::Destination;
 use crate::share::oci::Descriptor;
@@ -107,24 +106,6 @@ impl Key {
         Ok(attach_statement(
             to, manifest, claim, &statement, &signature, store,
         )?)
-    }
-
-    /// Signs every image of what is to be shared.
-    pub(crate) fn attach_all(&self, shared: &Shared) -> Result<(), Error> {
-        for made in &shared.images {
-            let Some(manifest) = shared.artifact.manifests.get(&made.image.arch) else {
-                continue;
-            };
-            let layout = &shared.artifact.layout;
-            self.attach(
-                layout,
-                Claim::Signature,
-                &made.image,
-                manifest,
-                &shared.store,
-            )?;
-        }
-        Ok(())
     }
 }
 

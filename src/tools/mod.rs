@@ -63,9 +63,10 @@ pub struct Host<'a> {
 }
 
 /// Which QEMU to take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Choice {
     /// The first one on PATH of version 5 or newer, else the pinned one.
+    #[default]
     Auto,
     /// The first one on PATH of version 5 or newer.
     System,

@@ -1,41 +1,148 @@
-//! `mkimg check` of one image: the rounds, and their images against the one in the cache and the lock.
+//! Whether an image comes out the same: made again under changed conditions, and compared with the one in the cache and the lock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::check::Check;
-use super::check_ground::{Shared, ground, readable};
-use super::check_report::{Checked, Verdict};
-use super::context::Context;
+use super::checked::{Checked, Verdict};
+use super::error::Error;
+use super::host::{Shared, ground, readable};
+use super::load::Loaded;
+use super::locking;
+use super::open::{Session, locked};
+use super::realize::RealizeOptions;
 use crate::arch::Arch;
 use crate::check::{CheckError, Done, Ground, Round, World, rows};
 use crate::diff::{self, Side};
 use crate::digest::{self, Digest};
 use crate::dir;
+use crate::fault::Outcome;
 use crate::lock;
 use crate::plan::Plan;
 use crate::realize::{IMAGE_FILE, Realized};
-use crate::recipe;
-use crate::session::{self, Error, Loaded, RealizeOptions};
+use crate::recipe::{self, Mode};
+
+/// How an image is checked.
+#[derive(Debug, Clone)]
+pub struct CheckOptions {
+    /// For which architecture; without one, for each that the recipe has.
+    pub arch: Option<Arch>,
+    /// How often it is made again.
+    pub rounds: u8,
+    /// Fetch the sources again too, in every round.
+    pub refetch: bool,
+    /// Fail where a recipe has no lock.
+    pub locked: bool,
+}
+
+impl Default for CheckOptions {
+    fn default() -> CheckOptions {
+        CheckOptions {
+            arch: None,
+            rounds: 2,
+            refetch: false,
+            locked: false,
+        }
+    }
+}
+
+impl Loaded<'_> {
+    /// Makes each image of the recipe again under changed conditions, and compares. This starts the program `mkimg`, which the
+    /// options of the session name.
+    ///
+    /// # Errors
+    /// [`Error`] where nothing can be made; what could not be checked, or differs, is in what is returned.
+    pub fn check(&self, options: &CheckOptions) -> Result<Vec<Checked>, Error> {
+        let shared = Shared::new(self.session)?;
+        Ok(self.check_each(options, &shared))
+    }
+
+    fn check_each(&self, options: &CheckOptions, shared: &Shared) -> Vec<Checked> {
+        let shown = self.path.display().to_string();
+        let archs = match options.arch {
+            Some(arch) => vec![arch],
+            None => self.parsed.recipe.archs_for(Arch::host()),
+        };
+        let one = |arch| {
+            let plan = match self.plan(Some(arch)) {
+                Ok(plan) => plan,
+                Err(error) => return at_fault(self.session, &shown, Some(arch), error),
+            };
+            image(self.session, options, shared, self, &plan).unwrap_or_else(|error| {
+                Checked::unchecked(self.session, shown.clone(), Some(arch), error)
+            })
+        };
+        archs.into_iter().map(one).collect()
+    }
+}
+
+impl Session<'_> {
+    /// Checks recipes, some at once; `None` is the only one there is. What came of each is returned in their order.
+    ///
+    /// # Errors
+    /// [`Error`] where nothing can be checked on this machine.
+    pub fn check(
+        &self,
+        recipes: &[Option<PathBuf>],
+        options: &CheckOptions,
+    ) -> Result<Vec<Checked>, Error> {
+        let shared = Shared::new(self)?;
+        let next = AtomicUsize::new(0);
+        let done: Mutex<Vec<(usize, Vec<Checked>)>> = Mutex::default();
+        let worker = || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(recipe) = recipes.get(number) else {
+                    return;
+                };
+                let checked = match self.load_as(recipe.as_deref(), Mode::Strict) {
+                    Ok(loaded) => loaded.check_each(options, &shared),
+                    Err(error) => {
+                        let shown = recipe.as_ref().map(|path| path.display().to_string());
+                        let shown = shown.unwrap_or_else(|| "the recipe".to_owned());
+                        vec![at_fault(self, &shown, None, error)]
+                    }
+                };
+                locked(&done).push((number, checked));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..recipes.len().min(self.jobs().get()) {
+                scope.spawn(worker);
+            }
+        });
+        let mut done = std::mem::take(&mut *locked(&done));
+        done.sort_by_key(|(number, _)| *number);
+        Ok(done.into_iter().flat_map(|(_, checked)| checked).collect())
+    }
+}
+
+/// Returns what is said where there is no plan: up to there it is the user's, or the recipe's, fault.
+fn at_fault(session: &Session<'_>, shown: &str, arch: Option<Arch>, error: Error) -> Checked {
+    let wrong = error.outcome() == Outcome::Wrong;
+    let mut checked = Checked::unchecked(session, shown.to_owned(), arch, error);
+    checked.wrong = wrong;
+    checked
+}
 
 /// Checks a recipe for one architecture. Its lock is asked before anything is made, and again of the image.
-pub(super) fn image(
-    context: &Context<'_>,
-    args: &Check,
+fn image(
+    session: &Session<'_>,
+    options: &CheckOptions,
     shared: &Shared,
     opened: &Loaded<'_>,
     plan: &Plan,
 ) -> Result<Checked, Error> {
-    let beside = session::lock_beside(opened)?;
+    let beside = locking::beside(opened)?;
     let arch = plan.arch;
     match &beside {
-        None if args.locked => return Err(session::missing(opened)),
+        None if options.locked => return Err(locking::missing(opened)),
         None => {}
         Some(beside) => {
             opened.warn_of_old_lock(beside);
-            session::check_plan(opened, beside, plan)?;
+            locking::check_plan(opened, beside, plan)?;
         }
     }
     let slot = shared.slots.take();
@@ -45,11 +152,11 @@ pub(super) fn image(
     };
     let made = opened.image(&look)?;
     let (store, stored) = (made.store, made.realized);
-    let fetch = context.session.fetch_options()?;
-    let workshop = context.session.workshop(&store, &fetch);
+    let fetch = session.fetch_options()?;
+    let workshop = session.workshop(&store, &fetch);
     let failed = |error| Error::realize(error, &opened.parsed);
     let blobs = workshop.sources(plan, &opened.base).map_err(failed)?;
-    if args.refetch {
+    if options.refetch {
         workshop
             .ask_everywhere(plan, &opened.base)
             .map_err(failed)?;
@@ -57,9 +164,9 @@ pub(super) fn image(
     drop(slot);
     let mut unlike_lock = None;
     if let Some(beside) = &beside {
-        context.session.keep_locked(&store, &beside.path)?;
+        session.keep_locked(&store, &beside.path)?;
         // Whether the rounds agree is worth knowing then, too.
-        unlike_lock = session::check_image(opened, beside, &stored).err();
+        unlike_lock = locking::check_image(opened, beside, &stored).err();
     }
     let is_local = |name: &String| {
         let places = &plan.sources[name].places;
@@ -69,17 +176,17 @@ pub(super) fn image(
     };
     let given: Vec<_> = blobs
         .iter()
-        .filter(|(name, _)| !args.refetch || is_local(name))
+        .filter(|(name, _)| !options.refetch || is_local(name))
         .map(|(_, blob)| blob.clone())
         .collect();
     let files = plan.local_files();
     let size: u64 = blobs.values().map(|blob| blob.size).sum();
     let room = 2 * size + 3 * stored.image.archive_size + stored.image.kernel.size;
-    let mut ground = ground(context, args, store.root(), shared, room)?;
+    let mut ground = ground(session, options.refetch, store.root(), shared, room)?;
     let absolute = files.keys().map(Path::new);
     let absolute = absolute.filter(|path| path.is_absolute());
     ground.users = readable(ground.users, shared, absolute);
-    let mut child = context.session.options.environment.program_options.clone();
+    let mut child = session.options.environment.program_options.clone();
     for file in files
         .iter()
         .filter(|(name, _)| Path::new(name).is_absolute())
@@ -87,7 +194,7 @@ pub(super) fn image(
         let allowed = file.1.path.display().to_string();
         child.extend(["--allow-local".to_owned(), allowed]);
     }
-    if !args.refetch && !context.session.options.offline {
+    if !options.refetch && !session.options.offline {
         child.push("--offline".to_owned());
     }
     let name = opened.path.file_name().unwrap_or_default();
@@ -100,13 +207,16 @@ pub(super) fn image(
         files: &files,
         arch,
         blobs: &given,
+        children: &session.options.environment.begun.children,
         options: &child,
     };
-    let rounds = 0..usize::from(args.rounds);
+    let rounds = 0..usize::from(options.rounds);
     let worlds: Vec<World> = rounds.map(|number| World::of(&ground, number)).collect();
     let run = |world| {
         let _slot = shared.slots.take();
-        round.run(&ground, world).map(|done| (done, now()))
+        round
+            .run(&ground, world)
+            .map(|done| (done, session.now() as i64))
     };
     let done: Vec<Result<(Done, i64), CheckError>> = thread::scope(|scope| {
         let started: Vec<_> = worlds
@@ -122,18 +232,9 @@ pub(super) fn image(
     });
     let mut checked = judge(opened, &stored, &ground, &round, worlds, done)?;
     if let Some(failure) = unlike_lock {
-        checked.unlike_lock(context, opened, failure);
+        checked.unlike_lock(session, opened, failure);
     }
     Ok(checked)
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "`cli` is where the clock is read"
-)]
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_secs() as i64)
 }
 
 /// Compares the images of the rounds, which are hashed here, with the one in the cache.
@@ -246,7 +347,7 @@ impl Checked {
     }
 
     /// Says that the image in the cache, and so each round like it, is not what the lock expects.
-    fn unlike_lock(&mut self, context: &Context<'_>, opened: &Loaded<'_>, failure: Error) {
+    fn unlike_lock(&mut self, session: &Session<'_>, opened: &Loaded<'_>, failure: Error) {
         let lock = lock::path_of(&opened.path);
         if self.verdict == Verdict::Equal {
             self.lines.push(
@@ -262,6 +363,6 @@ impl Checked {
         let head = format!("image \"{arch}\"");
         let at = text.lines().position(|line| line.starts_with(&head));
         self.line = 1 + at.unwrap_or(0);
-        context.session.report.failed(&failure);
+        session.report.failed(&failure);
     }
 }
