@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module and what it may use beside itself; `arch`, `digest`, `dir`, `fault`, `text` and `units` are leaves that everybody may use.
-const LAYERS: [(&str, &[&str]); 24] = [
+/// Each module and what it may use beside itself; `arch`, `digest`, `dir`, `fault`, `place`, `text` and `units` are leaves that everybody may use.
+const LAYERS: [(&str, &[&str]); 25] = [
     ("arch", &[]),
     ("digest", &[]),
     ("dir", &[]),
@@ -13,28 +13,26 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ("text", &[]),
     ("units", &[]),
     ("progress", &[]),
-    ("recipe", &[]),
+    ("place", &[]),
+    ("recipe", &["tree"]),
     ("tree", &[]),
     ("store", &["progress"]),
-    ("source", &["recipe", "store", "progress"]),
-    ("plan", &["recipe"]),
-    (
-        "assemble",
-        &["plan", "recipe", "source", "store", "tree", "progress"],
-    ),
+    ("source", &["tree", "store", "progress"]),
+    ("plan", &["recipe", "tree", "pack"]),
+    ("assemble", &["plan", "source", "store", "tree", "progress"]),
     ("pack", &["tree"]),
     (
         "realize",
         &[
-            "progress", "recipe", "tree", "store", "source", "plan", "assemble", "pack",
+            "progress", "tree", "store", "source", "plan", "assemble", "pack",
         ],
     ),
-    ("lock", &["recipe", "plan", "realize"]),
+    ("lock", &["plan", "realize"]),
     ("check", PROOF),
     ("diff", COMPARING),
     ("share", SHARING),
     ("machine", &["progress"]),
-    ("tools", &["recipe", "source", "store", "progress"]),
+    ("tools", &["plan", "source", "store", "progress"]),
     ("session", APPLICATION),
     ("ui", ANY),
     ("cli", ANY),
@@ -59,7 +57,7 @@ const APPLICATION: &[&str] = &[
     "progress", "recipe", "tree", "store", "source", "plan", "assemble", "pack", "realize", "lock",
     "check", "diff", "share", "machine", "tools",
 ];
-const LEAVES: [&str; 6] = ["arch", "digest", "dir", "fault", "text", "units"];
+const LEAVES: [&str; 7] = ["arch", "digest", "dir", "fault", "place", "text", "units"];
 
 #[test]
 fn each_module_imports_only_what_its_layer_may() {

@@ -4,53 +4,50 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{RealizeError, explain};
-use crate::arch::Arch;
 use crate::digest;
-use crate::plan::{self, LocalFile, Plan};
-use crate::recipe::{Diagnostic, Recipe};
+use crate::plan::{LocalFile, Problem, StatementId};
+use crate::source::known::Known;
 use crate::source::local::{LocalError, Reach, Regular, reading_error};
 use crate::store::{Blob, Store};
 
-/// Returns the plan of a recipe that lies in `base`, for an architecture. Files beside it that have no hash come from its own
-/// project alone.
+/// Returns the files that a recipe in `base` names without their hash, each read once; one that is `known` need not be read.
+/// `named` is what [`crate::plan::local_files`] lists.
 ///
 /// # Errors
-/// [`RealizeError::Recipe`] where a source cannot serve the architecture or a local file cannot be taken.
-pub fn plan(recipe: &Recipe, base: &Path, arch: Arch) -> Result<Plan, RealizeError> {
-    plan_within(recipe, base, arch, &Reach::of(base, None))
-}
-
-/// Returns the plan of a recipe as [`plan`] does; files beside it that have no hash come from what is within reach.
-///
-/// # Errors
-/// Those of [`plan`].
-pub fn plan_within(
-    recipe: &Recipe,
+/// [`RealizeError::Recipe`] about each that cannot be taken.
+pub fn local_files(
+    named: Vec<(String, StatementId)>,
     base: &Path,
-    arch: Arch,
     reach: &Reach,
-) -> Result<Plan, RealizeError> {
-    let mut locals = BTreeMap::new();
+    known: Option<Known<'_>>,
+) -> Result<BTreeMap<String, LocalFile>, RealizeError> {
+    let mut files = BTreeMap::new();
     let mut problems = Vec::new();
-    for (name, span) in plan::local_files(recipe) {
-        match local_file(base, name, reach) {
-            Ok(file) => {
-                locals.insert(name.to_owned(), file);
-            }
+    for (name, at) in named {
+        if files.contains_key(&name) {
+            continue;
+        }
+        match local_file(base, &name, reach, known) {
+            Ok(file) => drop(files.insert(name, file)),
             Err((reason, help)) => {
                 let message = format!("the local file `{name}` cannot be {reason}");
-                problems.push(Diagnostic::error(message, span, "named here").help(help));
+                problems.push(Problem::error(message, at, "named here").help(help));
             }
         }
     }
-    if !problems.is_empty() {
-        return Err(RealizeError::Recipe(problems));
+    match problems.is_empty() {
+        true => Ok(files),
+        false => Err(RealizeError::Recipe(problems)),
     }
-    Plan::resolve(recipe, arch, &locals).map_err(RealizeError::Recipe)
 }
 
 /// Reads a file beside a recipe; otherwise returns what cannot be, and what to do.
-fn local_file(base: &Path, name: &str, reach: &Reach) -> Result<LocalFile, (String, String)> {
+fn local_file(
+    base: &Path,
+    name: &str,
+    reach: &Reach,
+    known: Option<Known<'_>>,
+) -> Result<LocalFile, (String, String)> {
     let refused = |error: LocalError| {
         let verb = match error {
             LocalError::Outside { .. } | LocalError::Kernel { .. } => "taken",
@@ -67,15 +64,18 @@ fn local_file(base: &Path, name: &str, reach: &Reach) -> Result<LocalFile, (Stri
         let help = "split it, or give it to the guest in another way than its initramfs";
         return Err((reason, help.to_owned()));
     }
-    let hashed = digest::of_reader(&mut file);
+    let hashed = match known {
+        Some(known) => known.digest(&mut file),
+        None => digest::of_reader(&mut file),
+    };
     let (digest, size) = hashed.map_err(|error| refused(reading_error(error)))?;
     let path = file.path().to_path_buf();
     Ok(LocalFile { path, digest, size })
 }
 
 /// Copies a kernel beside the recipe into the cache: an image must not change with a file that is the user's.
-pub(super) fn kernel(store: &Store, plan: &Plan, file: &LocalFile) -> Result<Blob, RealizeError> {
-    let changed = |error: LocalError| explain::changed_kernel(plan, &error);
+pub(super) fn kernel(store: &Store, file: &LocalFile) -> Result<Blob, RealizeError> {
+    let changed = |error: LocalError| explain::changed_kernel(&error);
     let mut from = Regular::open_own(&file.path).map_err(changed)?;
     let blob = store.blob_from(&mut from, &file.path)?;
     match blob.digest == file.digest {

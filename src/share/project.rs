@@ -94,11 +94,11 @@ impl Project {
             files: BTreeMap::new(),
         };
         for (name, _) in local_files(&project.parsed()?.recipe) {
-            let path = base.join(name);
+            let path = base.join(&name);
             let read = dir::open(&path).and_then(|mut file| digest::of_reader(&mut file));
             let (digest, size) = read.map_err(|error| unread(&path, error))?;
             let file = LocalFile { path, digest, size };
-            project.files.insert(name.to_owned(), file);
+            project.files.insert(name, file);
         }
         let found = project.identity().to_string();
         let expected = directory.file_name().unwrap_or_default().to_string_lossy();

@@ -315,12 +315,12 @@ impl Shared {
                 "the recipe inside says something else",
             ));
         }
-        let named: Vec<&str> = local_files(&parsed.recipe)
+        let named: Vec<String> = local_files(&parsed.recipe)
             .into_iter()
             .map(|(path, _)| path)
             .collect();
         // Before any is fetched: a manifest can list thousands.
-        if let Some((other, _)) = files().find(|(path, _)| !named.contains(&path.as_str())) {
+        if let Some((other, _)) = files().find(|(path, _)| !named.contains(path)) {
             let object = format!("the file `{}`", fit(other));
             return Err(ShareError::invalid(
                 object,
@@ -338,7 +338,7 @@ impl Shared {
         }
         project.check_paths()?;
         let plan =
-            Plan::resolve(&parsed.recipe, self.image.arch, &project.files).map_err(|problems| {
+            Plan::lower(&parsed.recipe, self.image.arch, &project.files).map_err(|problems| {
                 let problem = problems.first().map(|problem| problem.message.clone());
                 ShareError::invalid("the recipe inside", problem.unwrap_or_default())
             })?;

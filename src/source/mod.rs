@@ -12,6 +12,7 @@ mod deb;
 mod entry;
 pub mod fetch;
 mod gzip;
+pub mod known;
 mod listing;
 pub mod local;
 mod members;
@@ -33,7 +34,7 @@ mod xz;
 mod zip;
 mod zstd;
 
-pub use crate::recipe::DeviceClass;
+pub use crate::tree::DeviceClass;
 pub use archive::is_archive;
 pub use archive_error::{ArchiveError, DebProblem, MemberProblem, StreamProblem};
 pub use control::{Control, control};

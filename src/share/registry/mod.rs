@@ -27,8 +27,8 @@ use super::oci::{Descriptor, INDEX, MANIFEST, MAX_MANIFEST, TITLE};
 use super::text::fit;
 use super::{Destination, Origin, Reference, ShareError};
 use crate::digest::Digest;
+use crate::place::Place;
 use crate::progress::{Event, Progress};
-use crate::recipe::Place;
 use crate::source::fetch::redirect::is_loopback;
 use crate::source::fetch::{
     Authorization, Deadline, FetchError, FetchOptions, Fetcher, Http, Reason, Wanted,
