@@ -166,7 +166,7 @@ impl Context<'_> {
         if sharing::cache_around(&absolute).is_some() {
             return Ok(());
         }
-        match store.add_root(lock) {
+        match store.add_root(&absolute) {
             // Whoever may not write there may not remove anything either.
             Err(StoreError::NotWritable { .. }) => Ok(()),
             other => Ok(other?),

@@ -37,7 +37,8 @@ pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> 
     budget::hold(&opened, &store, &made)?;
     if let Some(link) = &args.out_link {
         out_link(link, &made.path)?;
-        match store.add_root(link) {
+        let absolute = std::path::absolute(link).unwrap_or_else(|_| link.clone());
+        match store.add_root(&absolute) {
             // Whoever may not write there may not remove anything either; the owner of the cache may.
             Err(error @ StoreError::NotWritable { .. }) => context.terminal.event(Event::Warning(
                 format!("`{}` does not keep the image: {error}", link.display()),

@@ -31,6 +31,7 @@ mod behind;
 mod blob;
 mod door;
 mod error;
+mod files;
 pub mod gc;
 mod image;
 mod limit;
@@ -63,6 +64,7 @@ pub use tool::{NewTool, ToolLock};
 
 use crate::digest::Digest;
 use crate::dir;
+use files::{make_dir, make_way, remove, set_mode, unwritable};
 use scratch::ScratchDir;
 
 /// The text that marks a directory as a cache for backup programs (the Cache Directory Tagging Specification).
@@ -221,18 +223,16 @@ impl Store {
         remove(path)
     }
 
-    /// Remembers a path of the user's, an out-link or the lock of a recipe, so that `gc` keeps what it names.
+    /// Remembers a whole path of the user's, an out-link or the lock of a recipe, so that `gc` keeps what it names.
     ///
     /// # Errors
     /// [`StoreError`] where it cannot be written.
     pub fn add_root(&self, path: &Path) -> Result<(), StoreError> {
-        let absolute =
-            std::path::absolute(path).map_err(|error| StoreError::io("find", path, error))?;
         let roots = self.root.join("roots");
         make_dir(&roots)?;
-        let name = Digest::of(absolute.as_os_str().as_encoded_bytes()).to_string();
+        let name = Digest::of(path.as_os_str().as_encoded_bytes()).to_string();
         let root = roots.join(name);
-        match dir::symlink(&absolute, &root) {
+        match dir::symlink(path, &root) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(StoreError::io("write", &root, error))
             }
@@ -301,40 +301,4 @@ fn make_root(path: &Path) -> Result<(), StoreError> {
         Err(error) => Err(error),
     };
     made.map_err(|error| StoreError::io("create the directory", path, error))
-}
-
-/// Makes a directory of the cache and those above it.
-fn make_dir(path: &Path) -> Result<(), StoreError> {
-    dir::create_dirs(path).map_err(|error| StoreError::io("create the directory", path, error))
-}
-
-/// Removes a directory that is where a file is to be.
-fn make_way(path: &Path) -> Result<(), StoreError> {
-    match dir::metadata(path).is_ok_and(|found| found.is_dir()) {
-        true => remove(path),
-        false => Ok(()),
-    }
-}
-
-fn set_mode(file: &File, path: &Path, mode: u32) -> Result<(), StoreError> {
-    file.set_permissions(fs::Permissions::from_mode(mode))
-        .map_err(|error| StoreError::io("set the mode of", path, error))
-}
-
-/// Says whether an error means that this user cannot write there, as opposed to a broken disk.
-fn unwritable(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-    )
-}
-
-/// Removes a file or a whole directory; one that is not there is fine.
-fn remove(path: &Path) -> Result<(), StoreError> {
-    match dir::remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StoreError::io("remove", path, error))
-        }
-        _ => Ok(()),
-    }
 }
