@@ -29,3 +29,9 @@ pub mod text;
 pub mod tools;
 pub mod tree;
 pub mod ui;
+
+/// What `fuzz/` runs.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[path = "../fuzz/fuzz_targets/mod.rs"]
+pub mod fuzzing;

@@ -25,6 +25,11 @@ pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
 pub use locals::{plan, plan_within};
 pub use stored::{holds, made_here, sums};
 
+/// What `fuzz/` runs on the private parts.
+#[cfg(fuzzing)]
+#[path = "../../fuzz/fuzz_targets/elf.rs"]
+pub(crate) mod fuzzing;
+
 use crate::assemble::{Assembled, assemble};
 use crate::pack::{self, Compression, Packed};
 use crate::plan::{Pinned, Plan};
