@@ -319,3 +319,36 @@ impl From<FetchError> for Failure {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::digest::Digest;
+
+    #[test]
+    fn a_damaged_object_is_a_mismatch_whoever_meets_it() {
+        let damaged = || StoreError::Damaged {
+            path: PathBuf::from("x"),
+            expected: Digest::of(b"a"),
+            actual: Digest::of(b"b"),
+        };
+        let source = SourceText {
+            name: String::new(),
+            text: "".into(),
+        };
+        let failures = [
+            Failure::from(damaged()),
+            Failure::from(ShareError::Store(damaged())),
+            Failure::realize(RealizeError::Store(damaged()), &source),
+        ];
+        for failure in failures {
+            let Failure::Plain { code, help, .. } = failure else {
+                panic!("it has no message");
+            };
+            assert_eq!(code as u8, 3);
+            assert!(help.unwrap().contains("a damaged object is removed"));
+        }
+    }
+}
