@@ -1,15 +1,16 @@
 //! Tokens to the structure of nodes: is there a name, a value after each `=`, a brace for each brace? And the text that kdl may
 //! see: without block comments and without what `/-` takes out.
 
+use std::ops::Range;
+
 use super::MAX_DEPTH;
 use super::diagnostic::Diagnostic;
-use super::model::Span;
 use super::scan::{self, Kind, Scan, Token};
 use super::word;
 
 /// A block that is open.
 struct Block {
-    open: Span,
+    open: Range<usize>,
     /// The indentation of the line that opens it.
     indent: usize,
     /// Where the `/-` of its node stands.
@@ -47,18 +48,39 @@ struct Shape<'t> {
     /// The `/-` of the node at hand.
     node_drop: Option<usize>,
     /// The parts that `/-` took out.
-    dropped: Vec<Span>,
+    dropped: Vec<Range<usize>>,
     errors: Vec<Diagnostic>,
     /// The first block with a node that is not indented more than the block is, and that node.
-    suspect: Option<(Span, Span)>,
+    suspect: Option<(Range<usize>, Range<usize>)>,
     cut_short: bool,
 }
 
-/// Returns the text that kdl may parse: of the same length, so that every offset stays.
+/// A text without mistakes of spelling and structure.
+pub(super) struct Checked {
+    pub(super) tokens: Vec<Token>,
+    /// The block comments and what `/-` takes out.
+    unseen: Vec<Range<usize>>,
+}
+
+impl Checked {
+    /// Returns the text that kdl may parse: of the same length, so that every offset stays.
+    pub(super) fn seen(&self, text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        for span in &self.unseen {
+            if let Some(part) = bytes.get_mut(span.clone()) {
+                part.fill(b' ');
+            }
+        }
+        // Only whole characters were replaced.
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+/// Checks a text.
 ///
 /// # Errors
 /// All mistakes of spelling and structure.
-pub(super) fn plain(text: &str) -> Result<String, Vec<Diagnostic>> {
+pub(super) fn check(text: &str) -> Result<Checked, Vec<Diagnostic>> {
     let Scan {
         tokens,
         comments,
@@ -94,19 +116,14 @@ pub(super) fn plain(text: &str) -> Result<String, Vec<Diagnostic>> {
         let torn: Vec<usize> = unclosed.iter().map(|at| shape.line(*at)).collect();
         let mut errors = std::mem::take(&mut shape.errors);
         errors.retain(|error| {
-            let at = error.start();
+            let at = error.order().1;
             unclosed.binary_search(&at).is_ok() || torn.binary_search(&shape.line(at)).is_err()
         });
         return Err(errors);
     }
-    let mut bytes = text.as_bytes().to_vec();
-    for span in comments.into_iter().chain(shape.dropped) {
-        if let Some(part) = bytes.get_mut(span) {
-            part.fill(b' ');
-        }
-    }
-    // Only whole characters were replaced.
-    Ok(String::from_utf8(bytes).unwrap_or_default())
+    let mut unseen = comments;
+    unseen.append(&mut shape.dropped);
+    Ok(Checked { tokens, unseen })
 }
 
 impl<'t> Shape<'t> {

@@ -8,7 +8,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use textwrap::{WordSeparator, WordSplitter};
 
 use super::clip;
-use crate::recipe::{Diagnostic, Severity, SourceText};
+use crate::recipe::{Diagnostic, Severity, SourceMap, SourceText};
 use crate::text::safe;
 
 /// Columns of a message where the terminal's width is not known.
@@ -17,13 +17,13 @@ const WIDTH: usize = 100;
 const LONGEST: usize = 1000;
 
 /// Prints diagnostics of a recipe to standard error, each with the piece of text that it points into.
-pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color: bool) {
+pub fn print_diagnostics(source: &SourceMap, diagnostics: &[Diagnostic], color: bool) {
     print(&drawn(source, diagnostics, color, terminal_width()));
 }
 
 /// Returns diagnostics as text, on a terminal of `columns` where there is one.
 pub(crate) fn drawn(
-    source: &SourceText,
+    source: &SourceMap,
     diagnostics: &[Diagnostic],
     color: bool,
     columns: Option<usize>,
@@ -39,18 +39,19 @@ pub(crate) fn drawn(
         .with_break_words(false)
         .with_word_separator(WordSeparator::AsciiSpace)
         .with_word_splitter(WordSplitter::NoHyphenation);
-    let source = &SourceText {
-        name: safe(&source.name).into_owned(),
-        text: source.text.clone(),
-    };
     let mut text = String::new();
     let handler = match columns {
         // The name of a text that was cut says it.
         Some(_) => handler.without_primary_span_start(),
         None => handler,
     };
-    for diagnostic in diagnostics {
-        let diagnostic = &safely(diagnostic);
+    for diagnostic in diagnostics.iter().flat_map(Diagnostic::by_file) {
+        let diagnostic = &safely(&diagnostic);
+        let source = source.file(diagnostic.file());
+        let source = &SourceText {
+            name: safe(&source.name).into_owned(),
+            text: source.text.clone(),
+        };
         let (source, diagnostic) = match columns {
             Some(columns) => clip::clipped(source, diagnostic, columns),
             None => (source.clone(), diagnostic.clone()),
@@ -90,8 +91,11 @@ fn coloured(text: &str, color: bool) -> String {
 /// long before that nobody would see what it points at.
 fn fits(source: &SourceText, diagnostic: &Diagnostic) -> bool {
     diagnostic.labels.iter().all(|(span, _)| {
-        let (before, rest) = source.text.split_at_checked(span.start).unwrap_or_default();
-        let (within, after) = rest.split_at_checked(span.len()).unwrap_or_default();
+        let (before, rest) = source
+            .text
+            .split_at_checked(span.start())
+            .unwrap_or_default();
+        let (within, after) = rest.split_at_checked(span.range.len()).unwrap_or_default();
         let first = before.rsplit('\n').next().unwrap_or_default().len();
         let last = after.split('\n').next().unwrap_or_default().len();
         let longest = within.split('\n').map(str::len).max().unwrap_or_default();
@@ -104,17 +108,18 @@ fn undrawn(text: &mut String, source: &SourceText, diagnostic: &Diagnostic) {
     let sign = match diagnostic.severity {
         Severity::Error => '×',
         Severity::Warning => '⚠',
+        Severity::Advice => '☞',
     };
     let _ = writeln!(text, "  {sign} {}", diagnostic.message);
     for (span, label) in &diagnostic.labels {
-        let before = source.text.get(..span.start).unwrap_or_default();
+        let before = source.text.get(..span.start()).unwrap_or_default();
         let column = 1 + before
             .rsplit('\n')
             .next()
             .unwrap_or_default()
             .chars()
             .count();
-        let line = source.line(span.start);
+        let line = source.line(span.start());
         let _ = writeln!(text, "    {}:{line}:{column}: {label}", source.name);
     }
     if let Some(help) = &diagnostic.help {
@@ -186,10 +191,10 @@ mod tests {
     fn a_diagnostic_has_no_other_escapes_than_its_colours() {
         let evil = "x\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\r";
         // ESC and what turns the text around the parser refuses; the rest may stand in a recipe.
-        let source = SourceText {
+        let source = SourceMap::from(SourceText {
             name: format!("images/{evil}.kdl"),
             text: "image \"a\u{200b}b\u{ad}\u{61c}\"\nimage".into(),
-        };
+        });
         let diagnostic = Diagnostic::error(format!("no `{evil}`"), 0..5, evil).help(evil);
         for color in [false, true] {
             let text = drawn(&source, std::slice::from_ref(&diagnostic), color, None);
