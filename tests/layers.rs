@@ -14,12 +14,14 @@ mod tokens;
 
 use sources::{Sources, at, folder, sources};
 
-/// Each module and what it may use beside itself; `arch`, `digest`, `dir` and `text` are leaves that everybody may use.
-const LAYERS: [(&str, &[&str]); 21] = [
+/// Each module and what it may use beside itself; `arch`, `digest`, `dir`, `fault`, `text` and `units` are leaves that everybody may use.
+const LAYERS: [(&str, &[&str]); 24] = [
     ("arch", &[]),
     ("digest", &[]),
     ("dir", &[]),
+    ("fault", &[]),
     ("text", &[]),
+    ("units", &[]),
     ("progress", &[]),
     ("recipe", &[]),
     ("tree", &[]),
@@ -49,11 +51,18 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ),
     ("machine", &["progress"]),
     ("tools", &["recipe", "source", "store", "progress"]),
-    ("ui", &["progress", "recipe"]),
+    (
+        "session",
+        &[
+            "progress", "recipe", "tree", "store", "source", "plan", "pack", "realize", "lock",
+            "check", "diff", "share", "machine", "tools",
+        ],
+    ),
+    ("ui", ANY),
     ("cli", ANY),
 ];
 const ANY: &[&str] = &["*"];
-const LEAVES: [&str; 4] = ["arch", "digest", "dir", "text"];
+const LEAVES: [&str; 6] = ["arch", "digest", "dir", "fault", "text", "units"];
 
 /// What nobody but `cli` reads: the environment, the clock, the working directory, the terminal, and who the process is.
 /// `.name` is a method, `name::*` everything below.
@@ -81,7 +90,7 @@ const OF_THE_PROCESS: [&str; 21] = [
     "rustix::system::uname",
 ];
 /// Where one of them is read all the same, and why. What is not needed any more must go.
-const READERS: [(&str, &str, &str); 26] = [
+const READERS: [(&str, &str, &str); 41] = [
     ("check/place.rs", "std::process::id", WHOSE),
     ("dir/held.rs", "std::fs::canonicalize", WHOLE),
     ("machine/guest.rs", "std::time::Instant::now", PATIENCE),
@@ -92,6 +101,24 @@ const READERS: [(&str, &str, &str); 26] = [
     ("machine/sys.rs", "rustix::process::getpid", ORPHANS),
     ("machine/sys.rs", "rustix::process::getppid", ORPHANS),
     ("machine/terminal.rs", "rustix::termios::*", HANDLES),
+    ("session/cache.rs", "std::fs::canonicalize", SESSION),
+    ("session/gc.rs", "std::path::absolute", SESSION),
+    ("session/gc.rs", "std::fs::canonicalize", SESSION),
+    ("session/host.rs", "rustix::process::geteuid", SESSION),
+    ("session/host.rs", "rustix::process::getegid", SESSION),
+    ("session/host.rs", "rustix::system::uname", SESSION),
+    ("session/open.rs", "std::path::absolute", SESSION),
+    (
+        "session/open.rs",
+        "std::thread::available_parallelism",
+        SESSION,
+    ),
+    ("session/places.rs", "std::fs::canonicalize", SESSION),
+    ("session/realize.rs", "std::time::Instant::now", PATIENCE),
+    ("session/realize.rs", ".elapsed", PATIENCE),
+    ("session/realize.rs", "std::fs::canonicalize", SESSION),
+    ("session/substitutes.rs", "std::fs::canonicalize", SESSION),
+    ("session/test.rs", ".elapsed", PATIENCE),
     (
         "share/registry/exchange.rs",
         "std::time::Instant::now",
@@ -110,6 +137,7 @@ const READERS: [(&str, &str, &str); 26] = [
     ("store/door.rs", "std::time::Instant::now", PATIENCE),
     ("store/door.rs", ".elapsed", PATIENCE),
     ("store/owner.rs", "rustix::process::geteuid", OWNER),
+    ("store/mod.rs", "std::path::absolute", SESSION),
     ("store/replace.rs", "std::fs::canonicalize", WHOLE),
     ("store/replace.rs", "std::process::id", WHOSE),
     ("ui/report.rs", "std::io::IsTerminal", HANDLES),
@@ -124,12 +152,13 @@ const WHOLE: &str = "the path is whole, only its symlinks are followed";
 const PATIENCE: &str = "how long something takes, never when";
 const HANDLES: &str = "the terminal that draws or that a guest is on: the handles come from `cli`";
 const ORPHANS: &str = "no QEMU stays behind when mkimg dies right after it started one";
+/// What still has to move up: the caller should hand it in.
+const SESSION: &str = "came out of `cli`, which should hand it in";
 const OWNER: &str = "files of others are not trusted";
 
 /// Files of a folder that use each other in a circle, by folder. This list only ever gets shorter.
-const CIRCLES: [(&str, &[&str]); 9] = [
-    // These two are being rebuilt; until that is done, any.
-    ("cli", ANY),
+const CIRCLES: [(&str, &[&str]); 8] = [
+    // It is being rebuilt; until that is done, any.
     ("recipe", ANY),
     (
         "machine",
@@ -145,21 +174,9 @@ const CIRCLES: [(&str, &[&str]); 9] = [
             "test.rs",
         ],
     ),
-    ("pack", &["blocks.rs", "broken.rs", "gzip.rs", "mod.rs"]),
+    ("pack", &["gzip.rs", "mod.rs"]),
     ("realize", &["findings.rs", "preflight.rs", "programs.rs"]),
-    (
-        "share",
-        &[
-            "artifact.rs",
-            "bundle",
-            "error.rs",
-            "found.rs",
-            "oci.rs",
-            "origin.rs",
-            "registry",
-            "unsigned.rs",
-        ],
-    ),
+    ("share", &["error.rs", "oci.rs", "origin.rs", "registry"]),
     ("share/registry", &["exchange.rs", "mod.rs"]),
     (
         "source",
@@ -231,9 +248,7 @@ fn only_the_command_line_reads_the_environment_the_clock_and_the_terminal() {
             continue;
         };
         let fine = path == "std::env::consts" || path.starts_with("std::env::consts::");
-        // The builds that are broken on purpose, for the tests of `check`, are in no program that anybody gets.
-        let is_product = !one.test && one.file != "pack/broken.rs";
-        if !is_product || folder(&one.file) == "cli" || fine {
+        if one.test || folder(&one.file) == "cli" || fine {
             continue;
         }
         let known = READERS

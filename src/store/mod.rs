@@ -223,16 +223,18 @@ impl Store {
         remove(path)
     }
 
-    /// Remembers a whole path of the user's, an out-link or the lock of a recipe, so that `gc` keeps what it names.
+    /// Remembers a path of the user's, an out-link or the lock of a recipe, so that `gc` keeps what it names.
     ///
     /// # Errors
     /// [`StoreError`] where it cannot be written.
     pub fn add_root(&self, path: &Path) -> Result<(), StoreError> {
+        let absolute =
+            std::path::absolute(path).map_err(|error| StoreError::io("find", path, error))?;
         let roots = self.root.join("roots");
         make_dir(&roots)?;
-        let name = Digest::of(path.as_os_str().as_encoded_bytes()).to_string();
+        let name = Digest::of(absolute.as_os_str().as_encoded_bytes()).to_string();
         let root = roots.join(name);
-        match dir::symlink(path, &root) {
+        match dir::symlink(&absolute, &root) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(StoreError::io("write", &root, error))
             }
