@@ -5,21 +5,18 @@ use std::time::Duration;
 use super::console::{Console, panicked, telling};
 use super::script::Pattern;
 use super::transcript::Transcript;
-use super::{diagnosis, has_16k_pages, kernel_footprint, vmlinux, zboot};
+use super::{diagnosis, has_16k_pages, kernel_footprint, kernel_inside};
 use crate::arch::Arch;
 
 /// Reads a kernel as it is read before a boot.
 pub(crate) fn kernel(data: &[u8]) {
-    if let Some(found) = vmlinux(data) {
-        kernel_footprint(Arch::X86_64, &found);
-    }
-    if let Some(Ok(image)) = zboot(data) {
-        kernel_footprint(Arch::Aarch64, &image);
-    }
     for arch in Arch::ALL {
+        if let Ok(Some(inside)) = kernel_inside(arch, data) {
+            kernel_footprint(arch, &inside);
+        }
         kernel_footprint(arch, data);
+        has_16k_pages(arch, data);
     }
-    has_16k_pages(data);
 }
 
 /// Reads a console, in pieces whose lengths the input has; 0xff is what a script sends in between.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::fault::Fault as _;
 use crate::lock::Lock;
 use crate::share::config::{Config, Owner};
 
