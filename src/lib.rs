@@ -36,3 +36,9 @@ pub mod units;
 
 #[doc(hidden)]
 pub use cli::main;
+
+/// What `fuzz/` runs.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[path = "../fuzz/fuzz_targets/mod.rs"]
+pub mod fuzzing;

@@ -175,6 +175,30 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
             ],
         ),
         (
+            "the sources, by hand",
+            &|tiny| swap_digit(tiny, "sources"),
+            4,
+            &["the identity of the sources: the lock says", ACCEPT],
+        ),
+        (
+            "the archive's size, by hand",
+            &|tiny| resize(tiny, "tree"),
+            4,
+            &["the tree: the lock says", " bytes)", ACCEPT],
+        ),
+        (
+            "the kernel's size, by hand",
+            &|tiny| resize(tiny, "kernel"),
+            4,
+            &["the kernel: the lock says", " bytes)"],
+        ),
+        (
+            "the initramfs's size, by hand",
+            &|tiny| resize(tiny, "initramfs"),
+            4,
+            &["the initramfs: the lock says", " bytes)"],
+        ),
+        (
             "the architecture",
             &|tiny| {
                 let text = fs::read_to_string(lock_of(tiny)).unwrap();
@@ -312,6 +336,19 @@ fn swap_digit(tiny: &Tiny, node: &str) {
     let mut text = text;
     text.replace_range(start..=start, other);
     fs::write(path, text).unwrap();
+}
+
+/// Adds a 1 in front of a size of the lock.
+fn resize(tiny: &Tiny, node: &str) {
+    let path = lock_of(tiny);
+    let text = fs::read_to_string(&path).unwrap();
+    let start = text.find(&format!("    {node} \"")).unwrap();
+    let (before, line) = text.split_at(start);
+    fs::write(
+        &path,
+        format!("{before}{}", line.replacen("size=", "size=1", 1)),
+    )
+    .unwrap();
 }
 
 #[test]

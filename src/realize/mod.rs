@@ -25,6 +25,11 @@ pub use image::{ArtifactRole, FILE as IMAGE_FILE, Image, ImageError, ImageFile, 
 pub use locals::local_files;
 pub use stored::{holds, made_here, sums};
 
+/// What `fuzz/` runs on the private parts.
+#[cfg(fuzzing)]
+#[path = "../../fuzz/fuzz_targets/elf.rs"]
+pub(crate) mod fuzzing;
+
 use crate::assemble::{Assembled, assemble};
 use crate::pack::{self, Packed};
 use crate::plan::{Pinned, Plan, Problem};

@@ -9,6 +9,7 @@ mod bzip2;
 mod control;
 mod cpio;
 mod deb;
+mod ends;
 mod entry;
 pub mod fetch;
 mod gzip;

@@ -23,6 +23,11 @@ use serde_json::Value;
 
 pub use error::RegistryError;
 
+/// What `fuzz/` runs on the private parts.
+#[cfg(fuzzing)]
+#[path = "../../../fuzz/fuzz_targets/registry.rs"]
+pub(crate) mod fuzzing;
+
 use super::oci::{Descriptor, INDEX, MANIFEST, MAX_MANIFEST, TITLE};
 use super::text::fit;
 use super::{Destination, Origin, Reference, ShareError};
