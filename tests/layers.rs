@@ -111,10 +111,6 @@ fn only_the_command_line_reads_the_environment_the_clock_and_the_terminal() {
         if ["cli", "ui"].contains(&module_of(&source, &file).as_str()) {
             continue;
         }
-        // Builds that are broken on purpose, for a test: no program that anybody gets has them.
-        if file.ends_with("pack/broken.rs") {
-            continue;
-        }
         let text = fs::read_to_string(&file).unwrap();
         // Unit tests stand at the end of a file, and may ask whether they run in CI.
         let code = text.split("#[cfg(test)]").next().unwrap();

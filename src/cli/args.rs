@@ -254,8 +254,7 @@ pub(super) struct Cat {
     /// The file's path in the image; symlinks are followed within it
     #[arg(value_name = "PATH")]
     pub(super) path: String,
-    /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
+    #[arg(long, help = values::arch_help("the host's where the recipe has it"), value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     pub(super) arch: Option<Arch>,
 }
 

@@ -28,8 +28,7 @@ pub(super) struct Check {
     /// With --all, a recipe to leave out, by NAME; may be given several times
     #[arg(long, value_name = "NAME", requires = "all")]
     pub(super) except: Vec<String>,
-    /// The architecture, x86_64 or aarch64 [default: every one that the recipe has]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
+    #[arg(long, help = values::arch_help("every one that the recipe has"), value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     pub(super) arch: Option<Arch>,
     /// How often each image is realized again
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=16))]

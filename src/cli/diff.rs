@@ -22,8 +22,7 @@ pub(super) struct Diff {
     /// What to compare it with
     #[arg(value_name = "B")]
     b: PathBuf,
-    /// The architecture of recipes and bundles, x86_64 or aarch64 [default: the host's where they have it]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
+    #[arg(long, help = values::arch_help("the host's where recipes and bundles have it"), value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     arch: Option<Arch>,
     /// Print one line for each kind of difference
     #[arg(long, conflicts_with = "json")]

@@ -21,8 +21,7 @@ pub(super) struct Pull {
     /// What: REGISTRY/REPOSITORY, with :TAG or @sha256:HEX
     #[arg(value_name = "REF")]
     reference: Reference,
-    /// The architecture, x86_64 or aarch64 [default: the host's where the image has it]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
+    #[arg(long, help = values::arch_help("the host's where the image has it"), value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     arch: Option<Arch>,
     /// Note in FILE which image it was; where FILE names another one already, fail
     #[arg(long, value_name = "FILE")]

@@ -19,8 +19,7 @@ pub(super) struct Target {
     /// The recipe: a file, the NAME of `images/NAME.kdl`, or a bundle [default: the only one in `images/`]
     #[arg(value_name = "RECIPE")]
     pub(super) recipe: Option<PathBuf>,
-    /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
+    #[arg(long, help = values::arch_help("the host's where the recipe has it"), value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     pub(super) arch: Option<Arch>,
 }
 
@@ -113,7 +112,7 @@ pub(super) struct Boot {
     /// What runs the guest's instructions: auto, kvm, hvf or tcg
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::accelerator(), hide_possible_values = true)]
     pub(super) accel: Choice,
-    /// The board: auto, q35, microvm or pc (x86_64), virt (aarch64); pc is the classic QEMU line
+    /// The board: auto; on x86_64 q35, microvm or pc, which is the classic QEMU line; on the others virt
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::machine(), hide_possible_values = true)]
     pub(super) machine: MachineKind,
     /// The network: none, or user (QEMU's own NAT)

@@ -10,10 +10,19 @@ use crate::arch::Arch;
 use crate::machine::{Choice, MachineKind, Net};
 use crate::share::Place;
 
-/// Returns the parser of an architecture, which also takes the names that others use.
+/// Returns the parser of an architecture, which also takes the names that others use, and explains words that are no names.
 pub(super) fn arch() -> impl TypedValueParser<Value = Arch> {
-    let names = Arch::ALL.map(|arch| PossibleValue::new(arch.name()).aliases(arch.aliases()));
+    let names = Arch::ALL.map(|arch| {
+        let others = arch.aliases().into_iter();
+        let others = others.chain(arch.facts().near_names.iter().copied());
+        PossibleValue::new(arch.name()).aliases(others)
+    });
     PossibleValuesParser::new(names).try_map(|text| Arch::by_any_name(&text))
+}
+
+/// Returns the help of an option that takes an architecture; `default` says which one is taken without it.
+pub(super) fn arch_help(default: &str) -> String {
+    format!("The architecture, {} [default: {default}]", Arch::list(""))
 }
 
 /// Returns the parser of an accelerator.

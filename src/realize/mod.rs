@@ -286,11 +286,9 @@ impl Workshop<'_> {
         };
         let at = new.path(name);
         let tree = &assembled.tree;
-        #[cfg(feature = "broken")]
-        let tree = &pack::broken::disturbed(&plan.name, tree);
         let packed = pack::pack(tree, plan.compress, self.jobs, &mut out, &mut advanced)
             .and_then(|packed| out.flush().map(|()| packed).map_err(pack::PackError::Write))
-            .map_err(|error| explain::packing(plan, &assembled.tree, &at, error))?;
+            .map_err(|error| explain::packing(plan, tree, &at, error))?;
         self.progress
             .event(Event::StageFinished { stage: Stage::Pack });
         Ok(packed)

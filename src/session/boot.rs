@@ -9,7 +9,7 @@ use super::error::Error;
 use super::load::Loaded;
 use super::open::Session;
 use super::realize::RealizeOptions;
-use crate::arch::Arch;
+use crate::arch::{Arch, KernelFormat};
 use crate::digest::{self, Digest};
 use crate::dir;
 use crate::machine::{
@@ -191,9 +191,9 @@ impl Bootable {
         let accelerator = accelerator(session, store, self.arch, &emulator, options)?;
         let kind = options.machine.on(self.arch).map_err(MachineError::from)?;
         let classic = kind == machine::MachineKind::Pc;
-        let kernel = match self.arch {
-            Arch::X86_64 if classic => self.kernel.clone(),
-            _ => self.unpacked_kernel(store)?,
+        let kernel = match classic {
+            true => self.kernel.clone(),
+            false => self.unpacked_kernel(store)?,
         };
         let head = head(&kernel)?;
         let memory = options.memory.unwrap_or(self.memory);
@@ -207,7 +207,7 @@ impl Bootable {
             kind: options.machine,
             accelerator,
             kernel,
-            pages_16k: self.arch == Arch::Aarch64 && machine::has_16k_pages(&head),
+            pages_16k: machine::has_16k_pages(self.arch, &head),
             initrd: self.initrd.clone(),
             cmdline,
             memory,
@@ -250,8 +250,8 @@ impl Bootable {
         ))
     }
 
-    /// Returns what QEMU is to start: the decompressed ELF file of a bzImage, which spares the guest the work, or the Image of an
-    /// EFI zboot file, which QEMU before 9.1 does not find. It is made once and kept in the cache. The kernel itself where it
+    /// Returns what QEMU is to start: the decompressed ELF file of a bzImage, which spares the guest the work, or the Image of a
+    /// packed one, which QEMU may not find. It is made once and kept in the cache. The kernel itself where it
     /// holds none, or where the cache cannot be written.
     fn unpacked_kernel(&self, store: &Store) -> Result<PathBuf, Error> {
         let note = format!("vmlinux-{}", self.digest);
@@ -267,14 +267,12 @@ impl Bootable {
         }
         let image = dir::read(&self.kernel)
             .map_err(|error| Error::io("read the kernel", &self.kernel, error))?;
-        let inside = match self.arch {
-            Arch::X86_64 => machine::vmlinux(&image),
-            Arch::Aarch64 => machine::zboot(&image).transpose().map_err(|error| {
-                let help = "take a kernel that is an arm64 Image, or unpack this one and name what comes out";
-                Error::usage(error.to_string(), help)
-            })?,
-        };
+        let inside = machine::kernel_inside(self.arch, &image).map_err(|error| {
+            let help = "take a kernel that is an Image, or unpack this one and name what comes out";
+            Error::usage(error.to_string(), help)
+        })?;
         let has_inside = inside.is_some();
+        let is_image = matches!(self.arch.facts().kernel, KernelFormat::Image { .. });
         let kept: Result<Option<Blob>, StoreError> = match inside {
             None => store.set_note(&note, "none\n").map(|()| None),
             Some(inside) => store
@@ -288,7 +286,7 @@ impl Bootable {
         Ok(match kept {
             Ok(Some(blob)) => blob.path,
             // QEMU may not find the Image in this kernel.
-            Err(error) if self.arch == Arch::Aarch64 && has_inside => {
+            Err(error) if is_image && has_inside => {
                 return Err(error.into());
             }
             Ok(None) | Err(_) => self.kernel.clone(),

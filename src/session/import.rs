@@ -9,7 +9,7 @@ use super::open::Session;
 use super::places::base;
 use crate::arch::Arch;
 use crate::share::bundle::{Bundle, begins_bundle};
-use crate::share::{Found, Imported, Selection, ShareError, find, go_name, import};
+use crate::share::{Found, Imported, Selection, ShareError, find, import};
 use crate::store::{Scratch, Store, StoreError};
 
 impl Session<'_> {
@@ -44,7 +44,7 @@ pub(crate) fn check_arch(found: &Found, asked: Option<Arch>, name: &str) -> Resu
     let (Some(asked), Some(listed)) = (asked, listed) else {
         return Ok(());
     };
-    let has = |arch: &Arch| listed.contains(&go_name(*arch));
+    let has = |arch: &Arch| listed.contains(&arch.facts().oci);
     if has(&asked) {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use super::registry::{Connection, PinFile};
 use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::realize::Realized;
-use crate::share::{Found, Reference, go_name, import, list};
+use crate::share::{Found, Reference, import, list};
 
 /// What is taken.
 #[derive(Debug, Clone, Default)]
@@ -80,7 +80,7 @@ fn chosen(found: &Found, asked: Option<Arch>) -> Option<Arch> {
     let has = |arch: Arch| {
         let listed = found.images.iter();
         let mut named = listed.filter_map(|image| image.architecture.as_deref());
-        named.any(|name| name == go_name(arch))
+        named.any(|name| name == arch.facts().oci)
     };
     let first = || Arch::ALL.into_iter().find(|arch| has(*arch));
     asked

@@ -17,7 +17,7 @@ use crate::realize::Realized;
 use crate::share::bundle::Bundle;
 use crate::share::sign::Claim;
 use crate::share::{Artifact, Origin as _, Project, Shareable};
-use crate::share::{copy_referrers, find, go_name};
+use crate::share::{copy_referrers, find};
 use crate::store::Store;
 
 /// Images that are realized, and the artifact of them.
@@ -145,7 +145,7 @@ fn keep_referrers(
         } else if artifact
             .manifests
             .keys()
-            .any(|arch| image.architecture.as_deref() == Some(go_name(*arch)))
+            .any(|arch| image.architecture.as_deref() == Some(arch.facts().oci))
             && !bundle.referrers(&digest)?.is_empty()
         {
             session.warn(format!(

@@ -15,7 +15,7 @@ pub enum ToolsError {
     #[error("no `{program}` of version {OLDEST} or newer is on PATH{}", list(.passed_over))]
     NotFound {
         /// The program that was looked for.
-        program: String,
+        program: &'static str,
         /// What was found and is of no use, each with the reason.
         passed_over: Vec<String>,
         /// How to install it here.
