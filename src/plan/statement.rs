@@ -72,13 +72,13 @@ fn entry(recipe: &Recipe, index: usize, word: &Word) -> Option<Span> {
     let entry = recipe.initramfs.entries.get(index)?;
     let found = match (word, &entry.kind) {
         (Word::Of, EntryKind::Applets { of, .. }) => Some(of),
-        (Word::Local, kind) => match kind {
+        (
+            Word::Local,
             EntryKind::File {
                 origin: Origin::Local(name),
                 ..
-            } => Some(name),
-            _ => None,
-        },
+            },
+        ) => Some(name),
         (Word::Pattern(text), kind) => patterns(kind)
             .into_iter()
             .find(|pattern| pattern.value == *text),
