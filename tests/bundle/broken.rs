@@ -372,7 +372,7 @@ fn two_images_or_none_are_refused() {
                 let root = parts.root();
                 parts.edit(&root, |index| {
                     for entry in index["manifests"].as_array_mut().unwrap() {
-                        entry["platform"]["architecture"] = json!("riscv64");
+                        entry["platform"]["architecture"] = json!("mips64le");
                     }
                 });
             }),
