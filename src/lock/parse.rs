@@ -140,7 +140,7 @@ impl Lock {
             let message = "the lock has no `lock` node";
             report.error(message, &report.place(end..end), "ends without one", ANEW);
         }
-        let found = report.into_found();
+        let found = report.take_found();
         match parts.head {
             Some((image, _, recipe)) if found.is_empty() => Ok(Lock {
                 name: image,

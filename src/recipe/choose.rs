@@ -19,6 +19,14 @@ pub enum ArchError {
         /// What that source has, in backticks.
         known: String,
     },
+    /// Nothing is there for the one that was asked for.
+    #[error("the recipe has no `{asked}`, only {known}")]
+    Absent {
+        /// What was asked for.
+        asked: Arch,
+        /// What the recipe has, in backticks.
+        known: String,
+    },
     /// None was asked for, the host's is none of them, and there are several.
     #[error(
         "the recipe has {known}, and none of them is this machine's: say which one with `--arch`"

@@ -73,6 +73,15 @@ impl Diagnostic {
         self
     }
 
+    /// Returns the diagnostic of a text that is a file of a recipe.
+    #[must_use]
+    pub(super) fn in_file(mut self, file: FileId) -> Diagnostic {
+        for (span, _) in &mut self.labels {
+            span.file = file;
+        }
+        self
+    }
+
     /// Returns what diagnostics are sorted by: the place of the main label.
     pub fn order(&self) -> (FileId, usize) {
         let main = self.labels.first();
