@@ -7,7 +7,7 @@ use super::archive::{self, Listed};
 use super::context::Opened;
 use super::failure::{Code, Failure};
 use super::locking::{self, Beside};
-use crate::realize::{self, Realized};
+use crate::realize::{self, ArtifactRole, Realized};
 use crate::recipe::{Budget, Diagnostic, Spanned};
 use crate::store::Store;
 use crate::ui::bytes;
@@ -98,9 +98,14 @@ fn growth(beside: &Beside, store: &Store, made: &Realized, files: &[Listed]) -> 
     let Some(locked) = beside.lock.images.get(&image.arch) else {
         return String::new();
     };
+    let before = |role| locked.artifacts.get(&role).map_or(0, |(_, size)| *size);
     let sizes = [
-        ("kernel", locked.kernel.1, image.kernel.size),
-        ("initramfs", locked.initramfs.1, image.initramfs.size),
+        ("kernel", before(ArtifactRole::Kernel), image.kernel.size),
+        (
+            "initramfs",
+            before(ArtifactRole::Initramfs),
+            image.initramfs.size,
+        ),
         ("archive", locked.archive_size, image.archive_size),
     ];
     let grown: Vec<String> = sizes

@@ -35,7 +35,10 @@ pub(super) fn image(
     match &beside {
         None if args.locked => return Err(locking::missing(opened)),
         None => {}
-        Some(beside) => locking::check_plan(opened, beside, plan)?,
+        Some(beside) => {
+            context.tell_old_lock(opened, beside);
+            locking::check_plan(opened, beside, plan)?;
+        }
     }
     let slot = shared.slots.take();
     let (store, stored) = context.realize_opened(opened, Some(arch), true)?;

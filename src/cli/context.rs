@@ -1,12 +1,12 @@
 //! What the verbs share: the environment, read once, the recipe, the cache, and the workshop made of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs::File;
 use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use super::args::{Global, Target};
@@ -19,15 +19,16 @@ use super::signing::now;
 use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
 use crate::dir;
-use crate::plan::Plan;
+use crate::plan::{self, LocalFile, Plan};
 use crate::progress::Progress;
-use crate::realize::{self, Image, Realized, Workshop};
+use crate::realize::{self, Image, RealizeError, Realized, Workshop};
 use crate::recipe::{self, Mode, Parsed};
 use crate::share::bundle::is_bundle;
 use crate::share::substitutes::Taken;
 use crate::source::apt;
 use crate::source::fetch::redirect::redacted;
 use crate::source::fetch::{FetchOptions, Mirror, Proxies};
+use crate::source::known::Known;
 use crate::store::{Store, StoreError};
 use crate::ui::{self, Terminal};
 
@@ -51,6 +52,10 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     /// The bundle that it came out of.
     pub(super) bundle: Option<Bundled>,
+    /// The files beside it that it names without their hash, once they were read.
+    files: OnceLock<BTreeMap<String, LocalFile>>,
+    /// Its plans, once they were made.
+    plans: Mutex<BTreeMap<Arch, Arc<Plan>>>,
 }
 
 /// A bundle in a recipe's place.
@@ -75,8 +80,13 @@ impl<'t> Context<'t> {
 
 impl Opened {
     /// Says whether it came out of a bundle or a registry.
-    fn is_shared(&self) -> bool {
+    pub(super) fn is_shared(&self) -> bool {
         sharing::cache_around(&self.base).is_some()
+    }
+
+    /// Returns the failure of realizing it.
+    fn wrong(&self, error: RealizeError) -> Failure {
+        Failure::realize(error, &self.parsed.source)
     }
 
     /// Refuses to change what came out of a bundle: the next look at the bundle would bring it back.
@@ -136,6 +146,8 @@ impl Context<'_> {
             base,
             path,
             bundle,
+            files: OnceLock::new(),
+            plans: Mutex::default(),
         })
     }
 
@@ -246,8 +258,8 @@ impl Context<'_> {
         }
     }
 
-    /// Returns the plan of a recipe for the architecture that was asked for, or the one that fits.
-    pub(super) fn plan(&self, opened: &Opened, arch: Option<Arch>) -> Result<Plan, Failure> {
+    /// Returns the plan of a recipe for the architecture that was asked for, or the one that fits. It is made once.
+    pub(super) fn plan(&self, opened: &Opened, arch: Option<Arch>) -> Result<Arc<Plan>, Failure> {
         let recipe = &opened.parsed.recipe;
         let arch = recipe.choose_arch(arch, Arch::host()).map_err(|error| {
             let wanted = arch.or(Arch::host()).map_or("it", Arch::name);
@@ -255,9 +267,44 @@ impl Context<'_> {
             let help = format!("add a location for {wanted} to `{recipe}`, or name another");
             Failure::usage(error.to_string(), help)
         })?;
-        let reach = self.reach_of(recipe, &opened.base)?;
-        realize::plan_within(recipe, &opened.base, arch, &reach)
-            .map_err(|error| Failure::realize(error, &opened.parsed.source))
+        let mut plans = opened
+            .plans
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
+        if let Some(plan) = plans.get(&arch) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Plan::resolve(recipe, arch, self.local_files(opened)?)
+            .map_err(|problems| opened.wrong(RealizeError::Recipe(problems)))?;
+        let plan = Arc::new(plan);
+        plans.insert(arch, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// Returns the files beside a recipe that it names without their hash. They are read once, whatever the architectures.
+    fn local_files<'o>(
+        &self,
+        opened: &'o Opened,
+    ) -> Result<&'o BTreeMap<String, LocalFile>, Failure> {
+        if let Some(files) = opened.files.get() {
+            return Ok(files);
+        }
+        let recipe = &opened.parsed.recipe;
+        let files = match plan::local_files(recipe).is_empty() {
+            true => BTreeMap::new(),
+            false => {
+                let reach = self.reach(&opened.base)?;
+                // A cache that cannot be opened is told where it is needed.
+                let store = self.store(&opened.base).ok();
+                let known = store.as_ref().map(|store| Known {
+                    store,
+                    now: i64::try_from(now()).ok(),
+                });
+                realize::local_files(recipe, &opened.base, &reach, known)
+                    .map_err(|error| opened.wrong(error))?
+            }
+        };
+        Ok(opened.files.get_or_init(|| files))
     }
 
     /// Realizes a recipe that was read, and holds it to the lock beside it. With `verify` an image that is there is hashed
@@ -277,7 +324,7 @@ impl Context<'_> {
             }
             LockUse::Ignore => {
                 let plan = self.plan(opened, arch)?;
-                return self.make_plan(opened, plan, None, verify, substitutes);
+                return self.make_plan(opened, &plan, None, verify, substitutes);
             }
             LockUse::Update => {
                 opened.check_own()?;
@@ -290,13 +337,14 @@ impl Context<'_> {
         let Some(beside) = locking::beside(opened)? else {
             return match lock {
                 LockUse::Needed => Err(locking::missing(opened)),
-                _ => self.make_plan(opened, plan, None, verify, substitutes),
+                _ => self.make_plan(opened, &plan, None, verify, substitutes),
             };
         };
+        self.tell_old_lock(opened, &beside);
         locking::check_plan(opened, &beside, &plan)?;
         let locked = beside.lock.images.get(&plan.arch);
         let expected = locked.and_then(|locked| locked.image(&plan));
-        let made = self.make_plan(opened, plan, expected, verify, substitutes)?;
+        let made = self.make_plan(opened, &plan, expected, verify, substitutes)?;
         self.keep_locked(&made.store, &beside.path)?;
         locking::check_image(opened, &beside, &made.realized)?;
         Ok(made)
@@ -323,14 +371,14 @@ impl Context<'_> {
     ) -> Result<Made, Failure> {
         let plan = self.plan(opened, arch)?;
         let expected = locking::expected(opened, &plan);
-        self.make_plan(opened, plan, expected, verify, substitutes)
+        self.make_plan(opened, &plan, expected, verify, substitutes)
     }
 
     /// Finds the image in the cache, or takes it from a substitute, or realizes it, in this order.
     fn make_plan(
         &self,
         opened: &Opened,
-        plan: Plan,
+        plan: &Plan,
         expected: Option<Image>,
         verify: bool,
         substitutes: Option<&SubstituteArgs>,
@@ -338,18 +386,18 @@ impl Context<'_> {
         let store = self.store(&opened.base)?;
         let fetch = self.fetch_options()?;
         let workshop = self.workshop(&store, &fetch);
-        let failed = |error| Failure::realize(error, &opened.parsed.source);
-        self.check_local_sources(opened, &workshop, &plan)?;
-        let there = workshop.find(&plan, &opened.base, verify, expected.as_ref());
+        let failed = |error| opened.wrong(error);
+        self.check_local_sources(opened, &workshop, plan)?;
+        let there = workshop.find(plan, &opened.base, verify, expected.as_ref());
         let there = there.map_err(failed)?;
         let mut taken = None;
         if let (Some(args), None) = (substitutes, &there) {
-            taken = self.substitute(opened, &plan, &store, args)?;
+            taken = self.substitute(opened, plan, &store, args)?;
         }
         let there = there.or_else(|| taken.as_ref().map(|taken| taken.realized.clone()));
         let realized = match there {
             Some(there) => Ok(there),
-            None => workshop.make(&plan, &opened.base),
+            None => workshop.make(plan, &opened.base),
         };
         self.terminal.clear();
         let realized = realized.map_err(failed)?;

@@ -61,10 +61,11 @@ fn is_current(context: &Context<'_>, opened: &Opened) -> bool {
         return false;
     };
     let archs = opened.parsed.recipe.archs_for(Arch::host());
-    archs.into_iter().all(|arch| {
-        let plan = context.plan(opened, Some(arch));
-        plan.is_ok_and(|plan| locking::check_plan(opened, &beside, &plan).is_ok())
-    })
+    beside.lock.version == lock::VERSION
+        && archs.into_iter().all(|arch| {
+            let plan = context.plan(opened, Some(arch));
+            plan.is_ok_and(|plan| locking::check_plan(opened, &beside, &plan).is_ok())
+        })
 }
 
 /// Realizes a recipe for `archs` (each that it has, where none is named); returns its lock, and the images.

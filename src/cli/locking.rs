@@ -4,11 +4,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::args::LockArgs;
-use super::context::Opened;
+use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
 use crate::dir;
 use crate::lock::{self, Change, Lock, LockError, Locked};
 use crate::plan::Plan;
+use crate::progress::{Event, Progress as _};
 use crate::realize::{Image, Realized};
 use crate::recipe::{Diagnostic, MAX_BYTES, Span};
 
@@ -42,6 +43,22 @@ pub(super) struct Beside {
     pub(super) path: PathBuf,
     /// What it says.
     pub(super) lock: Lock,
+    /// Its text.
+    pub(super) text: String,
+}
+
+impl Context<'_> {
+    /// Says how to renew a lock of an older version; what came out of a bundle stays what it is.
+    pub(super) fn tell_old_lock(&self, opened: &Opened, beside: &Beside) {
+        let version = beside.lock.version;
+        if version < lock::VERSION && !opened.is_shared() {
+            self.terminal.event(Event::Warning(format!(
+                "the lock `{}` is of version {version}, which the next release does not read: `mkimg lock {}` renews it",
+                beside.path.display(),
+                opened.path.display()
+            )));
+        }
+    }
 }
 
 /// Returns the lock beside a recipe, where there is one.
@@ -51,7 +68,11 @@ pub(super) fn beside(opened: &Opened) -> Result<Option<Beside>, Failure> {
         return Ok(None);
     };
     match Lock::parse(&path.display().to_string(), &bytes) {
-        Ok(lock) => Ok(Some(Beside { path, lock })),
+        Ok(lock) => Ok(Some(Beside {
+            path,
+            lock,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        })),
         Err(error) => Err(unusable(error)),
     }
 }
@@ -90,18 +111,14 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
 
 fn unusable(error: LockError) -> Failure {
     let help = error.help().to_owned();
-    match error {
-        LockError::Invalid(invalid) => Failure::invalid(invalid),
-        LockError::Format { .. } => Failure::Plain {
-            error: Box::new(error),
-            help: Some(help),
-            code: Code::Different,
-        },
-        LockError::Merge { .. } => Failure::Plain {
-            error: Box::new(error),
-            help: Some(help),
-            code: Code::Wrong,
-        },
+    let code = match error {
+        LockError::Format { .. } | LockError::Version { .. } => Code::Different,
+        LockError::Line { .. } | LockError::Merge { .. } => Code::Wrong,
+    };
+    Failure::Plain {
+        error: Box::new(error),
+        help: Some(help),
+        code,
     }
 }
 

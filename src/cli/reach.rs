@@ -9,9 +9,8 @@ use super::context::{Context, Opened, set};
 use super::failure::Failure;
 use super::sharing::cache_around;
 use super::substitutes;
-use crate::plan::{self, LocalFile, Plan};
+use crate::plan::{LocalFile, Plan};
 use crate::realize::Workshop;
-use crate::recipe::Recipe;
 use crate::source::local::Reach;
 use crate::ui::bytes;
 
@@ -30,14 +29,6 @@ impl Context<'_> {
             let _ = reach.allow(&path);
         }
         Ok(reach)
-    }
-
-    /// Returns the reach of a recipe that was read; where it takes no such file nobody asks.
-    pub(super) fn reach_of(&self, recipe: &Recipe, base: &Path) -> Result<Reach, Failure> {
-        match plan::local_files(recipe).is_empty() {
-            true => Ok(Reach::of(base, None)),
-            false => self.reach(base),
-        }
     }
 
     /// Holds the sources of a plan to the files of this machine that they name. A recipe out of a bundle names another machine's.

@@ -11,7 +11,8 @@ use super::lock;
 use super::locking::{self, LockUse};
 use super::realize;
 use crate::arch::Arch;
-use crate::lock::{Lock, normal_text};
+use crate::digest::Digest;
+use crate::lock::normal_text;
 use crate::plan::LocalFile;
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
@@ -44,22 +45,29 @@ pub(super) fn share(
         Some(bundle) if archs.is_empty() => &bundle.archs,
         _ => archs,
     };
-    let (lock, images) = match locking::beside(opened)? {
+    let (lock, text, images) = match locking::beside(opened)? {
         Some(beside) => {
             let all = recipe.archs_for(Arch::host());
             let wanted = if archs.is_empty() { &all } else { archs };
             let made =
                 |arch: &Arch| realize::made(context, opened, Some(*arch), LockUse::Default, None);
             let images = wanted.iter().map(|arch| Ok(made(arch)?.1));
-            (beside.lock, images.collect::<Result<Vec<_>, Failure>>()?)
+            let images = images.collect::<Result<Vec<_>, Failure>>()?;
+            // What came out of a bundle goes on as it came.
+            let text = match opened.is_shared() {
+                true => beside.text,
+                false => beside.lock.to_string(),
+            };
+            (beside.lock, text, images)
         }
         None => {
             let (lock, images) = lock::make(context, opened, archs)?;
-            (lock, images)
+            let text = lock.to_string();
+            (lock, text, images)
         }
     };
     let store = context.store(&opened.base)?;
-    let project = project(context, opened, &lock, &images)?;
+    let project = project(context, opened, lock.recipe, text, &images)?;
     project.check_paths().map_err(|error| {
         Failure::usage(
             error.to_string(),
@@ -127,7 +135,8 @@ fn keep_referrers(
 fn project(
     context: &Context<'_>,
     opened: &Opened,
-    lock: &Lock,
+    digest: Digest,
+    lock: String,
     images: &[Realized],
 ) -> Result<Project, Failure> {
     let recipe = &opened.parsed.recipe;
@@ -136,8 +145,8 @@ fn project(
         name: recipe.name.value.clone(),
         description: recipe.description.clone(),
         recipe: normal_text(opened.parsed.source.root()),
-        digest: lock.recipe,
-        lock: lock.to_string(),
+        digest,
+        lock,
         files: context.plan(opened, arch)?.local_files(),
     })
 }

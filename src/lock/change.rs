@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Lock, Locked, file_digests, recipe_digest, statement_digests};
 use crate::digest::Digest;
 use crate::plan::{LocalFile, Plan};
+use crate::realize::ArtifactRole;
 use crate::recipe::{Parsed, Span, statements};
 
 /// One thing that is no longer as a lock says.
@@ -128,7 +129,11 @@ impl Locked {
                 false => format!("{text} ({} to {} bytes)", old.1, new.1),
             }))
         };
-        changes.extend(sized("the kernel", self.kernel, now.kernel));
+        let artifact = |role: ArtifactRole| {
+            let (old, new) = (self.artifacts.get(&role)?, now.artifacts.get(&role)?);
+            sized(&format!("the {role}"), *old, *new)
+        };
+        changes.extend(artifact(ArtifactRole::Kernel));
         let trees = (self.tree, self.archive_size);
         changes.extend(sized("the tree", trees, (now.tree, now.archive_size)));
         if self.compressor != now.compressor {
@@ -137,7 +142,7 @@ impl Locked {
                 self.compressor, now.compressor
             )));
         }
-        changes.extend(sized("the initramfs", self.initramfs, now.initramfs));
+        changes.extend(artifact(ArtifactRole::Initramfs));
         changes
     }
 }

@@ -9,9 +9,10 @@
 //! architecture's image. Nothing is read from it that decides a byte.
 
 mod change;
-mod parse;
-mod plain;
+mod line;
+mod read;
 mod text;
+mod v1;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,18 +20,23 @@ use std::path::{Path, PathBuf};
 use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::plan::{FORMAT, LocalFile, Plan};
-use crate::realize::{Image, ImageFile};
+use crate::realize::{ArtifactRole, Image, ImageFile};
 use crate::recipe::{Parsed, SourceMap, SourceText, statements};
 
 pub use change::Change;
-pub use parse::LockError;
+pub use read::LockError;
 
 /// The digits of a statement's or a file's digest: it only tells which one changed, the recipe digest tells that one did.
 const SHORT: usize = 12;
 
+/// The version of the file that mkimg writes.
+pub const VERSION: u32 = 2;
+
 /// What a recipe is expected to give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
+    /// The version of the file that it was read from: an older one than [`VERSION`] is to be written anew.
+    pub version: u32,
     /// The image's name.
     pub name: String,
     /// The version of the rules that make the bytes.
@@ -58,10 +64,8 @@ pub struct Locked {
     pub tree: Digest,
     /// The bytes of the uncompressed archive.
     pub archive_size: u64,
-    /// The kernel's sha256 and size in bytes.
-    pub kernel: (Digest, u64),
-    /// The initramfs's sha256 and size in bytes.
-    pub initramfs: (Digest, u64),
+    /// Each file's sha256 and size in bytes, by what it is.
+    pub artifacts: BTreeMap<ArtifactRole, (Digest, u64)>,
     /// What compresses, and how: `libdeflate 1.26, level 7`, or `none`.
     pub compressor: String,
 }
@@ -76,16 +80,42 @@ impl Locked {
             inputs: image.inputs().into_iter().collect(),
             tree: image.tree,
             archive_size: image.archive_size,
-            kernel: file(&image.kernel),
-            initramfs: file(&image.initramfs),
+            artifacts: BTreeMap::from([
+                (ArtifactRole::Kernel, file(&image.kernel)),
+                (ArtifactRole::Initramfs, file(&image.initramfs)),
+            ]),
             compressor: image.compressor(),
         }
+    }
+
+    /// Returns what is filled in while a lock is read.
+    fn empty() -> Locked {
+        let nothing = Digest::of(b"");
+        Locked {
+            plan: nothing,
+            sources: nothing,
+            inputs: BTreeMap::new(),
+            tree: nothing,
+            archive_size: 0,
+            artifacts: BTreeMap::new(),
+            compressor: String::new(),
+        }
+    }
+
+    /// Says whether all was filled in.
+    fn is_whole(&self) -> bool {
+        !self.compressor.is_empty()
+            && ArtifactRole::ALL
+                .iter()
+                .all(|role| self.artifacts.contains_key(role))
     }
 
     /// Returns the image that the lock expects of a plan; `None` where the plan is another one.
     pub fn image(&self, plan: &Plan) -> Option<Image> {
         let tree = (self.tree, self.archive_size);
-        let image = Image::known(plan, tree, self.kernel, self.initramfs);
+        let file = |role| self.artifacts.get(&role).copied();
+        let (kernel, initramfs) = (file(ArtifactRole::Kernel)?, file(ArtifactRole::Initramfs)?);
+        let image = Image::known(plan, tree, kernel, initramfs);
         (Locked::of(&image) == *self).then_some(image)
     }
 }
@@ -98,6 +128,7 @@ impl Lock {
         images: impl IntoIterator<Item = &'i Image>,
     ) -> Lock {
         Lock {
+            version: VERSION,
             name: parsed.recipe.name.value.clone(),
             format: FORMAT,
             recipe: recipe_digest(&parsed.source, files),

@@ -2,6 +2,9 @@
 //!
 //! Keys are sorted and nothing in it depends on when, where or by whom it was made: it is as reproducible as the image.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde_json::{Value, json};
 
 use crate::arch::Arch;
@@ -44,6 +47,38 @@ pub struct Image {
     /// The inputs with their digests, by name, and how the archive is compressed: taken over from the plan as JSON.
     inputs: Value,
     compress: Value,
+}
+
+/// What a file of an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ArtifactRole {
+    /// The archive that becomes the root file system.
+    Initramfs,
+    /// The kernel.
+    Kernel,
+}
+
+impl ArtifactRole {
+    /// All of them, in the order of their names.
+    pub const ALL: [ArtifactRole; 2] = [ArtifactRole::Initramfs, ArtifactRole::Kernel];
+}
+
+impl fmt::Display for ArtifactRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ArtifactRole::Initramfs => "initramfs",
+            ArtifactRole::Kernel => "kernel",
+        })
+    }
+}
+
+impl FromStr for ArtifactRole {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<ArtifactRole, ()> {
+        let mut all = ArtifactRole::ALL.into_iter();
+        all.find(|role| role.to_string() == name).ok_or(())
+    }
 }
 
 /// One file of an image directory.

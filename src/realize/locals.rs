@@ -8,6 +8,7 @@ use crate::arch::Arch;
 use crate::digest;
 use crate::plan::{self, LocalFile, Plan};
 use crate::recipe::{Diagnostic, Recipe};
+use crate::source::known::Known;
 use crate::source::local::{LocalError, Reach, Regular, reading_error};
 use crate::store::{Blob, Store};
 
@@ -17,25 +18,29 @@ use crate::store::{Blob, Store};
 /// # Errors
 /// [`RealizeError::Recipe`] where a source cannot serve the architecture or a local file cannot be taken.
 pub fn plan(recipe: &Recipe, base: &Path, arch: Arch) -> Result<Plan, RealizeError> {
-    plan_within(recipe, base, arch, &Reach::of(base, None))
+    let files = local_files(recipe, base, &Reach::of(base, None), None)?;
+    Plan::resolve(recipe, arch, &files).map_err(RealizeError::Recipe)
 }
 
-/// Returns the plan of a recipe as [`plan`] does; files beside it that have no hash come from what is within reach.
+/// Returns the files that a recipe in `base` names without their hash, each read once; one that is `known` need not be read.
 ///
 /// # Errors
-/// Those of [`plan`].
-pub fn plan_within(
+/// [`RealizeError::Recipe`] about each that cannot be taken.
+pub fn local_files(
     recipe: &Recipe,
     base: &Path,
-    arch: Arch,
     reach: &Reach,
-) -> Result<Plan, RealizeError> {
-    let mut locals = BTreeMap::new();
+    known: Option<Known<'_>>,
+) -> Result<BTreeMap<String, LocalFile>, RealizeError> {
+    let mut files = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, span) in plan::local_files(recipe) {
-        match local_file(base, name, reach) {
+        if files.contains_key(name) {
+            continue;
+        }
+        match local_file(base, name, reach, known) {
             Ok(file) => {
-                locals.insert(name.to_owned(), file);
+                files.insert(name.to_owned(), file);
             }
             Err((reason, help)) => {
                 let message = format!("the local file `{name}` cannot be {reason}");
@@ -43,14 +48,19 @@ pub fn plan_within(
             }
         }
     }
-    if !problems.is_empty() {
-        return Err(RealizeError::Recipe(problems));
+    match problems.is_empty() {
+        true => Ok(files),
+        false => Err(RealizeError::Recipe(problems)),
     }
-    Plan::resolve(recipe, arch, &locals).map_err(RealizeError::Recipe)
 }
 
 /// Reads a file beside a recipe; otherwise returns what cannot be, and what to do.
-fn local_file(base: &Path, name: &str, reach: &Reach) -> Result<LocalFile, (String, String)> {
+fn local_file(
+    base: &Path,
+    name: &str,
+    reach: &Reach,
+    known: Option<Known<'_>>,
+) -> Result<LocalFile, (String, String)> {
     let refused = |error: LocalError| {
         let verb = match error {
             LocalError::Outside { .. } | LocalError::Kernel { .. } => "taken",
@@ -67,7 +77,10 @@ fn local_file(base: &Path, name: &str, reach: &Reach) -> Result<LocalFile, (Stri
         let help = "split it, or give it to the guest in another way than its initramfs";
         return Err((reason, help.to_owned()));
     }
-    let hashed = digest::of_reader(&mut file);
+    let hashed = match known {
+        Some(known) => known.digest(&mut file),
+        None => digest::of_reader(&mut file),
+    };
     let (digest, size) = hashed.map_err(|error| refused(reading_error(error)))?;
     let path = file.path().to_path_buf();
     Ok(LocalFile { path, digest, size })

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 pub use error::{Outcome, RealizeError};
-pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
-pub use locals::{plan, plan_within};
+pub use image::{ArtifactRole, FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
+pub use locals::{local_files, plan};
 pub use stored::{holds, made_here, sums};
 
 use crate::assemble::{Assembled, assemble};

@@ -12,6 +12,7 @@ mod deb;
 mod entry;
 pub mod fetch;
 mod gzip;
+pub mod known;
 mod listing;
 pub mod local;
 mod members;
