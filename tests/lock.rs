@@ -485,7 +485,8 @@ fn version_1(lock: &Lock) -> String {
         "// The lock of the recipe \"{0}\": ..\nlock \"{0}\" format={1} recipe=\"{2}\"\n",
         lock.name, lock.format, lock.recipe
     );
-    for (arch, image) in &lock.images {
+    for (key, image) in &lock.images {
+        let arch = key.arch;
         text += &format!(
             "image \"{arch}\" {{\n    compressor \"{}\"\n",
             image.compressor
@@ -552,7 +553,7 @@ fn the_recipes_here_carry_locks_that_say_what_the_golden_files_say() {
         let lock = fs::read(lock).unwrap();
         let lock = Lock::parse(&name, &lock).unwrap();
         assert_eq!(lock.version, VERSION, "{name}");
-        let locked = &lock.images[&arch.parse().unwrap()];
+        let locked = lock.of_image(None, arch.parse().unwrap()).unwrap();
         let expected = format!(
             "sources   {}\ntree      {}\ninitramfs {}\nkernel    {}\n",
             locked.sources,

@@ -74,6 +74,12 @@ pub(super) struct Global {
     /// A file outside of the recipe's project, or a directory, that `local=` may take without a hash; may be given several times
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) allow_local: Vec<PathBuf>,
+    /// Give a parameter of the recipe its value; may be given several times
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = values::parse_set)]
+    pub(super) set: Vec<(String, String)>,
+    /// The variant of the recipe [default: its first one]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) variant: Option<String>,
     /// Say nothing but results and errors
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
@@ -159,6 +165,14 @@ pub(super) struct Target {
     pub(super) arch: Option<Arch>,
 }
 
+/// How many variants of the recipe.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Variants {
+    /// All variants of the recipe, one after the other
+    #[arg(long)]
+    pub(super) all_variants: bool,
+}
+
 /// What becomes of the lock beside the recipe.
 #[derive(Debug, Clone, Args)]
 pub(super) struct LockArgs {
@@ -176,6 +190,9 @@ pub(super) struct LockVerb {
     /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
     #[arg(value_name = "RECIPE")]
     pub(super) recipe: Option<PathBuf>,
+    /// Which variants: a lock has all of them anyway.
+    #[command(flatten)]
+    pub(super) variants: Variants,
     /// Write nothing; fail where the lock would change
     #[arg(long)]
     pub(super) check: bool,
@@ -193,6 +210,9 @@ pub(super) struct Realize {
     /// Where the image may come from.
     #[command(flatten)]
     pub(super) substitutes: SubstituteArgs,
+    /// Which variants.
+    #[command(flatten)]
+    pub(super) variants: Variants,
     /// Make PATH a symlink to the image, which keeps it in the cache
     #[arg(long, value_name = "PATH")]
     pub(super) out_link: Option<PathBuf>,
@@ -280,6 +300,9 @@ pub(super) struct Test {
     /// Where the image may come from.
     #[command(flatten)]
     pub(super) substitutes: SubstituteArgs,
+    /// Which variants.
+    #[command(flatten)]
+    pub(super) variants: Variants,
     /// Run only the tests whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) filter: Option<String>,

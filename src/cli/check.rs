@@ -8,11 +8,12 @@ use std::thread;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::args::Variants;
 use super::check_ground::Shared;
 use super::check_image;
 use super::check_recipes::recipes;
 use super::check_report::{Checked, Verdict};
-use super::context::Context;
+use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
 use super::output;
 use super::values;
@@ -35,6 +36,9 @@ pub(super) struct Check {
     /// The architecture, x86_64 or aarch64 [default: every one that the recipe has]
     #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     pub(super) arch: Option<Arch>,
+    /// Which variants.
+    #[command(flatten)]
+    pub(super) variants: Variants,
     /// How often each image is realized again
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(super) rounds: u8,
@@ -153,18 +157,29 @@ fn check(
         Err(failure) => return vec![wrong(&shown, None, failure)],
     };
     let shown = opened.path.display().to_string();
-    let archs = match args.arch {
-        Some(arch) => vec![arch],
-        None => opened.parsed.recipe.archs_for(Arch::host()),
+    let each = match context.variants(opened, &args.variants) {
+        Ok(each) => each,
+        Err(failure) => return vec![wrong(&shown, None, failure)],
     };
-    let one = |arch| {
-        let plan = match context.plan(&opened, Some(arch)) {
-            Ok(plan) => plan,
-            Err(failure) => return wrong(&shown, Some(arch), failure),
+    let of_variant = |opened: &Opened| {
+        let archs = match args.arch {
+            Some(arch) => vec![arch],
+            None => opened.parsed.archs_for(Arch::host()),
         };
-        check_image::image(context, args, shared, &opened, &plan).unwrap_or_else(|failure| {
-            Checked::unchecked(context, shown.clone(), Some(arch), failure)
-        })
+        let shown = match &opened.parsed.variant {
+            Some(variant) => format!("{shown} (variant {variant})"),
+            None => shown.clone(),
+        };
+        let one = |arch| {
+            let plan = match context.plan(opened, Some(arch)) {
+                Ok(plan) => plan,
+                Err(failure) => return wrong(&shown, Some(arch), failure),
+            };
+            check_image::image(context, args, shared, opened, &plan).unwrap_or_else(|failure| {
+                Checked::unchecked(context, shown.clone(), Some(arch), failure)
+            })
+        };
+        archs.into_iter().map(one).collect::<Vec<_>>()
     };
-    archs.into_iter().map(one).collect()
+    each.iter().flat_map(of_variant).collect()
 }

@@ -69,14 +69,15 @@ pub(super) fn image(
         .filter(|(name, _)| !args.refetch || is_local(name))
         .map(|(_, blob)| blob.clone())
         .collect();
-    let files = plan.local_files();
+    let files = opened.files();
     let size: u64 = blobs.values().map(|blob| blob.size).sum();
     let room = 2 * size + 3 * stored.image.archive_size + stored.image.kernel.size;
     let mut ground = ground(context, args, store.root(), shared, room)?;
     let absolute = files.keys().map(Path::new);
     let absolute = absolute.filter(|path| path.is_absolute());
     ground.users = readable(ground.users, shared, absolute);
-    let mut child = options(context);
+    let parsed = &opened.parsed;
+    let mut child = options(context, &parsed.values, parsed.variant.as_deref());
     for file in files
         .iter()
         .filter(|(name, _)| Path::new(name).is_absolute())
@@ -145,7 +146,11 @@ fn judge(
     let source = &opened.parsed.source;
     let mut checked = Checked::new(opened.path.display().to_string(), Some(stored.image.arch));
     checked.identities = vec![[stored.image.initramfs.digest, stored.image.kernel.digest]];
-    checked.line = source.line(&opened.parsed.recipe.name.span);
+    let recipe = opened.parsed.of(stored.image.arch);
+    checked.at(source, &recipe.name.span);
+    if let Some(variant) = &opened.parsed.variant {
+        checked.recipe = format!("{} (variant {variant})", checked.recipe);
+    }
     let mut table = Vec::new();
     let mut failed = Vec::new();
     for (world, done) in worlds.into_iter().zip(done) {
@@ -164,12 +169,11 @@ fn judge(
         let equal = own == checked.identities[0] && described == stored.image.text().as_bytes();
         if !equal && checked.verdict != Verdict::Different {
             checked.verdict = Verdict::Different;
-            let recipe = &opened.parsed.recipe;
             let span = match own[0] == checked.identities[0][0] {
                 true => &recipe.kernel.span,
                 false => &recipe.initramfs.span,
             };
-            checked.line = source.line(span);
+            checked.at(source, span);
             checked.lines = explain(stored, &done, world.number + 1);
             checked.keep(stored, &done, ground);
         }

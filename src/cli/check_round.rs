@@ -1,5 +1,6 @@
 //! `mkimg check-round`, which only `mkimg check` starts: changes its own world, and realizes in it.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -104,7 +105,11 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
         command.args(["--arch", arch.name()]);
     }
     command
-        .args(options(context))
+        .args(options(
+            context,
+            &context.global.set.iter().cloned().collect(),
+            context.global.variant.as_deref(),
+        ))
         .args(["--jobs", &context.jobs().to_string()]);
     if let Some(cache) = &context.global.cache {
         command.arg("--cache").arg(cache);
@@ -125,8 +130,12 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
     Failure::io("start", &program, error)
 }
 
-/// Returns the options of every verb that a child takes over.
-pub(super) fn options(context: &Context<'_>) -> Vec<String> {
+/// Returns the options of every verb that a child takes over; which recipe it is hangs on the values and the variant.
+pub(super) fn options(
+    context: &Context<'_>,
+    values: &BTreeMap<String, String>,
+    variant: Option<&str>,
+) -> Vec<String> {
     let global = &context.global;
     let mut options: Vec<String> = [
         ("--max-unpacked", global.max_unpacked),
@@ -134,6 +143,10 @@ pub(super) fn options(context: &Context<'_>) -> Vec<String> {
     ]
     .map(|(name, size)| [name.to_owned(), size.to_string()])
     .concat();
+    for (name, value) in values {
+        options.push(format!("--set={name}={value}"));
+    }
+    options.extend(variant.map(|name| format!("--variant={name}")));
     for path in &global.allow_local {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         options.extend(["--allow-local".to_owned(), path.display().to_string()]);

@@ -11,6 +11,7 @@ use std::thread;
 
 use super::args::{Global, Target};
 use super::failure::Failure;
+use super::included::Included;
 use super::lock;
 use super::locking::{self, LockUse};
 use super::recipes;
@@ -18,11 +19,12 @@ use super::sharing;
 use super::signing::now;
 use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
+use crate::digest::Digest;
 use crate::dir;
 use crate::plan::{self, LocalFile, Plan};
 use crate::progress::Progress;
 use crate::realize::{self, Image, RealizeError, Realized, Workshop};
-use crate::recipe::{self, Mode, Parsed};
+use crate::recipe::{self, Documents, Mode, Parsed};
 use crate::share::bundle::is_bundle;
 use crate::share::substitutes::Taken;
 use crate::source::apt;
@@ -59,11 +61,14 @@ pub(super) struct Opened {
 }
 
 /// A bundle in a recipe's place.
+#[derive(Clone)]
 pub(super) struct Bundled {
     /// The file.
     pub(super) path: PathBuf,
     /// What it has images for.
     pub(super) archs: Vec<Arch>,
+    /// The plans of the images.
+    plans: Vec<(Arch, Digest)>,
 }
 
 impl<'t> Context<'t> {
@@ -82,6 +87,38 @@ impl Opened {
     /// Says whether it came out of a bundle or a registry.
     pub(super) fn is_shared(&self) -> bool {
         sharing::cache_around(&self.base).is_some()
+    }
+
+    /// Returns it once for each variant, that one chosen; itself where it has none.
+    pub(super) fn each_variant(&self) -> Result<Vec<Opened>, Failure> {
+        let with = |parsed: Parsed| Opened {
+            parsed,
+            base: self.base.clone(),
+            path: self.path.clone(),
+            bundle: self.bundle.clone(),
+            files: self.files.clone(),
+            plans: Mutex::default(),
+        };
+        if self.parsed.variants.is_empty() {
+            return Ok(vec![with(self.parsed.clone())]);
+        }
+        let names = self.parsed.variants.iter();
+        let each = names.map(|name| self.parsed.select(name).map(with));
+        each.collect::<Result<_, _>>().map_err(Failure::invalid)
+    }
+
+    /// Returns the files that it names without their hash and those that it includes, by their paths from the recipe.
+    pub(super) fn files(&self) -> BTreeMap<String, LocalFile> {
+        let mut files = self.files.get().cloned().unwrap_or_default();
+        for included in self.parsed.source.included() {
+            let file = LocalFile {
+                path: included.at.clone(),
+                digest: included.digest,
+                size: included.size,
+            };
+            files.insert(included.path.clone(), file);
+        }
+        files
     }
 
     /// Returns the failure of realizing it.
@@ -124,31 +161,58 @@ impl Context<'_> {
             let (_, imported) = sharing::import_bundle(self, &path, None)?;
             let images = imported.images.iter();
             let archs = images.map(|made| made.image.arch).collect();
-            bundle = Some(Bundled { path, archs });
+            let images = imported.images.iter();
+            let plans = images.map(|made| (made.image.arch, made.image.plan));
+            let plans = plans.collect();
+            bundle = Some(Bundled { path, archs, plans });
             path = imported.recipe;
         }
-        let bytes = read_recipe(&path)?;
-        let parsed =
-            recipe::parse(&path.display().to_string(), &bytes, mode).map_err(Failure::invalid)?;
-        sharing::check_imported(&path, &parsed.source.root().text)?;
+        let parsed = self.read(&path, mode)?;
+        sharing::check_imported(&path, &parsed)?;
         if !self.global.quiet {
             ui::print_diagnostics(&parsed.source, &parsed.warnings, self.terminal.color());
         }
-        let base = path.parent().map_or(PathBuf::from("."), |parent| {
-            if parent.as_os_str().is_empty() {
-                PathBuf::from(".")
-            } else {
-                parent.to_path_buf()
-            }
-        });
-        Ok(Opened {
+        let opened = Opened {
             parsed,
-            base,
+            base: base_of(&path),
             path,
             bundle,
             files: OnceLock::new(),
             plans: Mutex::default(),
-        })
+        };
+        match &opened.bundle {
+            Some(bundle) if self.global.variant.is_none() => self.bundled(&opened, &bundle.plans),
+            _ => Ok(opened),
+        }
+    }
+
+    /// Returns a recipe out of a bundle, with the variant chosen that the bundle has the image of.
+    fn bundled(&self, opened: &Opened, plans: &[(Arch, Digest)]) -> Result<Opened, Failure> {
+        let mut each = opened.each_variant()?;
+        let is_there = |one: &Opened| {
+            plans.iter().any(|(arch, id)| {
+                let plan = self.plan(one, Some(*arch));
+                plan.is_ok_and(|plan| plan.id() == *id)
+            })
+        };
+        let at = match each.len() {
+            1 => 0,
+            _ => each.iter().position(is_there).unwrap_or_default(),
+        };
+        Ok(each.swap_remove(at))
+    }
+
+    /// Reads a recipe and the files that it includes, each once.
+    fn read(&self, path: &Path, mode: Mode) -> Result<Parsed, Failure> {
+        let bytes = read_recipe(path)?;
+        let name = path.display().to_string();
+        let base = base_of(path);
+        let at = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let mut included = Included::of(self, &base);
+        let documents = Documents::read(&name, &bytes, &at, &mut included);
+        let documents = documents.map_err(Failure::invalid)?;
+        let options = self.options(path, &documents, mode)?;
+        documents.recipe(&options).map_err(Failure::invalid)
     }
 
     /// Opens the cache that serves a recipe's directory.
@@ -258,15 +322,20 @@ impl Context<'_> {
         }
     }
 
-    /// Returns the plan of a recipe for the architecture that was asked for, or the one that fits. It is made once.
-    pub(super) fn plan(&self, opened: &Opened, arch: Option<Arch>) -> Result<Arc<Plan>, Failure> {
-        let recipe = &opened.parsed.recipe;
-        let arch = recipe.choose_arch(arch, Arch::host()).map_err(|error| {
+    /// Returns the architecture that was asked for, or the one that fits.
+    pub(super) fn arch(&self, opened: &Opened, arch: Option<Arch>) -> Result<Arch, Failure> {
+        let chosen = opened.parsed.choose_arch(arch, Arch::host());
+        chosen.map_err(|error| {
             let wanted = arch.or(Arch::host()).map_or("it", Arch::name);
             let recipe = opened.path.display();
             let help = format!("add a location for {wanted} to `{recipe}`, or name another");
             Failure::usage(error.to_string(), help)
-        })?;
+        })
+    }
+
+    /// Returns the plan of a recipe for the architecture that was asked for, or the one that fits. It is made once.
+    pub(super) fn plan(&self, opened: &Opened, arch: Option<Arch>) -> Result<Arc<Plan>, Failure> {
+        let arch = self.arch(opened, arch)?;
         let mut plans = opened
             .plans
             .lock()
@@ -274,23 +343,24 @@ impl Context<'_> {
         if let Some(plan) = plans.get(&arch) {
             return Ok(Arc::clone(plan));
         }
-        let plan = Plan::resolve(recipe, arch, self.local_files(opened)?)
+        let plan = Plan::resolve(opened.parsed.of(arch), arch, self.local_files(opened)?)
             .map_err(|problems| opened.wrong(RealizeError::Recipe(problems)))?;
         let plan = Arc::new(plan);
         plans.insert(arch, Arc::clone(&plan));
         Ok(plan)
     }
 
-    /// Returns the files beside a recipe that it names without their hash. They are read once, whatever the architectures.
-    fn local_files<'o>(
+    /// Returns the files beside a recipe that it names without their hash. They are read once, whatever the architectures and
+    /// the variants.
+    pub(super) fn local_files<'o>(
         &self,
         opened: &'o Opened,
     ) -> Result<&'o BTreeMap<String, LocalFile>, Failure> {
         if let Some(files) = opened.files.get() {
             return Ok(files);
         }
-        let recipe = &opened.parsed.recipe;
-        let files = match plan::local_files(recipe).is_empty() {
+        let mut recipes = opened.parsed.recipes();
+        let files = match recipes.all(|recipe| plan::local_files(recipe).is_empty()) {
             true => BTreeMap::new(),
             false => {
                 let reach = self.reach(&opened.base)?;
@@ -300,7 +370,7 @@ impl Context<'_> {
                     store,
                     now: i64::try_from(now()).ok(),
                 });
-                realize::local_files(recipe, &opened.base, &reach, known)
+                realize::local_files(opened.parsed.recipes(), &opened.base, &reach, known)
                     .map_err(|error| opened.wrong(error))?
             }
         };
@@ -328,7 +398,7 @@ impl Context<'_> {
             }
             LockUse::Update => {
                 opened.check_own()?;
-                let (all, _) = lock::make(self, opened, &[])?;
+                let all = lock::make_all(self, opened)?;
                 lock::write(self, &crate::lock::path_of(&opened.path), &all)?;
             }
             LockUse::Default | LockUse::Needed => {}
@@ -341,8 +411,17 @@ impl Context<'_> {
             };
         };
         self.tell_old_lock(opened, &beside);
+        if lock == LockUse::Default && beside.lock.values != opened.parsed.values {
+            self.terminal.line(&format!(
+                "not held to the lock `{}`, which is of other values of the parameters",
+                beside.path.display()
+            ));
+            return self.make_plan(opened, &plan, None, verify, substitutes);
+        }
         locking::check_plan(opened, &beside, &plan)?;
-        let locked = beside.lock.images.get(&plan.arch);
+        let locked = beside
+            .lock
+            .of_image(opened.parsed.variant.as_deref(), plan.arch);
         let expected = locked.and_then(|locked| locked.image(&plan));
         let made = self.make_plan(opened, &plan, expected, verify, substitutes)?;
         self.keep_locked(&made.store, &beside.path)?;
@@ -418,6 +497,14 @@ impl Context<'_> {
         let only_configured = SubstituteArgs::default();
         let made = self.make(&opened, target.arch, false, Some(&only_configured))?;
         Ok(made.realized)
+    }
+}
+
+/// Returns the directory that the relative paths of a recipe start from.
+fn base_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
     }
 }
 

@@ -172,10 +172,12 @@ fn named(context: &Context<'_>, what: &Path) -> Result<(BTreeSet<Digest>, bool),
     }
     let opened = context.open(Some(what), Mode::Strict)?;
     let mut digests = BTreeSet::new();
-    for arch in opened.parsed.recipe.archs_for(Arch::host()) {
-        let plan = context.plan(&opened, Some(arch))?;
-        digests.insert(plan.id());
-        digests.extend(plan.sources.values().map(|source| source.digest));
+    for opened in opened.each_variant()? {
+        for arch in opened.parsed.archs_for(Arch::host()) {
+            let plan = context.plan(&opened, Some(arch))?;
+            digests.insert(plan.id());
+            digests.extend(plan.sources.values().map(|source| source.digest));
+        }
     }
     // What cannot be read is no reason to keep less than the recipe alone.
     digests.extend(mentions(

@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure>
             output::check_place("write the lock", &path)?;
         }
     }
-    let (lock, _) = make(context, &opened, &[])?;
+    let lock = make_all(context, &opened)?;
     if !args.check {
         write(context, &path, &lock)?;
         context.keep_locked(&context.store(&opened.base)?, &path)?;
@@ -34,9 +34,11 @@ pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure>
     let Some(beside) = locking::beside(&opened)? else {
         return Err(locking::missing(&opened));
     };
-    for arch in lock.images.keys() {
-        let plan = context.plan(&opened, Some(*arch))?;
-        locking::check_plan(&opened, &beside, &plan)?;
+    for opened in opened.each_variant()? {
+        for arch in opened.parsed.archs_for(Arch::host()) {
+            let plan = context.plan(&opened, Some(arch))?;
+            locking::check_plan(&opened, &beside, &plan)?;
+        }
     }
     if locking::read(&path)?.as_deref() == Some(lock.to_string().as_bytes()) {
         return output::print(&format!("{}\n", path.display()));
@@ -60,32 +62,49 @@ fn is_current(context: &Context<'_>, opened: &Opened) -> bool {
     let Ok(Some(beside)) = locking::beside(opened) else {
         return false;
     };
-    let archs = opened.parsed.recipe.archs_for(Arch::host());
-    beside.lock.version == lock::VERSION
-        && archs.into_iter().all(|arch| {
+    let Ok(each) = opened.each_variant() else {
+        return false;
+    };
+    let all = each.iter().all(|opened| {
+        let archs = opened.parsed.archs_for(Arch::host());
+        archs.into_iter().all(|arch| {
             let plan = context.plan(opened, Some(arch));
             plan.is_ok_and(|plan| locking::check_plan(opened, &beside, &plan).is_ok())
         })
+    });
+    beside.lock.version == lock::VERSION && all
 }
 
-/// Realizes a recipe for `archs` (each that it has, where none is named); returns its lock, and the images.
+/// Realizes each variant of a recipe for each architecture that it has; returns its lock.
+pub(super) fn make_all(context: &Context<'_>, opened: &Opened) -> Result<Lock, Failure> {
+    let mut whole: Option<Lock> = None;
+    for opened in opened.each_variant()? {
+        let (lock, _) = make(context, &opened, &[])?;
+        match &mut whole {
+            Some(whole) => whole.images.extend(lock.images),
+            None => whole = Some(lock),
+        }
+    }
+    whole.ok_or_else(|| Failure::usage("the recipe gives no image", "this is a bug: report it"))
+}
+
+/// Realizes the chosen variant of a recipe for `archs` (each that it has, where none is named); returns its lock, and the images.
 pub(super) fn make(
     context: &Context<'_>,
     opened: &Opened,
     archs: &[Arch],
 ) -> Result<(Lock, Vec<Realized>), Failure> {
     let mut images = Vec::new();
-    let mut files = Default::default();
-    let all = opened.parsed.recipe.archs_for(Arch::host());
+    let all = opened.parsed.archs_for(Arch::host());
     let archs = if archs.is_empty() { &all } else { archs };
     for arch in archs.iter().copied() {
-        files = context.plan(opened, Some(arch))?.local_files();
         images.push(realize::made(context, opened, Some(arch), LockUse::Ignore, None)?.1);
     }
+    let variant = opened.parsed.variant.as_deref();
     let lock = Lock::of(
         &opened.parsed,
-        &files,
-        images.iter().map(|made| &made.image),
+        &opened.files(),
+        images.iter().map(|made| (variant, &made.image)),
     );
     Ok((lock, images))
 }

@@ -1,5 +1,6 @@
 //! Holding a recipe to the lock beside it.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -80,7 +81,9 @@ pub(super) fn beside(opened: &Opened) -> Result<Option<Beside>, Failure> {
 /// Returns the image that the lock beside a recipe expects of a plan; whether the lock can be used is said elsewhere.
 pub(super) fn expected(opened: &Opened, plan: &Plan) -> Option<Image> {
     let beside = beside(opened).ok().flatten()?;
-    beside.lock.images.get(&plan.arch)?.image(plan)
+    let lock = beside.lock;
+    let variant = opened.parsed.variant.as_deref();
+    lock.of_image(variant, plan.arch)?.image(plan)
 }
 
 /// Reads a lock's file; `None` where there is none.
@@ -139,8 +142,11 @@ pub(super) fn missing(opened: &Opened) -> Failure {
 pub(super) fn check_plan(opened: &Opened, beside: &Beside, plan: &Plan) -> Result<(), Failure> {
     let lock = &beside.lock;
     let shown = beside.path.display();
-    let changes = lock.recipe_changes(&opened.parsed, &plan.local_files());
-    let locked = lock.images.get(&plan.arch);
+    if lock.values != opened.parsed.values {
+        return Err(other_values(opened, beside));
+    }
+    let changes = lock.recipe_changes(&opened.parsed, &opened.files());
+    let locked = lock.of_image(opened.parsed.variant.as_deref(), plan.arch);
     if !changes.is_empty() {
         let mut what = format!("the lock `{shown}` is out of date");
         if locked.is_some_and(|locked| locked.plan == plan.id()) {
@@ -158,7 +164,7 @@ pub(super) fn check_plan(opened: &Opened, beside: &Beside, plan: &Plan) -> Resul
     }
     let Some(locked) = locked else {
         return Err(Failure::Plain {
-            error: format!("the lock `{shown}` has nothing for {}", plan.arch).into(),
+            error: format!("the lock `{shown}` has nothing for {}", which(opened, plan)).into(),
             help: Some(accept(opened)),
             code: Code::Different,
         });
@@ -180,7 +186,8 @@ pub(super) fn check_image(
     beside: &Beside,
     made: &Realized,
 ) -> Result<(), Failure> {
-    let Some(locked) = beside.lock.images.get(&made.image.arch) else {
+    let variant = opened.parsed.variant.as_deref();
+    let Some(locked) = beside.lock.of_image(variant, made.image.arch) else {
         return Ok(());
     };
     let changes = locked.image_changes(&Locked::of(&made.image));
@@ -205,6 +212,45 @@ pub(super) fn check_image(
         )),
         code: Code::Different,
     })
+}
+
+/// Returns the failure of a lock that was made with other values of the parameters.
+fn other_values(opened: &Opened, beside: &Beside) -> Failure {
+    let shown = |values: &BTreeMap<String, String>| {
+        let each = values.iter().map(|(name, value)| format!("{name}={value}"));
+        let all = each.collect::<Vec<_>>().join(" ");
+        if all.is_empty() {
+            "none".to_owned()
+        } else {
+            all
+        }
+    };
+    Failure::Plain {
+        error: format!(
+            "the lock `{}` was made with other values of the parameters: {}, not {}",
+            beside.path.display(),
+            shown(&beside.lock.values),
+            shown(&opened.parsed.values)
+        )
+        .into(),
+        help: Some(accept(opened)),
+        code: Code::Different,
+    }
+}
+
+/// Names an image among those of its recipe.
+fn which(opened: &Opened, plan: &Plan) -> String {
+    match &opened.parsed.variant {
+        Some(variant) => format!("{} of the variant `{variant}`", plan.arch),
+        None => plan.arch.to_string(),
+    }
+}
+
+/// Returns the values of parameters that the lock at `path` was made with, where there is one that can be read.
+pub(super) fn values(path: &Path) -> Option<BTreeMap<String, String>> {
+    let bytes = read(path).ok().flatten()?;
+    let lock = Lock::parse(&path.display().to_string(), &bytes).ok()?;
+    Some(lock.values)
 }
 
 fn accept(opened: &Opened) -> String {

@@ -24,6 +24,7 @@ mod gc;
 mod gnu_cpio;
 mod help;
 mod import;
+mod included;
 mod interrupt;
 mod lock;
 mod locking;

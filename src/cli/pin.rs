@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::args::Pin as Args;
 use super::context::{Context, Opened};
@@ -12,7 +12,7 @@ use super::output;
 use crate::arch::Arch;
 use crate::progress::{Event, Progress as _};
 use crate::recipe::edit::{self, Pin, PinError};
-use crate::recipe::{EntryKind, Location, Mode, Origin, Place, Recipe, Source};
+use crate::recipe::{EntryKind, FileId, Location, Mode, Origin, Place, Recipe, Source};
 use crate::source::apt_lists::{Listed, listed};
 use crate::source::fetch::{FetchOptions, Fetcher, FirstSeen, SNAPSHOT_ROOT, Wanted, first_line};
 use crate::source::is_archive;
@@ -25,17 +25,10 @@ const LISTS: &str = "/var/lib/apt/lists";
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     let opened = context.open(args.recipe.as_deref(), Mode::Pin)?;
     opened.check_own()?;
-    let recipe = &opened.parsed.recipe;
-    if let Some(unknown) = args
-        .sources
-        .iter()
-        .find(|name| recipe.source(name).is_none())
-    {
-        let known: Vec<&str> = recipe
-            .sources
-            .iter()
-            .map(|source| source.name.value.as_str())
-            .collect();
+    let sources = opened.parsed.sources();
+    let known: Vec<&str> = sources.iter().map(|it| it.name.value.as_str()).collect();
+    let mut unknown = args.sources.iter();
+    if let Some(unknown) = unknown.find(|name| !known.contains(&name.as_str())) {
         return Err(Failure::usage(
             format!("the recipe has no source `{unknown}`"),
             format!("its sources are {}", known.join(", ")),
@@ -55,38 +48,59 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
         ..context.fetch_options()?
     };
     let fetcher = Fetcher::new(&store, context.terminal, fetch);
-    for source in recipe.sources.iter().filter(wanted) {
+    for source in sources.into_iter().filter(wanted) {
         pins.extend(pins_of(context, &fetcher, &opened, source, args.refresh)?);
     }
     context.terminal.clear();
-    let before = fs::read(&opened.path)
-        .map_err(|error| Failure::io("read the recipe", &opened.path, error))?;
-    let name = opened.path.display().to_string();
-    let after = edit::pin(&name, &before, &pins).map_err(|error| match error {
-        PinError::Invalid(invalid) => Failure::invalid(invalid),
-        error => Failure::Plain {
-            error: Box::new(error),
-            help: Some("run `mkimg pin` again".to_owned()),
-            code: Code::Failed,
-        },
-    })?;
-    if after == before {
+    let mut edited = Vec::new();
+    for (path, name, pins) in by_file(&opened, pins) {
+        let io = |error| Failure::io("read the recipe", &path, error);
+        let before = fs::read(&path).map_err(io)?;
+        let after = edit::pin(&name, &before, &pins).map_err(|error| match error {
+            PinError::Invalid(invalid) => Failure::invalid(invalid),
+            error => Failure::Plain {
+                error: Box::new(error),
+                help: Some("run `mkimg pin` again".to_owned()),
+                code: Code::Failed,
+            },
+        })?;
+        if after != before {
+            edited.push((path, name, pins.len(), after));
+        }
+    }
+    if edited.is_empty() {
         context.terminal.line(&format!(
-            "{name}: nothing to pin: every location has its sha256; `--refresh` fetches them anew, `--source NAME` one of them"
+            "{}: nothing to pin: every location has its sha256; `--refresh` fetches them anew, `--source NAME` one of them",
+            opened.path.display()
         ));
-        return Ok(());
     }
-    if args.dry_run {
-        return output::write(|out| out.write_all(&after));
+    for (path, name, count, after) in edited {
+        if args.dry_run {
+            output::write(|out| out.write_all(&after))?;
+            continue;
+        }
+        write(&path, &after)?;
+        let places = match count {
+            1 => "1 location".to_owned(),
+            count => format!("{count} locations"),
+        };
+        context.terminal.line(&format!("{name}: pinned {places}"));
     }
-    write(&opened.path, &after)?;
-    let places = if pins.len() == 1 {
-        "1 location".to_owned()
-    } else {
-        format!("{} locations", pins.len())
-    };
-    context.terminal.line(&format!("{name}: pinned {places}"));
     Ok(())
+}
+
+/// Returns the pins of each file of a recipe, with its path and its name in messages.
+fn by_file(opened: &Opened, pins: Vec<Pin>) -> Vec<(PathBuf, String, Vec<Pin>)> {
+    let mut files: BTreeMap<FileId, Vec<Pin>> = BTreeMap::new();
+    for pin in pins {
+        files.entry(pin.location.file).or_default().push(pin);
+    }
+    let source = &opened.parsed.source;
+    let each = files.into_iter().map(|(file, pins)| {
+        let path = source.included_at(file).unwrap_or(&opened.path).to_owned();
+        (path, source.file(file).name.clone(), pins)
+    });
+    each.collect()
 }
 
 /// The bytes that the locations of a source share, and how far they are known.
@@ -223,7 +237,8 @@ fn judged(
     seen: FirstSeen,
 ) -> Result<Fetched, Failure> {
     let FirstSeen { blob, from } = seen;
-    if is_unpacked(&opened.parsed.recipe, name) {
+    let mut recipes = opened.parsed.recipes();
+    if recipes.any(|recipe| is_unpacked(recipe, name)) {
         check_archive(name, &blob, &from)?;
     }
     let known = match &location.place {

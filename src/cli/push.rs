@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::args::Variants;
 use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
 use super::output;
@@ -17,6 +18,7 @@ use crate::digest::Digest;
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
 use crate::recipe::Mode;
+use crate::share::registry::Registry;
 use crate::share::{Document, IN_TOTO, Reference, SPDX, attach, copy};
 use crate::ui::bytes;
 
@@ -29,6 +31,9 @@ pub(super) struct Push {
     /// Where to: REGISTRY/REPOSITORY:TAG
     #[arg(value_name = "REF")]
     reference: Reference,
+    /// Which variants: each gets the tag with its name behind it.
+    #[command(flatten)]
+    variants: Variants,
     /// Send the sources too, so that whoever has the image can rebuild it from the registry alone
     #[arg(long)]
     with_sources: bool,
@@ -60,16 +65,46 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     let key = args.sign.as_deref().map(Key::open).transpose()?;
     let registry = repository(context, reference, &args.reach)?;
     let opened = context.open(Some(&args.what), Mode::Strict)?;
-    let shared = sharing::share(context, &opened, &[], args.with_sources)?;
-    for made in &shared.images {
-        attach_documents(context, &opened, &shared, made)?;
+    let each = context.variants(opened, &args.variants)?;
+    let mut values = Vec::new();
+    for opened in &each {
+        let tag = match (args.variants.all_variants, &opened.parsed.variant) {
+            (true, Some(variant)) => format!("{}-{variant}", reference.tag_or_default()),
+            _ => reference.tag_or_default().to_owned(),
+        };
+        let value = one(context, args, opened, &registry, key.as_ref(), &tag)?;
+        if !args.json {
+            let by_digest = value["reference"].as_str().unwrap_or_default();
+            output::print(&format!("{by_digest}\n"))?;
+        }
+        values.push(value);
     }
-    if let Some(key) = &key {
+    match (args.json, args.variants.all_variants) {
+        (false, _) => Ok(()),
+        (true, true) => output::print_json(&Value::Array(values)),
+        (true, false) => output::print_json(&values.remove(0)),
+    }
+}
+
+/// Pushes one variant of a recipe; returns what is printed of it.
+fn one(
+    context: &Context<'_>,
+    args: &Push,
+    opened: &Opened,
+    registry: &Registry<'_>,
+    key: Option<&Key>,
+    tag: &str,
+) -> Result<Value, Failure> {
+    let reference = &args.reference;
+    let shared = sharing::share(context, opened, &[], args.with_sources)?;
+    for made in &shared.images {
+        attach_documents(context, opened, &shared, made)?;
+    }
+    if let Some(key) = key {
         key.attach_all(&shared)?;
     }
     let (store, artifact) = (&shared.store, &shared.artifact);
-    let tag = reference.tag_or_default();
-    let copied = copy(&artifact.layout, &registry, store, &artifact.index, tag);
+    let copied = copy(&artifact.layout, registry, store, &artifact.index, tag);
     context.terminal.clear();
     let copied = copied?;
     let digest = artifact.index.digest;
@@ -83,17 +118,14 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     ));
     let by_digest = format!("{}@sha256:{digest}", reference.name());
     context.tell_local_files(&shared.files);
-    if args.json {
-        return output::print_json(&json!({
+    Ok(json!({
             "digest": format!("sha256:{digest}"),
             "kept": { "blobs": copied.kept, "bytes": copied.kept_bytes },
             "local_files": local_files(&shared.files),
             "reference": by_digest,
             "sent": { "blobs": copied.sent, "bytes": copied.sent_bytes },
             "tag": tag,
-        }));
-    }
-    output::print(&format!("{by_digest}\n"))
+    }))
 }
 
 /// Attaches what is in an image, and how it came about. Where the sources cannot be had, as for a bundle without them, the image

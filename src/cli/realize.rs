@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::Realize;
 use super::budget;
@@ -25,16 +25,46 @@ pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> 
     let start = Instant::now();
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
     if let Some(link) = &args.out_link {
+        if args.variants.all_variants {
+            return Err(Failure::usage(
+                "`--out-link` is a link to one image",
+                "leave `--all-variants` out, and name one with `--variant`",
+            ));
+        }
         check_link(link)?;
     }
+    let each = context.variants(opened, &args.variants)?;
+    let mut values = Vec::new();
+    for opened in &each {
+        let value = one(context, args, opened, start)?;
+        if !args.json {
+            let path = value["path"].as_str().unwrap_or_default();
+            output::print(&format!("{path}\n"))?;
+        }
+        values.push(value);
+    }
+    match (args.json, args.variants.all_variants) {
+        (false, _) => Ok(()),
+        (true, true) => output::print_json(&Value::Array(values)),
+        (true, false) => output::print_json(&values.remove(0)),
+    }
+}
+
+/// Realizes one variant of a recipe; returns what is printed of it.
+fn one(
+    context: &Context<'_>,
+    args: &Realize,
+    opened: &Opened,
+    start: Instant,
+) -> Result<Value, Failure> {
     let lock = args.lock.lock_use();
     let substitutes = Some(&args.substitutes);
     let Made {
         store,
         realized: made,
         taken,
-    } = context.realize_locked(&opened, args.target.arch, args.verify, lock, substitutes)?;
-    budget::hold(&opened, &store, &made)?;
+    } = context.realize_locked(opened, args.target.arch, args.verify, lock, substitutes)?;
+    budget::hold(opened, &store, &made)?;
     if let Some(link) = &args.out_link {
         out_link(link, &made.path)?;
         match store.add_root(link) {
@@ -47,20 +77,20 @@ pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> 
     }
     summary(context, &made, taken.as_ref(), args.verify, start.elapsed());
     let path = made.path.display().to_string();
-    if args.json {
-        let mut value = made.image.json();
-        value["path"] = json!(path);
-        value["up_to_date"] = json!(made.up_to_date);
-        value["from"] = json!(taken.map(|taken| {
-            json!({
-                "digest": format!("sha256:{}", taken.digest),
-                "place": taken.place,
-                "signers": taken.signers,
-            })
-        }));
-        return output::print_json(&value);
+    let mut value = made.image.json();
+    value["path"] = json!(path);
+    value["up_to_date"] = json!(made.up_to_date);
+    value["from"] = json!(taken.map(|taken| {
+        json!({
+            "digest": format!("sha256:{}", taken.digest),
+            "place": taken.place,
+            "signers": taken.signers,
+        })
+    }));
+    if let Some(variant) = &opened.parsed.variant {
+        value["variant"] = json!(variant);
     }
-    output::print(&format!("{path}\n"))
+    Ok(value)
 }
 
 /// Realizes for a verb that goes on with the image: tells what was done only where something was.

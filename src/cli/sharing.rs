@@ -16,6 +16,7 @@ use crate::lock::normal_text;
 use crate::plan::LocalFile;
 use crate::progress::{Event, Progress as _};
 use crate::realize::Realized;
+use crate::recipe::Parsed;
 use crate::share::bundle::{Bundle, begins_bundle};
 use crate::share::{
     Artifact, Found, Imported, Origin as _, Project, Selection, ShareError, Shareable,
@@ -39,15 +40,18 @@ pub(super) fn share(
     archs: &[Arch],
     with_sources: bool,
 ) -> Result<Shared, Failure> {
-    let recipe = &opened.parsed.recipe;
+    let parsed = &opened.parsed;
     // A bundle need not have an image for all that its recipe could be realized for.
     let archs = match &opened.bundle {
         Some(bundle) if archs.is_empty() => &bundle.archs,
         _ => archs,
     };
-    let (lock, text, images) = match locking::beside(opened)? {
+    // A lock of other values of the parameters says nothing about what is shared.
+    let beside = locking::beside(opened)?;
+    let beside = beside.filter(|beside| beside.lock.values == parsed.values);
+    let (lock, text, images) = match beside {
         Some(beside) => {
-            let all = recipe.archs_for(Arch::host());
+            let all = parsed.archs_for(Arch::host());
             let wanted = if archs.is_empty() { &all } else { archs };
             let made =
                 |arch: &Arch| realize::made(context, opened, Some(*arch), LockUse::Default, None);
@@ -67,7 +71,7 @@ pub(super) fn share(
         }
     };
     let store = context.store(&opened.base)?;
-    let project = project(context, opened, lock.recipe, text, &images)?;
+    let project = project(context, opened, lock.recipe, text)?;
     project.check_paths().map_err(|error| {
         Failure::usage(
             error.to_string(),
@@ -137,17 +141,16 @@ fn project(
     opened: &Opened,
     digest: Digest,
     lock: String,
-    images: &[Realized],
 ) -> Result<Project, Failure> {
     let recipe = &opened.parsed.recipe;
-    let arch = images.first().map(|made| made.image.arch);
+    context.local_files(opened)?;
     Ok(Project {
         name: recipe.name.value.clone(),
         description: recipe.description.clone(),
         recipe: normal_text(opened.parsed.source.root()),
         digest,
         lock,
-        files: context.plan(opened, arch)?.local_files(),
+        files: opened.files(),
     })
 }
 
@@ -266,12 +269,12 @@ pub(super) fn foremost(images: &[Realized]) -> Option<&Realized> {
 }
 
 /// Compares a recipe that came out of a bundle or a registry, and lies in a cache, with the digest that it lies under.
-pub(super) fn check_imported(recipe: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn check_imported(recipe: &Path, parsed: &Parsed) -> Result<(), Failure> {
     let Ok(absolute) = fs::canonicalize(recipe) else {
         return Ok(());
     };
     match absolute.parent().and_then(import_around) {
-        Some(directory) => Ok(Project::check_unpacked(directory, &absolute, text)?),
+        Some(directory) => Ok(Project::check_unpacked(directory, &absolute, parsed)?),
         None => Ok(()),
     }
 }

@@ -71,7 +71,9 @@ impl Context<'_> {
         let options = options(self, &Reach::default())?;
         let search = Search {
             plan,
-            expected: lock.as_ref().and_then(|lock| lock.images.get(&plan.arch)),
+            expected: lock
+                .as_ref()
+                .and_then(|lock| lock.of_image(opened.parsed.variant.as_deref(), plan.arch)),
             trust: &trust,
             now: now(),
             store,

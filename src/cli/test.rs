@@ -12,8 +12,9 @@ use super::boot::{self, Bootable};
 use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
 use super::serve::Served;
-use super::test_report::{self, Tested};
+use super::test_report::{self, Suite, Tested};
 use super::{interrupt, output, realize};
+use crate::arch::Arch;
 use crate::machine::{
     self, Ending, Invocation, Kind, MachineError, Pattern, Report, Script, Step, Watch,
 };
@@ -24,45 +25,79 @@ use crate::ui::seconds;
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     check_outputs(args)?;
     let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
-    let tests = chosen(&opened, args)?;
+    let each = context.variants(opened, &args.variants)?;
+    let mut ready = Vec::new();
+    for opened in &each {
+        let arch = context.arch(opened, args.target.arch)?;
+        let tests = chosen(opened, arch, args)?;
+        let scripts = scripts(opened, &tests)?;
+        ready.push((opened, tests, scripts));
+    }
+    let mut suites = Vec::new();
+    for (opened, tests, scripts) in ready {
+        suites.push(suite(context, args, opened, tests, scripts)?);
+        if interrupt::signal().is_some() {
+            break;
+        }
+    }
+    if let Some(path) = &args.junit {
+        write(path, &test_report::junit(&suites))?;
+    }
+    if let Some(path) = &args.log {
+        write(path, &test_report::log(&suites))?;
+    }
+    if args.json {
+        let all = suites.iter().map(test_report::json);
+        output::print_json(&match (args.variants.all_variants, suites.as_slice()) {
+            (false, [only]) => test_report::json(only),
+            _ => all.collect(),
+        })?;
+    }
+    let failed = suites
+        .iter()
+        .any(|suite| test_report::counts(&suite.tested).1 > 0);
+    match interrupt::signal() {
+        Some(signal) => Err(Failure::Signalled(signal)),
+        None if failed => Err(Failure::Said(Code::Guest)),
+        None => Ok(()),
+    }
+}
+
+/// Plays the tests of one variant.
+fn suite<'r>(
+    context: &Context<'_>,
+    args: &Args,
+    opened: &'r Opened,
+    tests: Vec<&'r Test>,
+    scripts: Vec<Script>,
+) -> Result<Suite<'r>, Failure> {
     let (store, made) = realize::made(
         context,
-        &opened,
+        opened,
         args.target.arch,
         args.lock.lock_use(),
         Some(&args.substitutes),
     )?;
-    let scripts = scripts(&opened, &tests)?;
     let bootable = Bootable::image(&made);
     let mut cases = Vec::new();
     for (test, script) in tests.iter().zip(scripts) {
         cases.push(Case::new(context, &store, args, &bootable, test, script)?);
     }
-    let tested = play(context, args, &opened, &cases)?;
-    if let Some(path) = &args.junit {
-        let report = test_report::junit(&made.image.name, &opened, &tested);
-        write(path, &report)?;
-    }
-    if let Some(path) = &args.log {
-        write(path, &test_report::log(&tested))?;
-    }
-    if args.json {
-        output::print_json(&test_report::json(&made.image, &opened, &tested))?;
-    }
-    let (passed, failed, skipped) = test_report::counts(&tested);
+    let suite = Suite {
+        opened,
+        tested: play(context, args, opened, &cases)?,
+        image: made.image,
+    };
+    let (passed, failed, skipped) = test_report::counts(&suite.tested);
     let rest = match skipped {
         0 => String::new(),
         _ => format!(", {skipped} skipped"),
     };
+    let (name, arch) = (suite.name(), suite.image.arch);
     context.terminal.line(&format!(
-        "{} {}: {passed} passed, {failed} failed{rest}",
-        made.image.name, made.image.arch
+        "{name} {arch}: {passed} passed, {failed} failed{rest}"
     ));
-    match interrupt::signal() {
-        Some(signal) => Err(Failure::Signalled(signal)),
-        None if failed > 0 => Err(Failure::Said(Code::Guest)),
-        None => Ok(()),
-    }
+    Ok(suite)
 }
 
 /// Refuses two results on one standard output.
@@ -82,8 +117,8 @@ fn is_stdout(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-fn chosen<'r>(opened: &'r Opened, args: &Args) -> Result<Vec<&'r Test>, Failure> {
-    let all = &opened.parsed.recipe.tests;
+fn chosen<'r>(opened: &'r Opened, arch: Arch, args: &Args) -> Result<Vec<&'r Test>, Failure> {
+    let all = &opened.parsed.of(arch).tests;
     let fits = |test: &&Test| {
         args.filter
             .as_ref()

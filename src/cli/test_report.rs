@@ -10,6 +10,23 @@ use crate::realize::Image;
 use crate::recipe::{Step, StepKind, Test};
 use crate::text::safe;
 
+/// The tests of one variant of a recipe, and what became of them.
+pub(super) struct Suite<'r> {
+    pub(super) opened: &'r Opened,
+    pub(super) image: Image,
+    pub(super) tested: Vec<Tested<'r>>,
+}
+
+impl Suite<'_> {
+    /// Returns the image's name, and the variant where there is one.
+    pub(super) fn name(&self) -> String {
+        match &self.opened.parsed.variant {
+            Some(variant) => format!("{} {variant}", self.image.name),
+            None => self.image.name.clone(),
+        }
+    }
+}
+
 /// A test of the recipe, and what became of it.
 pub(super) struct Tested<'r> {
     pub(super) test: &'r Test,
@@ -85,10 +102,15 @@ pub(super) fn told(opened: &Opened, test: &Test, report: &Report) -> String {
 }
 
 /// Returns the console of every test, each line with the seconds since the start of its machine.
-pub(super) fn log(tested: &[Tested<'_>]) -> String {
+pub(super) fn log(suites: &[Suite<'_>]) -> String {
     let mut text = String::new();
-    for tested in tested {
-        let name = &tested.test.name.value;
+    let each = suites.iter().flat_map(|suite| {
+        let variant = suite.opened.parsed.variant.as_ref();
+        let of = variant.map_or(String::new(), |variant| format!("{variant}: "));
+        suite.tested.iter().map(move |tested| (of.clone(), tested))
+    });
+    for (of, tested) in each {
+        let name = format!("{of}{}", tested.test.name.value);
         let _ = writeln!(text, "== {name} ({})", tested.kind());
         for line in tested.report.iter().flat_map(|report| &report.lines) {
             let _ = writeln!(text, "{:10.3} {}", line.at.as_secs_f64(), line.text);
@@ -98,7 +120,12 @@ pub(super) fn log(tested: &[Tested<'_>]) -> String {
 }
 
 /// Returns the reports as JSON.
-pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Value {
+pub(super) fn json(suite: &Suite<'_>) -> Value {
+    let Suite {
+        opened,
+        image,
+        tested,
+    } = suite;
     let tests = tested.iter().map(|tested| {
         let mut value = json!({
             "kind": tested.kind(),
@@ -119,23 +146,36 @@ pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Val
         }
         value
     });
-    json!({
+    let mut value = json!({
         "arch": image.arch.name(),
         "name": image.name,
         "passed": tested.iter().all(Tested::passed),
         "plan": image.plan.to_string(),
         "tests": tests.collect::<Value>(),
-    })
+    });
+    if let Some(variant) = &opened.parsed.variant {
+        value["variant"] = json!(variant);
+    }
+    value
 }
 
 /// Returns the reports as JUnit XML, as CI systems read it.
-pub(super) fn junit(name: &str, opened: &Opened, tested: &[Tested<'_>]) -> String {
+pub(super) fn junit(suites: &[Suite<'_>]) -> String {
+    let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n".to_owned();
+    suites.iter().for_each(|suite| testsuite(suite, &mut text));
+    text.push_str("</testsuites>\n");
+    text
+}
+
+fn testsuite(suite: &Suite<'_>, text: &mut String) {
+    let Suite { opened, tested, .. } = suite;
     let (_, failures, skipped) = counts(tested);
     let time: f64 = tested.iter().map(Tested::seconds).sum();
-    let (count, suite) = (tested.len(), escaped(name));
-    let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  \
-         <testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\">\n"
+    let (count, suite) = (tested.len(), escaped(&suite.name()));
+    // Writing into a string cannot fail, here and below.
+    let _ = writeln!(
+        text,
+        "  <testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\">"
     );
     for tested in tested {
         let (case, time) = (escaped(&tested.test.name.value), tested.seconds());
@@ -161,8 +201,7 @@ pub(super) fn junit(name: &str, opened: &Opened, tested: &[Tested<'_>]) -> Strin
             ">\n      <failure type=\"{kind}\" message=\"{message}\">{body}</failure>\n    </testcase>\n"
         );
     }
-    text.push_str("  </testsuite>\n</testsuites>\n");
-    text
+    text.push_str("  </testsuite>\n");
 }
 
 /// Returns a text as XML 1.0 may hold it: marks escaped. What XML has not is escaped before, as what is printed is.

@@ -6,7 +6,7 @@ use super::{Lock, Locked, file_digests, recipe_digest, statement_digests};
 use crate::digest::Digest;
 use crate::plan::{LocalFile, Plan};
 use crate::realize::ArtifactRole;
-use crate::recipe::{Parsed, Span, statements};
+use crate::recipe::{FileId, Parsed, Span, statements};
 
 /// One thing that is no longer as a lock says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +65,20 @@ impl Lock {
         {
             changes.push(Change::new(format!("`{name}` is gone")));
         }
-        for (path, digest) in file_digests(files) {
+        // Of an included file the statements that changed say more.
+        let spans: Vec<FileId> = changes
+            .iter()
+            .filter_map(|c| Some(c.span.as_ref()?.file))
+            .collect();
+        let told = |path: &String| {
+            parsed
+                .source
+                .included_as(path)
+                .is_some_and(|file| spans.contains(&file))
+        };
+        for (path, digest) in file_digests(&parsed.source, files) {
             // A file that is new or gone is one of a statement that changed.
-            if self.files.get(&path).is_some_and(|old| *old != digest) {
+            if self.files.get(&path).is_some_and(|old| *old != digest) && !told(&path) {
                 changes.push(Change::new(format!("the file `{path}` changed")));
             }
         }

@@ -43,15 +43,27 @@ pub struct Lock {
     pub format: u32,
     /// The recipe digest.
     pub recipe: Digest,
-    /// What is expected of each architecture.
-    pub images: BTreeMap<Arch, Locked>,
+    /// The values of the recipe's parameters that were given when it was locked.
+    pub values: BTreeMap<String, String>,
+    /// What is expected of each variant and architecture.
+    pub images: BTreeMap<Key, Locked>,
     /// The statements of the recipe, each with the first digits of its digest.
     pub statements: BTreeMap<String, String>,
-    /// The files beside the recipe that its kernel and its entries name, each with the first digits of its digest.
+    /// The files that the recipe includes, and those beside it that its kernel and its entries name, each with the first digits of
+    /// its digest.
     pub files: BTreeMap<String, String>,
 }
 
-/// What is expected of one architecture.
+/// Which image something is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The variant of the recipe, where it has some.
+    pub variant: Option<String>,
+    /// The architecture.
+    pub arch: Arch,
+}
+
+/// What is expected of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locked {
     /// The plan id.
@@ -121,24 +133,39 @@ impl Locked {
 }
 
 impl Lock {
-    /// Returns the lock of a recipe, its local files and its images, one for each architecture.
+    /// Returns the lock of a recipe, its local files and its images, one for each architecture of each variant.
     pub fn of<'i>(
         parsed: &Parsed,
         files: &BTreeMap<String, LocalFile>,
-        images: impl IntoIterator<Item = &'i Image>,
+        images: impl IntoIterator<Item = (Option<&'i str>, &'i Image)>,
     ) -> Lock {
         Lock {
             version: VERSION,
             name: parsed.recipe.name.value.clone(),
             format: FORMAT,
             recipe: recipe_digest(&parsed.source, files),
+            values: parsed.values.clone(),
             images: images
                 .into_iter()
-                .map(|image| (image.arch, Locked::of(image)))
+                .map(|(variant, image)| (Key::of(variant, image.arch), Locked::of(image)))
                 .collect(),
             statements: statement_digests(&parsed.source),
-            files: file_digests(files),
+            files: file_digests(&parsed.source, files),
         }
+    }
+}
+
+impl Lock {
+    /// Returns what is expected of an image.
+    pub fn of_image(&self, variant: Option<&str>, arch: Arch) -> Option<&Locked> {
+        self.images.get(&Key::of(variant, arch))
+    }
+}
+
+impl Key {
+    fn of(variant: Option<&str>, arch: Arch) -> Key {
+        let variant = variant.map(str::to_owned);
+        Key { variant, arch }
     }
 }
 
@@ -161,16 +188,16 @@ pub fn normal_text(source: &SourceText) -> String {
     source.text.replace("\r\n", "\n")
 }
 
-/// Returns the recipe digest: the sha256 of what `sha256sum` prints for the recipe, under the name `recipe`, with LF line ends
-/// and without a byte order mark, and then for each file beside it that its kernel and its entries name, in the
-/// order of the names.
+/// Returns the recipe digest: the sha256 of what `sha256sum` prints for the recipe, under the name `recipe`, and then for each file
+/// that it includes and each file beside it that its kernel and its entries name, in the order of the names. The recipe and the
+/// included files count with LF line ends and without a byte order mark.
 pub fn recipe_digest(source: &SourceMap, files: &BTreeMap<String, LocalFile>) -> Digest {
     let mut listed = format!(
         "{}  recipe\n",
         Digest::of(normal_text(source.root()).as_bytes())
     );
-    for (path, file) in files {
-        listed.push_str(&format!("{}  {path}\n", file.digest));
+    for (path, digest) in all_digests(source, files) {
+        listed.push_str(&format!("{digest}  {path}\n"));
     }
     Digest::of(listed.as_bytes())
 }
@@ -184,9 +211,26 @@ fn statement_digests(source: &SourceMap) -> BTreeMap<String, String> {
     found.collect()
 }
 
-fn file_digests(files: &BTreeMap<String, LocalFile>) -> BTreeMap<String, String> {
-    let short = |(path, file): (&String, &LocalFile)| (path.clone(), short(file.digest));
-    files.iter().map(short).collect()
+fn file_digests(
+    source: &SourceMap,
+    files: &BTreeMap<String, LocalFile>,
+) -> BTreeMap<String, String> {
+    let all = all_digests(source, files).into_iter();
+    all.map(|(path, digest)| (path, short(digest))).collect()
+}
+
+/// Returns the digests of the files beside the recipe. A file that is included counts as text, whatever else it is.
+fn all_digests(
+    source: &SourceMap,
+    files: &BTreeMap<String, LocalFile>,
+) -> BTreeMap<String, Digest> {
+    let own = files.iter().map(|(path, file)| (path.clone(), file.digest));
+    let mut all: BTreeMap<String, Digest> = own.collect();
+    for included in source.included() {
+        let digest = Digest::of(normal_text(&included.source).as_bytes());
+        all.insert(included.path.clone(), digest);
+    }
+    all
 }
 
 fn short(digest: Digest) -> String {

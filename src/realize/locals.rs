@@ -18,7 +18,7 @@ use crate::store::{Blob, Store};
 /// # Errors
 /// [`RealizeError::Recipe`] where a source cannot serve the architecture or a local file cannot be taken.
 pub fn plan(recipe: &Recipe, base: &Path, arch: Arch) -> Result<Plan, RealizeError> {
-    let files = local_files(recipe, base, &Reach::of(base, None), None)?;
+    let files = local_files([recipe], base, &Reach::of(base, None), None)?;
     Plan::resolve(recipe, arch, &files).map_err(RealizeError::Recipe)
 }
 
@@ -26,15 +26,16 @@ pub fn plan(recipe: &Recipe, base: &Path, arch: Arch) -> Result<Plan, RealizeErr
 ///
 /// # Errors
 /// [`RealizeError::Recipe`] about each that cannot be taken.
-pub fn local_files(
-    recipe: &Recipe,
+pub fn local_files<'r>(
+    recipes: impl IntoIterator<Item = &'r Recipe>,
     base: &Path,
     reach: &Reach,
     known: Option<Known<'_>>,
 ) -> Result<BTreeMap<String, LocalFile>, RealizeError> {
     let mut files = BTreeMap::new();
     let mut problems = Vec::new();
-    for (name, span) in plan::local_files(recipe) {
+    let named = recipes.into_iter().flat_map(plan::local_files);
+    for (name, span) in named {
         if files.contains_key(name) {
             continue;
         }

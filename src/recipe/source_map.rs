@@ -125,6 +125,17 @@ impl SourceMap {
         &self.included
     }
 
+    /// Returns where a file was read that the recipe includes.
+    pub fn included_at(&self, file: FileId) -> Option<&PathBuf> {
+        self.get(file).map(|included| &included.at)
+    }
+
+    /// Returns the file that the recipe includes by a path.
+    pub fn included_as(&self, path: &str) -> Option<FileId> {
+        let index = self.included.iter().position(|own| own.path == path)?;
+        Some(FileId(index + 1))
+    }
+
     /// Returns the directory of a file, relative to the recipe's: empty, or with a `/` at its end.
     pub(super) fn directory(&self, file: FileId) -> &str {
         let path = self.get(file).map_or("", |included| &included.path);

@@ -51,6 +51,8 @@ pub struct Parsed {
     pub variants: Vec<String>,
     /// The variant that was chosen; `None` where there are none.
     pub variant: Option<String>,
+    /// The values of parameters that were given to it.
+    pub values: BTreeMap<String, String>,
     versions: Vec<Version>,
 }
 
@@ -97,6 +99,11 @@ impl Parsed {
     /// Returns what every variant says for every architecture.
     pub fn recipes(&self) -> impl Iterator<Item = &Recipe> {
         self.versions.iter().map(|version| &version.recipe)
+    }
+
+    /// Says whether there is more than one version of it: variants, or what `when` tells apart.
+    pub fn has_versions(&self) -> bool {
+        self.versions.len() > 1
     }
 
     /// Returns the sources of all variants and architectures, each node once.
@@ -309,6 +316,7 @@ impl Reader<'_, '_> {
             warnings: first.into_iter().filter(everywhere).collect(),
             variants,
             variant,
+            values: self.options.values.clone(),
             versions: self.versions,
         })
     }
