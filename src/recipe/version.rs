@@ -128,9 +128,10 @@ impl Parsed {
 
     /// Returns the architectures to realize where all are wanted: see [`Recipe::archs_for`].
     pub fn archs_for(&self, host: Option<Arch>) -> Vec<Arch> {
-        match self.own().any(|version| version.arch.is_some()) {
+        let recipe = host.and_then(|host| self.get(host)).unwrap_or(&self.recipe);
+        match self.own().any(|version| version.arch.is_some()) && recipe.names_archs() {
             true => self.archs(),
-            false => self.recipe.archs_for(host),
+            false => recipe.archs_for(host),
         }
     }
 
