@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::archive::{self, Listed};
-use super::context::Opened;
 use super::failure::{Code, Failure};
 use super::locking::{self, Beside};
+use super::opened::Opened;
 use crate::realize::{self, ArtifactRole, Realized};
 use crate::recipe::{Budget, Diagnostic, Spanned};
 use crate::store::Store;

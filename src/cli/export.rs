@@ -144,7 +144,7 @@ fn write_out(shared: &sharing::Shared) -> Result<u64, Failure> {
 /// Writes a bundle of one architecture for each plan, by the plan's name.
 fn each_plan(
     context: &Context<'_>,
-    opened: &super::context::Opened,
+    opened: &super::opened::Opened,
     shared: &sharing::Shared,
     directory: &Path,
     args: &Export,

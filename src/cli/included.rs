@@ -4,9 +4,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::args::Variants;
-use super::context::{Context, Opened};
+use super::context::Context;
 use super::failure::Failure;
 use super::locking;
+use super::opened::Opened;
 use crate::lock;
 use crate::recipe::{Documents, Files, Found, MAX_BYTES, Mode, Options, Refusal};
 use crate::source::local::{LocalError, Reach, Regular, reading_error};

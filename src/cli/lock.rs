@@ -4,9 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::args::LockVerb;
-use super::context::{Context, Opened};
+use super::context::Context;
 use super::failure::{Code, Failure};
 use super::locking::{self, LockUse};
+use super::opened::Opened;
 use super::output;
 use super::realize;
 use crate::arch::Arch;

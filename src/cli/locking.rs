@@ -5,8 +5,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::args::LockArgs;
-use super::context::{Context, Opened};
+use super::context::Context;
 use super::failure::{Code, Failure};
+use super::opened::Opened;
 use crate::dir;
 use crate::lock::{self, Change, Lock, LockError, Locked};
 use crate::plan::Plan;
@@ -233,7 +234,10 @@ fn other_values(opened: &Opened, beside: &Beside) -> Failure {
             shown(&opened.parsed.values)
         )
         .into(),
-        help: Some(accept(opened)),
+        help: Some(format!(
+            "`mkimg lock {}` with `--set` for each value writes it anew",
+            opened.path.display()
+        )),
         code: Code::Different,
     }
 }

@@ -31,6 +31,7 @@ mod locking;
 mod ls;
 mod man;
 mod new;
+mod opened;
 mod output;
 mod pin;
 mod place;

@@ -6,8 +6,9 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::args::Pin as Args;
-use super::context::{Context, Opened};
+use super::context::Context;
 use super::failure::{Code, Failure};
+use super::opened::Opened;
 use super::output;
 use crate::arch::Arch;
 use crate::progress::{Event, Progress as _};

@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::Variants;
-use super::context::{Context, Opened};
+use super::context::Context;
 use super::failure::{Code, Failure};
+use super::opened::Opened;
 use super::output;
 use super::reach::local_files;
 use super::registry::{Reach, repository};

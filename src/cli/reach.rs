@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::context::{Context, Opened, set};
+use super::context::{Context, set};
 use super::failure::Failure;
+use super::opened::Opened;
 use super::sharing::cache_around;
 use super::substitutes;
 use crate::plan::{LocalFile, Plan};

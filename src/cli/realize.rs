@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::args::Realize;
 use super::budget;
-use super::context::{Context, Made, Opened};
+use super::context::{Context, Made};
 use super::failure::Failure;
 use super::locking::LockUse;
+use super::opened::Opened;
 use super::output;
 use super::substitutes::SubstituteArgs;
 use crate::arch::Arch;
@@ -75,7 +76,14 @@ fn one(
             other => other?,
         }
     }
-    summary(context, &made, taken.as_ref(), args.verify, start.elapsed());
+    summary(
+        context,
+        opened,
+        &made,
+        taken.as_ref(),
+        args.verify,
+        start.elapsed(),
+    );
     let path = made.path.display().to_string();
     let mut value = made.image.json();
     value["path"] = json!(path);
@@ -109,7 +117,14 @@ pub(super) fn made(
     } = context.realize_locked(opened, arch, false, lock, substitutes)?;
     budget::hold(opened, &store, &made)?;
     if !made.up_to_date {
-        summary(context, &made, taken.as_ref(), false, start.elapsed());
+        summary(
+            context,
+            opened,
+            &made,
+            taken.as_ref(),
+            false,
+            start.elapsed(),
+        );
     }
     Ok((store, made))
 }
@@ -117,6 +132,7 @@ pub(super) fn made(
 /// Tells what was done and the three identities, shortened.
 fn summary(
     context: &Context<'_>,
+    opened: &Opened,
     made: &Realized,
     taken: Option<&Taken>,
     verified: bool,
@@ -137,7 +153,7 @@ fn summary(
     };
     context
         .terminal
-        .line(&format!("{} {}: {what}", image.name, image.arch));
+        .line(&format!("{} {}: {what}", opened.name(), image.arch));
     context.terminal.line(&format!(
         "sources {}  tree {}  image {} (initramfs) {} (kernel)",
         image.sources.short(),

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::args::{Inventory, Sbom};
-use super::context::{Context, Opened};
+use super::context::Context;
 use super::failure::{Code, Failure};
+use super::opened::Opened;
 use super::output;
 use crate::realize::{RealizeError, Realized};
 use crate::recipe::Mode;

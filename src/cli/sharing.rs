@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::context::{Context, Opened};
+use super::context::Context;
 use super::failure::Failure;
 use super::lock;
 use super::locking::{self, LockUse};
+use super::opened::Opened;
 use super::realize;
 use crate::arch::Arch;
 use crate::digest::Digest;

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, Opened, set};
+use super::context::{Context, set};
 use super::failure::Failure;
 use super::locking;
+use super::opened::Opened;
 use super::registry::{Reach, options};
 use super::sharing::cache_around;
 use super::signing::{now, trusted};

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use super::args::Test as Args;
 use super::boot::{self, Bootable};
-use super::context::{Context, Opened};
+use super::context::Context;
 use super::failure::{Code, Failure};
+use super::opened::Opened;
 use super::serve::Served;
 use super::test_report::{self, Suite, Tested};
 use super::{interrupt, output, realize};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::context::Opened;
+use super::opened::Opened;
 use crate::machine::{Kind, Report};
 use crate::realize::Image;
 use crate::recipe::{Step, StepKind, Test};
@@ -20,10 +20,7 @@ pub(super) struct Suite<'r> {
 impl Suite<'_> {
     /// Returns the image's name, and the variant where there is one.
     pub(super) fn name(&self) -> String {
-        match &self.opened.parsed.variant {
-            Some(variant) => format!("{} {variant}", self.image.name),
-            None => self.image.name.clone(),
-        }
+        self.opened.name()
     }
 }
 

@@ -228,7 +228,7 @@ fn all_digests(
     let mut all: BTreeMap<String, Digest> = own.collect();
     for included in source.included() {
         let digest = Digest::of(normal_text(&included.source).as_bytes());
-        all.insert(included.path.clone(), digest);
+        all.extend(included.paths().map(|path| (path.clone(), digest)));
     }
     all
 }

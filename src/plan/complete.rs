@@ -85,7 +85,7 @@ const FREE: &[Change] = &[
 ];
 
 /// What says where nodes come from, when they count and what stands in their texts: part of the plan through what it changes, which
-/// `tests/compose` shows.
+/// `tests/recipe_files.rs` shows.
 const COMPOSING: &[&str] = &["param", "set", "when", "variant"];
 const COMPOSING_FIELDS: &[(&str, &str)] = &[
     ("include", "the path"),

@@ -55,8 +55,13 @@ pub(super) struct Decoded {
     pub(super) warnings: Vec<Diagnostic>,
 }
 
-/// Returns the recipe that the nodes are. `reports` has one for each file.
-pub(super) fn recipe(items: &[&Item<'_>], map: &SourceMap, reports: &[Report<'_>]) -> Decoded {
+/// Returns the recipe that the nodes are. `reports` has one for each file; `which` says of which version what is missing.
+pub(super) fn recipe(
+    items: &[&Item<'_>],
+    map: &SourceMap,
+    reports: &[Report<'_>],
+    which: &str,
+) -> Decoded {
     let mut declared = Declared::default();
     let mut decoded = Decoded {
         recipe: None,
@@ -71,6 +76,7 @@ pub(super) fn recipe(items: &[&Item<'_>], map: &SourceMap, reports: &[Report<'_>
         map,
         reports,
         root,
+        which,
     };
     decoded.recipe = decoder.parts(&mut declared).whole();
     declared.check(root);
@@ -89,6 +95,7 @@ struct Decoder<'i, 'd> {
     reports: &'i [Report<'i>],
     /// The report of the recipe itself.
     root: &'i Report<'i>,
+    which: &'i str,
 }
 
 impl<'i, 'd> Decoder<'i, 'd> {
@@ -263,7 +270,7 @@ impl<'i, 'd> Decoder<'i, 'd> {
                 let message = format!("the recipe has no `{kind}`");
                 let help = format!("write {}", form.example);
                 let place = self.root.place(end..end);
-                self.root.error(message, &place, "ends without one", help);
+                self.root.error(message, &place, self.which, help);
             }
         }
     }

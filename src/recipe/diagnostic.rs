@@ -104,7 +104,7 @@ impl Diagnostic {
             }
             let (severity, message) = match pieces.is_empty() {
                 true => (self.severity, self.message.as_str()),
-                false => (Severity::Advice, "the other place"),
+                false => (Severity::Advice, "in the other file"),
             };
             let piece = Diagnostic::error(message, span.clone(), label);
             pieces.push(Diagnostic { severity, ..piece });

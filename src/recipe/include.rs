@@ -210,15 +210,22 @@ impl Reader<'_> {
             let way = self.open.iter().skip(at).map(|(file, _)| *file);
             let way: Vec<String> = way.map(|file| self.map.file(file).name.clone()).collect();
             let message = match way.as_slice() {
-                [own] => format!("`{own}` includes itself"),
-                way => format!("`{}` is included in a circle", way.join("` includes `")),
+                [first, rest @ ..] if !rest.is_empty() => {
+                    format!(
+                        "`{first}` includes itself, by way of `{}`",
+                        rest.join("`, `")
+                    )
+                }
+                own => format!("`{}` includes itself", own.concat()),
             };
-            let help =
-                "take this `include` out: a file that includes another one has its nodes already";
+            let help = "take this `include` out";
             return refuse(message, "closes the circle", help.to_owned());
         }
         if let Some((file, included)) = self.map.find(&found.at) {
             included.by.push(by);
+            if !included.paths().any(|own| *own == path) {
+                included.aliases.push(path);
+            }
             return Some((file, false));
         }
         self.total += found.bytes.len();
@@ -238,6 +245,7 @@ impl Reader<'_> {
         let file = self.map.add(Included {
             source,
             path,
+            aliases: Vec::new(),
             digest: Digest::of(&found.bytes),
             size: found.bytes.len() as u64,
             at: found.at.clone(),

@@ -6,6 +6,7 @@ use std::ops::{Range, RangeInclusive};
 
 use kdl::{KdlEntry, KdlNode, KdlValue};
 
+use super::compose::NODES;
 use super::diagnostic::Diagnostic;
 use super::include::joined;
 use super::model::Spanned;
@@ -250,7 +251,11 @@ pub(crate) fn kinds<'a>(
         if kind.is_none() {
             let message = format!("unknown node `{}`", shown(name));
             let label = format!("{parent} has no such node");
-            let help = suggest(name, allowed, &format!("it may have {}", list(allowed)));
+            let is_top = NODES.contains(&name) && parent.starts_with('`');
+            let help = match is_top && nearest(name, allowed).is_none() {
+                true => format!("`{name}` stands outside of every block: move it there"),
+                false => suggest(name, allowed, &format!("it may have {}", list(allowed))),
+            };
             let name = report.place(range(node.name().span()));
             report.error(message, &name, label, help);
         }

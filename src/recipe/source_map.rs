@@ -70,6 +70,13 @@ impl SourceText {
     }
 }
 
+impl Included {
+    /// Returns all paths by which it is included.
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        [&self.path].into_iter().chain(&self.aliases)
+    }
+}
+
 /// The texts of all files of a recipe.
 #[derive(Debug, Clone)]
 pub struct SourceMap {
@@ -84,6 +91,8 @@ pub struct Included {
     pub source: SourceText,
     /// Its path relative to the recipe, with `/`, and `..` at its beginning alone.
     pub path: String,
+    /// Other paths that lead to it.
+    pub(super) aliases: Vec<String>,
     /// Where it was read.
     pub at: PathBuf,
     /// The sha256 of its bytes.
@@ -132,7 +141,10 @@ impl SourceMap {
 
     /// Returns the file that the recipe includes by a path.
     pub fn included_as(&self, path: &str) -> Option<FileId> {
-        let index = self.included.iter().position(|own| own.path == path)?;
+        let index = self
+            .included
+            .iter()
+            .position(|own| own.paths().any(|own| own == path))?;
         Some(FileId(index + 1))
     }
 

@@ -265,7 +265,7 @@ impl Reader<'_, '_> {
             recipe,
             mut errors,
             warnings,
-        } = recipe(&items, self.map, &reports);
+        } = recipe(&items, self.map, &reports, &which(variant, arch));
         if let Some(report) = plain.first() {
             errors.extend(report.take_found());
         }
@@ -320,6 +320,16 @@ impl Reader<'_, '_> {
             values: self.options.values.clone(),
             versions: self.versions,
         })
+    }
+}
+
+/// Says of a version that something is missing.
+fn which(variant: Option<&String>, arch: Option<Arch>) -> String {
+    match (variant, arch) {
+        (None, None) => "ends without one".to_owned(),
+        (Some(variant), None) => format!("the variant `{variant}` has none"),
+        (None, Some(arch)) => format!("there is none for {arch}"),
+        (Some(variant), Some(arch)) => format!("the variant `{variant}` has none for {arch}"),
     }
 }
 

@@ -210,9 +210,8 @@ impl Project {
 pub(super) fn names(parsed: &Parsed) -> BTreeSet<&str> {
     let named = parsed.recipes().flat_map(local_files).map(|(name, _)| name);
     let included = parsed.source.included().iter();
-    named
-        .chain(included.map(|file| file.path.as_str()))
-        .collect()
+    let paths = included.flat_map(|file| file.paths().map(String::as_str));
+    named.chain(paths).collect()
 }
 
 /// Returns the first thing that is wrong with a recipe, and where.
@@ -243,7 +242,8 @@ impl Files for Beside<'_> {
             reason: format!("read: {reason}"),
             help: "export it again".to_owned(),
         })?;
-        let at = PathBuf::from(path);
+        // Two paths of one file came along as two files.
+        let at = PathBuf::from(Digest::of(&bytes).to_string());
         Ok(Found { at, bytes })
     }
 }

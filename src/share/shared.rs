@@ -501,7 +501,8 @@ impl Files for Layers<'_> {
         let blob = fetch(self.origin, layer, self.store);
         let blob = blob.map_err(|error| refused(error.to_string()))?;
         let bytes = dir::read(&blob.path).map_err(|error| refused(error.to_string()))?;
-        let at = PathBuf::from(path);
+        // Two paths of one file came along as two files.
+        let at = PathBuf::from(blob.digest.to_string());
         Ok(Found { at, bytes })
     }
 }
