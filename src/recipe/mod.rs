@@ -24,6 +24,7 @@ mod include;
 mod location;
 pub(crate) mod node;
 mod param;
+mod plain;
 mod quantity;
 pub(crate) mod report;
 mod scan;
