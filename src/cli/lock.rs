@@ -63,6 +63,7 @@ fn is_current(context: &Context<'_>, opened: &Opened) -> bool {
     let Ok(Some(beside)) = locking::beside(opened) else {
         return false;
     };
+    let _ = context.local_files(opened);
     let Ok(each) = opened.each_variant() else {
         return false;
     };
@@ -78,6 +79,8 @@ fn is_current(context: &Context<'_>, opened: &Opened) -> bool {
 
 /// Realizes each variant of a recipe for each architecture that it has; returns its lock.
 pub(super) fn make_all(context: &Context<'_>, opened: &Opened) -> Result<Lock, Failure> {
+    // Read once, for all variants.
+    context.local_files(opened)?;
     let mut whole: Option<Lock> = None;
     for opened in opened.each_variant()? {
         let (lock, _) = make(context, &opened, &[])?;
