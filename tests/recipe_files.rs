@@ -64,7 +64,7 @@ fn id(text: &str, arch: Arch, values: &[(&str, &str)], variant: Option<&str>) ->
     if let Some(variant) = variant {
         parsed = parsed.select(variant).unwrap();
     }
-    let plan = Plan::resolve(parsed.of(arch), arch, &BTreeMap::new()).unwrap();
+    let plan = Plan::lower(parsed.of(arch), arch, &BTreeMap::new()).unwrap();
     plan.id().to_string()
 }
 

@@ -11,13 +11,12 @@ use std::collections::BTreeMap;
 
 pub use error::AssembleError;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedKind, StatementId, Word};
 use crate::progress::{Event, Progress};
-use crate::recipe::{EntryKind, KernelOrigin};
 use crate::source::Limits;
 use crate::store::{Blob, Store};
 use crate::tree::{Content, Tree};
-use builder::{Builder, content_of, local, whole};
+use builder::{Builder, content_of, content_of_origin};
 use wanted::{Wanted, Wisher};
 
 /// What a plan gives before it is packed.
@@ -41,18 +40,16 @@ pub fn assemble(
     progress: &dyn Progress,
 ) -> Result<Assembled, AssembleError> {
     let wanted = Wanted::of(plan);
-    let mut read = wanted.read(plan, blobs, store, limits, progress)?;
+    let mut read = wanted.read(blobs, store, limits, progress)?;
     let kernel = match read
         .remove(&Wisher::Kernel)
         .and_then(|members| members.into_iter().next())
     {
         Some(member) => content_of(&member),
-        None => match &plan.kernel.origin {
-            KernelOrigin::Source { from, .. } => whole(blobs, from, &plan.kernel.span)?,
-            KernelOrigin::Local(name) => {
-                local(plan.local_kernel.as_ref(), name, &plan.kernel.span)?
-            }
-        },
+        None => {
+            let at = StatementId::Kernel(Word::Whole);
+            content_of_origin(blobs, &plan.kernel, &at)?
+        }
     };
     let mut builder = Builder {
         blobs,
@@ -63,7 +60,7 @@ pub fn assemble(
     let mut waiting = Vec::new();
     for (index, planned) in plan.entries.iter().enumerate() {
         let members = read.remove(&Wisher::Entry(index)).unwrap_or_default();
-        if let EntryKind::Applets { of, .. } = &planned.entry.kind
+        if let PlannedKind::Applets { of, .. } = &planned.kind
             && builder.busybox(of, index).is_err()
         {
             waiting.push((index, planned));

@@ -4,53 +4,22 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::opened::Opened;
-use crate::machine::{Kind, Report};
+use crate::machine::Report;
 use crate::realize::Image;
 use crate::recipe::{Step, StepKind, Test};
+use crate::session::{Loaded, Tested};
 use crate::text::safe;
 
 /// The tests of one variant of a recipe, and what became of them.
 pub(super) struct Suite<'r> {
-    pub(super) opened: &'r Opened,
+    pub(super) opened: &'r Loaded<'r>,
     pub(super) image: Image,
     pub(super) tested: Vec<Tested<'r>>,
 }
 
-impl Suite<'_> {
-    /// Returns the image's name, and the variant where there is one.
-    pub(super) fn name(&self) -> String {
-        self.opened.name()
-    }
-}
-
-/// A test of the recipe, and what became of it.
-pub(super) struct Tested<'r> {
-    pub(super) test: &'r Test,
-    /// None where it was not begun.
-    pub(super) report: Option<Report>,
-}
-
-impl Tested<'_> {
-    pub(super) fn passed(&self) -> bool {
-        self.kind() == Kind::Passed.name()
-    }
-
-    pub(super) fn skipped(&self) -> bool {
-        self.report.is_none()
-    }
-
-    fn kind(&self) -> &'static str {
-        match &self.report {
-            Some(report) => report.kind.name(),
-            None => "skipped",
-        }
-    }
-
-    fn seconds(&self) -> f64 {
-        let elapsed = self.report.as_ref().map(|report| report.elapsed);
-        elapsed.unwrap_or_default().as_secs_f64()
-    }
+fn seconds(tested: &Tested<'_>) -> f64 {
+    let elapsed = tested.report.as_ref().map(|report| report.elapsed);
+    elapsed.unwrap_or_default().as_secs_f64()
 }
 
 /// Returns how many passed, failed and were skipped.
@@ -61,7 +30,11 @@ pub(super) fn counts(tested: &[Tested<'_>]) -> (usize, usize, usize) {
 }
 
 /// Returns the file and the line of the step that a test stopped at, and the step's text.
-fn step<'o>(opened: &'o Opened, test: &Test, report: &Report) -> Option<(&'o str, usize, String)> {
+fn step<'o>(
+    opened: &'o Loaded<'_>,
+    test: &Test,
+    report: &Report,
+) -> Option<(&'o str, usize, String)> {
     // What is served is no step of the script.
     let serves = |step: &&Step| matches!(step.kind, StepKind::Serve { .. });
     let mut played = test.steps.iter().filter(|step| !serves(step));
@@ -73,7 +46,7 @@ fn step<'o>(opened: &'o Opened, test: &Test, report: &Report) -> Option<(&'o str
 }
 
 /// Returns what a person is told of a test that failed.
-pub(super) fn told(opened: &Opened, test: &Test, report: &Report) -> String {
+pub(super) fn told(opened: &Loaded<'_>, test: &Test, report: &Report) -> String {
     let mut text = format!("  {}: {}\n", report.kind.name(), report.message);
     if let Some((file, line, step)) = step(opened, test, report) {
         // Writing into a string cannot fail, here and below.
@@ -102,7 +75,7 @@ pub(super) fn told(opened: &Opened, test: &Test, report: &Report) -> String {
 pub(super) fn log(suites: &[Suite<'_>]) -> String {
     let mut text = String::new();
     let each = suites.iter().flat_map(|suite| {
-        let variant = suite.opened.parsed.variant.as_ref();
+        let variant = suite.opened.variant();
         let of = variant.map_or(String::new(), |variant| format!("{variant}: "));
         suite.tested.iter().map(move |tested| (of.clone(), tested))
     });
@@ -128,7 +101,7 @@ pub(super) fn json(suite: &Suite<'_>) -> Value {
             "kind": tested.kind(),
             "name": tested.test.name.value,
             "passed": tested.passed(),
-            "seconds": tested.seconds(),
+            "seconds": seconds(tested),
         });
         let Some(report) = tested.report.as_ref().filter(|_| !tested.passed()) else {
             return value;
@@ -150,7 +123,7 @@ pub(super) fn json(suite: &Suite<'_>) -> Value {
         "plan": image.plan.to_string(),
         "tests": tests.collect::<Value>(),
     });
-    if let Some(variant) = &opened.parsed.variant {
+    if let Some(variant) = opened.variant() {
         value["variant"] = json!(variant);
     }
     value
@@ -167,15 +140,14 @@ pub(super) fn junit(suites: &[Suite<'_>]) -> String {
 fn testsuite(suite: &Suite<'_>, text: &mut String) {
     let Suite { opened, tested, .. } = suite;
     let (_, failures, skipped) = counts(tested);
-    let time: f64 = tested.iter().map(Tested::seconds).sum();
-    let (count, suite) = (tested.len(), escaped(&suite.name()));
-    // Writing into a string cannot fail, here and below.
+    let time: f64 = tested.iter().map(seconds).sum();
+    let (count, suite) = (tested.len(), escaped(&opened.name()));
     let _ = writeln!(
         text,
         "  <testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\">"
     );
     for tested in tested {
-        let (case, time) = (escaped(&tested.test.name.value), tested.seconds());
+        let (case, time) = (escaped(&tested.test.name.value), seconds(tested));
         let _ = write!(
             text,
             "    <testcase classname=\"{suite}\" name=\"{case}\" time=\"{time:.3}\""

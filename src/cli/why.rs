@@ -4,26 +4,26 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::archive;
 use super::args::Why;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use crate::recipe::{EntryKind, Mode, Origin};
+use crate::plan::{FileOrigin, PlannedKind, StatementId};
+use crate::session::is_named;
 use crate::tree::EntryPath;
 
 pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
-    let opened = context.open(Some(&args.at.recipe), Mode::Strict)?;
-    let plan = context.plan(&opened, args.at.arch)?;
-    let store = context.store(&opened.base)?;
-    let fetch = context.fetch_options()?;
-    let workshop = context.workshop(&store, &fetch);
-    context.check_local_sources(&opened, &workshop, &plan)?;
+    let opened = context.open(Some(&args.at.recipe))?;
+    let plan = opened.plan(args.at.arch)?;
+    let store = context.session.store(&opened.base)?;
+    let fetch = context.session.fetch_options()?;
+    let workshop = context.session.workshop(&store, &fetch);
+    opened.check_local_sources(&workshop, &plan)?;
     let assembled = workshop.tree(&plan, &opened.base);
     context.terminal.clear();
     let source = &opened.parsed.source;
     let tree = assembled
-        .map_err(|error| Failure::realize(error, source))?
+        .map_err(|error| opened.wrong(error, plan.arch))?
         .tree;
     let asked = args.at.path.trim_matches('/');
     let absent = || {
@@ -36,13 +36,15 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
     let (path, entry) = path
         .and_then(|path| tree.get(&path).map(|entry| (path, entry)))
         .or_else(|| {
-            let named = |path: &EntryPath| archive::is_named(path.as_bytes(), asked);
+            let named = |path: &EntryPath| is_named(path.as_bytes(), asked);
             let found = tree.iter().find(|(path, _)| named(path));
             found.map(|(path, entry)| (path.clone(), entry))
         })
         .ok_or_else(absent)?;
-    let planned = entry.origin.and_then(|index| plan.entries.get(index));
-    let Some(planned) = planned else {
+    let origin = entry
+        .origin
+        .and_then(|index| Some((index, plan.entries.get(index)?)));
+    let Some((index, planned)) = origin else {
         let inside = tree
             .iter()
             .filter(|(below, _)| below.parent().as_ref() == Some(&path))
@@ -56,13 +58,13 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
             "{path}: no line of its own; it is there for the {inside} entries in it\n"
         ));
     };
-    let line = source.line(&planned.entry.span);
-    let node = source.slice(&planned.entry.span);
-    let how = origin(
-        &planned.entry.kind,
-        planned.entry.path.value.trim_matches('/').as_bytes() == path.as_bytes(),
+    let span = StatementId::of_entry(Some(index)).span(opened.parsed.of(plan.arch), source);
+    let (line, node) = (source.line(&span), source.slice(&span));
+    let how = reason(
+        &planned.kind,
+        planned.path.trim_matches('/').as_bytes() == path.as_bytes(),
     );
-    let file = source.name(&planned.entry.span);
+    let file = source.name(&span);
     if args.json {
         return output::print_json(&json!({
             "file": file,
@@ -84,42 +86,26 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
 }
 
 /// Says how a node of the recipe comes to put an entry there; `itself` is whether the node's own path is the entry's.
-fn origin(kind: &EntryKind, itself: bool) -> String {
+fn reason(kind: &PlannedKind, itself: bool) -> String {
     match kind {
-        EntryKind::File {
-            origin:
-                Origin::Source {
-                    from,
-                    path: Some(path),
-                },
-            ..
-        } => {
-            format!(
-                "`file` takes `{}` out of source `{}`",
-                path.value, from.value
-            )
+        PlannedKind::File { origin, .. } => match origin {
+            FileOrigin::Source {
+                from,
+                path: Some(path),
+            } => format!("`file` takes `{path}` out of source `{from}`"),
+            FileOrigin::Source { from, path: None } => {
+                format!("`file` takes source `{from}` as it is")
+            }
+            FileOrigin::Text(_) => "`file` with its text in the recipe".to_owned(),
+            FileOrigin::Local { name, .. } => format!("`file` takes `{name}` beside the recipe"),
+        },
+        PlannedKind::Dir { .. } => "`dir`".to_owned(),
+        PlannedKind::Symlink { .. } => "`symlink`".to_owned(),
+        PlannedKind::Device { .. } => "`device`".to_owned(),
+        PlannedKind::Applets { of, .. } => format!("`applets`: a name that `{of}` lists"),
+        PlannedKind::Tree { from, .. } if itself => {
+            format!("`tree`: the top of source `{from}`")
         }
-        EntryKind::File {
-            origin: Origin::Source { from, path: None },
-            ..
-        } => {
-            format!("`file` takes source `{}` as it is", from.value)
-        }
-        EntryKind::File {
-            origin: Origin::Text(_),
-            ..
-        } => "`file` with its text in the recipe".to_owned(),
-        EntryKind::File {
-            origin: Origin::Local(name),
-            ..
-        } => format!("`file` takes `{}` beside the recipe", name.value),
-        EntryKind::Dir { .. } => "`dir`".to_owned(),
-        EntryKind::Symlink { .. } => "`symlink`".to_owned(),
-        EntryKind::Device { .. } => "`device`".to_owned(),
-        EntryKind::Applets { of, .. } => format!("`applets`: a name that `{}` lists", of.value),
-        EntryKind::Tree { from, .. } if itself => {
-            format!("`tree`: the top of source `{}`", from.value)
-        }
-        EntryKind::Tree { from, .. } => format!("`tree`: a member of source `{}`", from.value),
+        PlannedKind::Tree { from, .. } => format!("`tree`: a member of source `{from}`"),
     }
 }

@@ -1,8 +1,8 @@
 //! Locks: what a recipe is expected to give, in a file beside it (`docs/lock.md` is the format's page).
 //!
 //! ```text
-//! Recipe, local files --recipe_digest--> Digest      Image --Locked::of--> Locked
-//! Lock <--parse/text--> NAME.lock                    Lock + Recipe + Image --changes--> what is no longer so
+//! Image --Locked::of--> Locked         Fingerprint + Images --Lock::of--> Lock <--parse/text--> NAME.lock
+//! Lock + Fingerprint + Plan + Image --changes--> what is no longer so
 //! ```
 //!
 //! A lock says which recipe it is of by a digest over the recipe's text, and what the recipe gives by the identities of each
@@ -19,15 +19,11 @@ use std::path::{Path, PathBuf};
 
 use crate::arch::Arch;
 use crate::digest::Digest;
-use crate::plan::{FORMAT, LocalFile, Plan};
+use crate::plan::{FORMAT, Fingerprint, Plan};
 use crate::realize::{ArtifactRole, Image, ImageFile};
-use crate::recipe::{Parsed, SourceMap, SourceText, statements};
 
 pub use change::Change;
 pub use read::LockError;
-
-/// The digits of a statement's or a file's digest: it only tells which one changed, the recipe digest tells that one did.
-const SHORT: usize = 12;
 
 /// The version of the file that mkimg writes.
 pub const VERSION: u32 = 2;
@@ -133,24 +129,23 @@ impl Locked {
 }
 
 impl Lock {
-    /// Returns the lock of a recipe, its local files and its images, one for each architecture of each variant.
+    /// Returns the lock of a recipe and its images, one for each architecture of each variant.
     pub fn of<'i>(
-        parsed: &Parsed,
-        files: &BTreeMap<String, LocalFile>,
+        recipe: &Fingerprint,
         images: impl IntoIterator<Item = (Option<&'i str>, &'i Image)>,
     ) -> Lock {
         Lock {
             version: VERSION,
-            name: parsed.recipe.name.value.clone(),
+            name: recipe.name.clone(),
             format: FORMAT,
-            recipe: recipe_digest(&parsed.source, files),
-            values: parsed.values.clone(),
+            recipe: recipe.recipe,
+            values: recipe.values.clone(),
             images: images
                 .into_iter()
                 .map(|(variant, image)| (Key::of(variant, image.arch), Locked::of(image)))
                 .collect(),
-            statements: statement_digests(&parsed.source),
-            files: file_digests(&parsed.source, files),
+            statements: recipe.statements.iter().cloned().collect(),
+            files: recipe.files.clone(),
         }
     }
 }
@@ -181,60 +176,6 @@ pub fn path_of(recipe: &Path) -> PathBuf {
     let mut path = recipe.as_os_str().to_owned();
     path.push(".lock");
     PathBuf::from(path)
-}
-
-/// Returns a recipe's text with LF line ends. The byte order mark was taken off when it was read.
-pub fn normal_text(source: &SourceText) -> String {
-    source.text.replace("\r\n", "\n")
-}
-
-/// Returns the recipe digest: the sha256 of what `sha256sum` prints for the recipe, under the name `recipe`, and then for each file
-/// that it includes and each file beside it that its kernel and its entries name, in the order of the names. The recipe and the
-/// included files count with LF line ends and without a byte order mark.
-pub fn recipe_digest(source: &SourceMap, files: &BTreeMap<String, LocalFile>) -> Digest {
-    let mut listed = format!(
-        "{}  recipe\n",
-        Digest::of(normal_text(source.root()).as_bytes())
-    );
-    for (path, digest) in all_digests(source, files) {
-        listed.push_str(&format!("{digest}  {path}\n"));
-    }
-    Digest::of(listed.as_bytes())
-}
-
-fn statement_digests(source: &SourceMap) -> BTreeMap<String, String> {
-    let found = statements(source).into_iter().map(|statement| {
-        let text = source.slice(&statement.span);
-        let digest = Digest::of(text.replace("\r\n", "\n").as_bytes());
-        (statement.name, short(digest))
-    });
-    found.collect()
-}
-
-fn file_digests(
-    source: &SourceMap,
-    files: &BTreeMap<String, LocalFile>,
-) -> BTreeMap<String, String> {
-    let all = all_digests(source, files).into_iter();
-    all.map(|(path, digest)| (path, short(digest))).collect()
-}
-
-/// Returns the digests of the files beside the recipe. A file that is included counts as text, whatever else it is.
-fn all_digests(
-    source: &SourceMap,
-    files: &BTreeMap<String, LocalFile>,
-) -> BTreeMap<String, Digest> {
-    let own = files.iter().map(|(path, file)| (path.clone(), file.digest));
-    let mut all: BTreeMap<String, Digest> = own.collect();
-    for included in source.included() {
-        let digest = Digest::of(normal_text(&included.source).as_bytes());
-        all.extend(included.paths().map(|path| (path.clone(), digest)));
-    }
-    all
-}
-
-fn short(digest: Digest) -> String {
-    digest.to_string()[..SHORT].to_owned()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::line::Line;
 use super::{Key, Lock, Locked, VERSION, v1};
+use crate::fault::{Fault, Outcome};
 use crate::plan::FORMAT;
 use crate::realize::ArtifactRole;
 
@@ -43,10 +44,16 @@ pub enum LockError {
     },
 }
 
-impl LockError {
-    /// Returns what to do.
-    pub fn help(&self) -> &'static str {
+impl Fault for LockError {
+    fn outcome(&self) -> Outcome {
         match self {
+            LockError::Format { .. } | LockError::Version { .. } => Outcome::Different,
+            LockError::Line { .. } | LockError::Merge { .. } => Outcome::Wrong,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let text = match self {
             LockError::Line { .. } => {
                 "a lock is not edited: `mkimg lock` writes it anew; git has what it was"
             }
@@ -59,7 +66,8 @@ impl LockError {
             LockError::Format { .. } | LockError::Version { .. } => {
                 "a newer mkimg wrote it: use that one, or let `mkimg lock` write what this one makes"
             }
-        }
+        };
+        Some(text.to_owned())
     }
 }
 

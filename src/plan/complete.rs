@@ -188,7 +188,7 @@ fn plan(text: &str) -> Result<Plan, String> {
         size: 5,
     };
     let locals = ["here", "there"].map(|name| (name.to_owned(), local(name)));
-    let plan = Plan::resolve(&recipe, Arch::X86_64, &BTreeMap::from(locals));
+    let plan = Plan::lower(&recipe, Arch::X86_64, &BTreeMap::from(locals));
     plan.map_err(|error| format!("{error:?}"))
 }
 

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::arch::Arch;
 use crate::digest::Digest;
+use crate::pack::Compression;
+use crate::place::Place;
 use crate::plan::{FORMAT, Plan};
-use crate::recipe::{Compress, Place};
 
 /// The name of the file in an image directory.
 pub const FILE: &str = "image.json";
@@ -109,8 +110,8 @@ pub enum ImageError {
 /// Returns the name of the initramfs of a plan in its image directory.
 pub(super) fn initramfs_name(plan: &Plan) -> &'static str {
     match plan.compress {
-        Compress::None => "initramfs.cpio",
-        Compress::Gzip { .. } => "initramfs.cpio.gz",
+        Compression::None => "initramfs.cpio",
+        Compression::Gzip { .. } => "initramfs.cpio.gz",
     }
 }
 
@@ -136,13 +137,13 @@ impl Image {
             archive_size,
             kernel,
             initramfs,
-            memory: plan.boot.memory,
-            cpus: plan.boot.cpus,
-            cmdline: plan.boot.cmdline.clone(),
+            memory: plan.memory,
+            cpus: plan.cpus,
+            cmdline: plan.cmdline.clone(),
             inputs: inputs.collect(),
             compress: match plan.compress {
-                Compress::None => json!({ "method": "none" }),
-                Compress::Gzip { level } => {
+                Compression::None => json!({ "method": "none" }),
+                Compression::Gzip { level } => {
                     json!({ "by": COMPRESSOR, "level": level, "method": "gzip" })
                 }
             },

@@ -4,48 +4,34 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{RealizeError, explain};
-use crate::arch::Arch;
 use crate::digest;
-use crate::plan::{self, LocalFile, Plan};
-use crate::recipe::{Diagnostic, Recipe};
+use crate::plan::{LocalFile, Problem, StatementId};
 use crate::source::known::Known;
 use crate::source::local::{LocalError, Reach, Regular, reading_error};
 use crate::store::{Blob, Store};
 
-/// Returns the plan of a recipe that lies in `base`, for an architecture. Files beside it that have no hash come from its own
-/// project alone.
-///
-/// # Errors
-/// [`RealizeError::Recipe`] where a source cannot serve the architecture or a local file cannot be taken.
-pub fn plan(recipe: &Recipe, base: &Path, arch: Arch) -> Result<Plan, RealizeError> {
-    let files = local_files([recipe], base, &Reach::of(base, None), None)?;
-    Plan::resolve(recipe, arch, &files).map_err(RealizeError::Recipe)
-}
-
 /// Returns the files that a recipe in `base` names without their hash, each read once; one that is `known` need not be read.
+/// `named` is what [`crate::plan::local_files`] lists.
 ///
 /// # Errors
 /// [`RealizeError::Recipe`] about each that cannot be taken.
-pub fn local_files<'r>(
-    recipes: impl IntoIterator<Item = &'r Recipe>,
+pub fn local_files(
+    named: Vec<(String, StatementId)>,
     base: &Path,
     reach: &Reach,
     known: Option<Known<'_>>,
 ) -> Result<BTreeMap<String, LocalFile>, RealizeError> {
     let mut files = BTreeMap::new();
     let mut problems = Vec::new();
-    let named = recipes.into_iter().flat_map(plan::local_files);
-    for (name, span) in named {
-        if files.contains_key(name) {
+    for (name, at) in named {
+        if files.contains_key(&name) {
             continue;
         }
-        match local_file(base, name, reach, known) {
-            Ok(file) => {
-                files.insert(name.to_owned(), file);
-            }
+        match local_file(base, &name, reach, known) {
+            Ok(file) => drop(files.insert(name, file)),
             Err((reason, help)) => {
                 let message = format!("the local file `{name}` cannot be {reason}");
-                problems.push(Diagnostic::error(message, span, "named here").help(help));
+                problems.push(Problem::error(message, at, "named here").help(help));
             }
         }
     }
@@ -88,8 +74,8 @@ fn local_file(
 }
 
 /// Copies a kernel beside the recipe into the cache: an image must not change with a file that is the user's.
-pub(super) fn kernel(store: &Store, plan: &Plan, file: &LocalFile) -> Result<Blob, RealizeError> {
-    let changed = |error: LocalError| explain::changed_kernel(plan, &error);
+pub(super) fn kernel(store: &Store, file: &LocalFile) -> Result<Blob, RealizeError> {
+    let changed = |error: LocalError| explain::changed_kernel(&error);
     let mut from = Regular::open_own(&file.path).map_err(changed)?;
     let blob = store.blob_from(&mut from, &file.path)?;
     match blob.digest == file.digest {

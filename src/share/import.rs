@@ -3,14 +3,13 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use super::artifact::go_name;
 use super::shared::Shared;
 use super::unsigned::check_index;
 use super::{Found, Origin, Project, ShareError};
 use crate::arch::Arch;
 use crate::digest::Digest;
-use crate::lock::{self, Lock, Locked};
-use crate::plan::Plan;
+use crate::lock::{Lock, Locked};
+use crate::plan::{Plan, recipe_digest};
 use crate::realize::{self, IMAGE_FILE, Image, Realized};
 use crate::store::{Blob, Store, StoreError};
 
@@ -82,7 +81,7 @@ pub fn examine(
         let listed = descriptor.architecture.as_deref();
         if selection
             .arch
-            .is_some_and(|arch| listed.is_some_and(|name| name != go_name(arch)))
+            .is_some_and(|arch| listed.is_some_and(|name| name != arch.facts().oci))
         {
             continue;
         }
@@ -255,7 +254,7 @@ pub fn substitute(
 fn check_lock(shared: &Shared, project: &Project) -> Result<Digest, ShareError> {
     let object = "the lock inside";
     let parsed = project.parsed()?;
-    let recipe = lock::recipe_digest(&parsed.source, &project.files);
+    let recipe = recipe_digest(&parsed.source, &project.files);
     shared.check_recipe_digest(&recipe)?;
     let name = format!("{}.lock", project.name);
     let lock = Lock::parse(&name, project.lock.as_bytes())

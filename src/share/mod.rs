@@ -15,6 +15,7 @@ mod document;
 mod error;
 mod found;
 mod import;
+mod included;
 mod layer;
 mod licence;
 pub mod oci;
@@ -34,7 +35,7 @@ pub mod substitutes;
 mod text;
 mod unsigned;
 
-pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
+pub use artifact::{Artifact, CONFIG, Shareable, plan_tag};
 pub use copy::{Copied, copy, copy_referrers};
 pub use document::{Document, attach};
 pub use error::ShareError;

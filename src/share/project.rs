@@ -116,11 +116,11 @@ impl Project {
             files: BTreeMap::new(),
         };
         for name in names(parsed) {
-            let path = base.join(name);
+            let path = base.join(&name);
             let read = dir::open(&path).and_then(|mut file| digest::of_reader(&mut file));
             let (digest, size) = read.map_err(|error| unread(&path, error))?;
             let file = LocalFile { path, digest, size };
-            project.files.insert(name.to_owned(), file);
+            project.files.insert(name, file);
         }
         let found = project.identity().to_string();
         let expected = directory.file_name().unwrap_or_default().to_string_lossy();
@@ -207,10 +207,10 @@ impl Project {
 
 /// Returns the files that belong to a recipe, by their paths as it has them: those that it includes, and those that it names without
 /// their hash.
-pub(super) fn names(parsed: &Parsed) -> BTreeSet<&str> {
+pub(super) fn names(parsed: &Parsed) -> BTreeSet<String> {
     let named = parsed.recipes().flat_map(local_files).map(|(name, _)| name);
     let included = parsed.source.included().iter();
-    let paths = included.flat_map(|file| file.paths().map(String::as_str));
+    let paths = included.flat_map(|file| file.paths().cloned());
     named.chain(paths).collect()
 }
 

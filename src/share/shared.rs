@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::artifact::{CONFIG, FORMAT_KEY, PLAN, go_name, labels};
+use super::artifact::{CONFIG, FORMAT_KEY, PLAN, labels};
+use super::included::Layers;
 use super::layer::Role;
 use super::oci::{DESCRIPTION, Descriptor, IMAGE, Manifest, TITLE};
 use super::project::{Project, check_names, names};
@@ -20,7 +20,7 @@ use crate::dir;
 use crate::pack::read::sole;
 use crate::plan::{FORMAT, LocalFile, Plan};
 use crate::realize::{Image, KERNEL};
-use crate::recipe::{Files, Found, MAX_BYTES, Parsed, Refusal};
+use crate::recipe::Parsed;
 use crate::store::{Blob, Store, StoreError};
 
 /// The most bytes of a config, of `image.json`, of a recipe or of a lock.
@@ -104,7 +104,7 @@ impl Shared {
     /// Compares what the manifest, the config and the index say with `image.json`.
     fn check(&self, manifest: &Manifest) -> Result<(), ShareError> {
         let image = &self.image;
-        let arch = go_name(image.arch);
+        let arch = image.arch.facts().oci;
         let differs = |object: &str, expected: String, found: String| ShareError::Mismatch {
             object: object.to_owned(),
             expected,
@@ -324,7 +324,7 @@ impl Shared {
         }
         let named = names(&parsed);
         // Before any is fetched: a manifest can list thousands.
-        if let Some((other, _)) = files().find(|(path, _)| !named.contains(path.as_str())) {
+        if let Some((other, _)) = files().find(|(path, _)| !named.contains(*path)) {
             let object = format!("the file `{}`", fit(other));
             return Err(ShareError::invalid(
                 object,
@@ -360,7 +360,7 @@ impl Shared {
     fn plan(&self, parsed: &Parsed, project: &Project) -> Result<Plan, ShareError> {
         let arch = self.image.arch;
         let resolved = |parsed: &Parsed| {
-            Plan::resolve(parsed.of(arch), arch, &project.files).map_err(|problems| {
+            Plan::lower(parsed.of(arch), arch, &project.files).map_err(|problems| {
                 let problem = problems.first().map(|problem| problem.message.clone());
                 ShareError::invalid("the recipe inside", problem.unwrap_or_default())
             })
@@ -480,34 +480,11 @@ fn text(
 }
 
 /// Brings a blob into the cache and hashes it, also where it was there: a damaged one is fetched again.
-/// The files that came along, which are fetched as they are included.
-struct Layers<'l> {
-    files: BTreeMap<&'l String, &'l Descriptor>,
-    origin: &'l dyn Origin,
-    store: &'l Store,
-}
-
-impl Files for Layers<'_> {
-    fn read(&mut self, path: &str) -> Result<Found, Refusal> {
-        let refused = |reason: String| Refusal {
-            reason: format!("read: {reason}"),
-            help: "export it again".to_owned(),
-        };
-        let layer = self.files.get(&path.to_owned());
-        let layer = layer.ok_or_else(|| refused("it did not come along".to_owned()))?;
-        if layer.size > MAX_BYTES as u64 {
-            return Err(refused(format!("it has {} bytes", layer.size)));
-        }
-        let blob = fetch(self.origin, layer, self.store);
-        let blob = blob.map_err(|error| refused(error.to_string()))?;
-        let bytes = dir::read(&blob.path).map_err(|error| refused(error.to_string()))?;
-        // Two paths of one file came along as two files.
-        let at = PathBuf::from(blob.digest.to_string());
-        Ok(Found { at, bytes })
-    }
-}
-
-fn fetch(origin: &dyn Origin, layer: &Descriptor, store: &Store) -> Result<Blob, ShareError> {
+pub(super) fn fetch(
+    origin: &dyn Origin,
+    layer: &Descriptor,
+    store: &Store,
+) -> Result<Blob, ShareError> {
     let blob = origin.blob(layer, store)?;
     match blob.verify() {
         Ok(()) => return Ok(blob),

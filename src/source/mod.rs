@@ -9,6 +9,7 @@ mod bzip2;
 mod control;
 mod cpio;
 mod deb;
+mod ends;
 mod entry;
 pub mod fetch;
 mod gzip;
@@ -34,7 +35,7 @@ mod xz;
 mod zip;
 mod zstd;
 
-pub use crate::recipe::DeviceClass;
+pub use crate::tree::DeviceClass;
 pub use archive::is_archive;
 pub use archive_error::{ArchiveError, DebProblem, MemberProblem, StreamProblem};
 pub use control::{Control, control};

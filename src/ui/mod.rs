@@ -2,10 +2,9 @@
 //! business of the verbs.
 
 mod clip;
-mod report;
+pub(crate) mod report;
 mod terminal;
-mod units;
 
+pub use crate::units::{bar, bytes, seconds};
 pub use report::{print_diagnostics, print_error};
 pub use terminal::{Terminal, Verbosity};
-pub use units::{bar, bytes, seconds};

@@ -6,10 +6,12 @@ use std::fs;
 use std::num::NonZeroUsize;
 
 use mkimg::arch::Arch;
+use mkimg::plan::{self, Plan};
 use mkimg::progress::Silent;
-use mkimg::realize::{RealizeError, Workshop, plan};
+use mkimg::realize::{RealizeError, Workshop, local_files};
 use mkimg::recipe::{Mode, parse};
 use mkimg::source::fetch::FetchOptions;
+use mkimg::source::local::Reach;
 use mkimg::store::Store;
 
 use crate::cli::{fails, run};
@@ -79,12 +81,14 @@ fn an_elf_kernel_is_told_from_a_program_by_its_addresses() {
 #[test]
 fn a_program_of_any_other_machine_is_named() {
     // Class, byte order, machine, and what is said.
-    let cases: [(u8, u8, u16, &str); 8] = [
+    let cases: [(u8, u8, u16, &str); 10] = [
         (2, 2, 22, "is a program for s390x, the image is for x86_64"),
         (2, 2, 21, "is a program for ppc64, "),
         (1, 2, 8, "is a program for mips, "),
         (1, 1, 40, "is a program for arm, "),
         (1, 1, 62, "is a program for x32, "),
+        (2, 1, 243, "is a program for riscv64, "),
+        (1, 1, 243, "is a program for riscv32, "),
         (2, 2, 183, "is a program for aarch64 (big-endian), "),
         (2, 1, 4242, "is a program for ELF machine 4242, "),
         (
@@ -310,7 +314,9 @@ fn a_local_file_that_changes_between_plan_and_archive_is_told_and_gives_no_image
         tiny.write("images/changes", b"these bytes");
         let parsed = parse("tiny.kdl", &fs::read(recipe).unwrap(), Mode::Strict).unwrap();
         let base = tiny.path("images");
-        let plan = plan(&parsed.recipe, &base, Arch::X86_64).unwrap();
+        let named = plan::local_files(&parsed.recipe);
+        let files = local_files(named, &base, &Reach::of(&base, None), None).unwrap();
+        let plan = Plan::lower(&parsed.recipe, Arch::X86_64, &files).unwrap();
         tiny.write("images/changes", changed);
         let store = Store::open(&tiny.path("cache")).unwrap();
         let workshop = Workshop {

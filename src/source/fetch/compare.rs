@@ -6,8 +6,8 @@ use super::download::over;
 use super::error::{Failure, Mismatch, Reason};
 use super::{Attempt, FetchError, Fetcher, FirstSeen, Wanted, all_or};
 use crate::digest::Digest;
+use crate::place::Place;
 use crate::progress::Event;
-use crate::recipe::Place;
 use crate::source::known::Known;
 use crate::source::local::{LocalError, Regular, reading_error};
 
