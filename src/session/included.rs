@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::locking;
+use super::lock_file;
 use super::open::Session;
 use crate::lock;
 use crate::recipe::{self, Documents, Files, Found, MAX_BYTES, Mode, Refusal};
@@ -94,7 +94,7 @@ impl Session<'_> {
         if documents.has_params() && options.values.is_empty() {
             let lock = lock::path_of(path);
             // Whether the lock can be used is said elsewhere.
-            if let Some(values) = locking::values(&lock) {
+            if let Some(values) = lock_file::values(&lock) {
                 options.values = values;
             }
         }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use super::error::Error;
 use super::load::Loaded;
+use super::lock_file;
 use super::locking::{self, LockUse};
 use super::realize::RealizeOptions;
 use super::writable::check_file;
@@ -47,7 +48,7 @@ impl Loaded<'_> {
                 locking::check_plan(&one, &beside, &*one.plan(Some(arch))?)?;
             }
         }
-        if locking::read(&beside.path)?.as_deref() == Some(lock.to_string().as_bytes()) {
+        if lock_file::read(&beside.path)?.as_deref() == Some(lock.to_string().as_bytes()) {
             return Ok(());
         }
         Err(Error::new(
@@ -124,7 +125,7 @@ impl Loaded<'_> {
         let text = lock.to_string();
         let shown = path.display();
         // Whatever is there is replaced, but for what is no file.
-        let there = locking::read(&path)?;
+        let there = lock_file::read(&path)?;
         if there.as_deref() == Some(text.as_bytes()) {
             self.session.note(format!("`{shown}` says so already"));
             return Ok(());

@@ -1,18 +1,17 @@
 //! Holding a recipe to the lock beside it.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::error::Error;
 use super::load::Loaded;
+use super::lock_file;
 use crate::arch::Arch;
-use crate::dir;
 use crate::fault::Outcome;
 use crate::lock::{self, Change, Lock, Locked};
 use crate::plan::{Fingerprint, Plan};
 use crate::realize::{Image, Realized};
-use crate::recipe::{Diagnostic, MAX_BYTES, Span};
+use crate::recipe::{Diagnostic, Span};
 
 /// How the lock beside a recipe is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl Loaded<'_> {
 /// Returns the lock beside a recipe, where there is one.
 pub(crate) fn beside(opened: &Loaded<'_>) -> Result<Option<Beside>, Error> {
     let path = lock::path_of(&opened.path);
-    let Some(bytes) = read(&path)? else {
+    let Some(bytes) = lock_file::read(&path)? else {
         return Ok(None);
     };
     match Lock::parse(&path.display().to_string(), &bytes) {
@@ -75,32 +74,6 @@ pub(crate) fn expected(opened: &Loaded<'_>, plan: &Plan) -> Option<Image> {
     let beside = beside(opened).ok().flatten()?;
     let locked = beside.lock.of_image(opened.variant(), plan.arch)?;
     locked.image(plan)
-}
-
-/// Reads a lock's file; `None` where there is none.
-pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let io = |error| Error::io("read the lock", path, error);
-    let found = match dir::metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        // The recipe came through a pipe.
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
-        Err(error) => return Err(io(error)),
-    };
-    if !found.is_file() || found.len() > MAX_BYTES as u64 {
-        return Err(Error::usage(
-            format!(
-                "`{}` is where the recipe's lock would be, and is none",
-                path.display()
-            ),
-            "move it away, or give the recipe another name",
-        ));
-    }
-    let mut bytes = Vec::new();
-    let limit = MAX_BYTES as u64 + 1;
-    let file = dir::open(path).map_err(io)?;
-    file.take(limit).read_to_end(&mut bytes).map_err(io)?;
-    Ok(Some(bytes))
 }
 
 /// Returns the failure of a recipe that has no lock and should have one.
@@ -221,13 +194,6 @@ fn which(opened: &Loaded<'_>, plan: &Plan) -> String {
         Some(variant) => format!("{} of the variant `{variant}`", plan.arch),
         None => plan.arch.to_string(),
     }
-}
-
-/// Returns the values of parameters that the lock at `path` was made with, where there is one that can be read.
-pub(crate) fn values(path: &Path) -> Option<BTreeMap<String, String>> {
-    let bytes = read(path).ok().flatten()?;
-    let lock = Lock::parse(&path.display().to_string(), &bytes).ok()?;
-    Some(lock.values)
 }
 
 fn accept(opened: &Loaded<'_>) -> String {

@@ -94,6 +94,7 @@ mod included;
 mod load;
 mod local;
 mod lock;
+mod lock_file;
 mod locking;
 mod open;
 mod options;

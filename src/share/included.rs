@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Origin;
 use super::oci::Descriptor;
-use super::shared::fetch;
+use super::origin::fetch;
 use crate::dir;
 use crate::recipe::{Files, Found, MAX_BYTES, Refusal};
 use crate::store::Store;

@@ -12,6 +12,7 @@ use super::artifact::{CONFIG, FORMAT_KEY, PLAN, labels};
 use super::included::Layers;
 use super::layer::Role;
 use super::oci::{DESCRIPTION, Descriptor, IMAGE, Manifest, TITLE};
+use super::origin::fetch;
 use super::project::{Project, check_names, names};
 use super::text::fit;
 use super::{Origin, ShareError};
@@ -477,21 +478,4 @@ fn text(
         .read_to_end(&mut bytes)
         .map_err(|error| StoreError::io("read", &blob.path, error))?;
     Ok(bytes)
-}
-
-/// Brings a blob into the cache and hashes it, also where it was there: a damaged one is fetched again.
-pub(super) fn fetch(
-    origin: &dyn Origin,
-    layer: &Descriptor,
-    store: &Store,
-) -> Result<Blob, ShareError> {
-    let blob = origin.blob(layer, store)?;
-    match blob.verify() {
-        Ok(()) => return Ok(blob),
-        Err(StoreError::Damaged { .. }) => store.remove_blob(&layer.digest)?,
-        Err(error) => return Err(error.into()),
-    }
-    let blob = origin.blob(layer, store)?;
-    blob.verify()?;
-    Ok(blob)
 }

@@ -137,25 +137,25 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
         ),
         (
             "the sources, by hand",
-            &|tiny| swap_digit(tiny, "sources"),
+            &|tiny| swap_digit(tiny, "sources="),
             4,
             &["the identity of the sources: the lock says", ACCEPT],
         ),
         (
             "the archive's size, by hand",
-            &|tiny| resize(tiny, "tree"),
+            &|tiny| resize(tiny, "image \"x86_64\" "),
             4,
             &["the tree: the lock says", " bytes)", ACCEPT],
         ),
         (
             "the kernel's size, by hand",
-            &|tiny| resize(tiny, "kernel"),
+            &|tiny| resize(tiny, "artifact \"x86_64\" \"kernel\""),
             4,
             &["the kernel: the lock says", " bytes)"],
         ),
         (
             "the initramfs's size, by hand",
-            &|tiny| resize(tiny, "initramfs"),
+            &|tiny| resize(tiny, "artifact \"x86_64\" \"initramfs\""),
             4,
             &["the initramfs: the lock says", " bytes)"],
         ),
@@ -284,11 +284,11 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
     }
 }
 
-/// Adds a 1 in front of a size of the lock.
+/// Adds a 1 in front of the size in a line of the lock.
 fn resize(tiny: &Tiny, node: &str) {
     let path = lock_of(tiny);
     let text = fs::read_to_string(&path).unwrap();
-    let start = text.find(&format!("    {node} \"")).unwrap();
+    let start = text.find(node).unwrap();
     let (before, line) = text.split_at(start);
     fs::write(
         &path,
