@@ -13,7 +13,7 @@ use crate::digest::Digest;
 
 use super::node::range;
 use super::source_map::Span;
-use super::{Invalid, syntax, text};
+use super::{Invalid, Mode, parse, syntax, text};
 
 /// What to write into one location.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,12 @@ pub fn pin(name: &str, bytes: &[u8], pins: &[Pin]) -> Result<Vec<u8>, PinError> 
     } else {
         b""
     };
-    Ok([mark, edited.as_bytes()].concat())
+    let edited = [mark, edited.as_bytes()].concat();
+    // What a recipe includes, or includes others, need not be one by itself.
+    if parse(name, bytes, Mode::Pin).is_ok() {
+        parse(name, &edited, Mode::Pin)?;
+    }
+    Ok(edited)
 }
 
 /// Finds the locations of all sources, also of those in a `when` or a `variant`, by their places.
