@@ -88,7 +88,7 @@ const OF_THE_PROCESS: [&str; 21] = [
     "rustix::system::uname",
 ];
 /// Where one of them is read all the same, and why. What is not needed any more must go.
-const READERS: [(&str, &str, &str); 41] = [
+const READERS: [(&str, &str, &str); 42] = [
     ("check/place.rs", "std::process::id", WHOSE),
     ("dir/held.rs", "std::fs::canonicalize", WHOLE),
     ("machine/guest.rs", "std::time::Instant::now", PATIENCE),
@@ -105,6 +105,7 @@ const READERS: [(&str, &str, &str); 41] = [
     ("session/host.rs", "rustix::process::geteuid", SESSION),
     ("session/host.rs", "rustix::process::getegid", SESSION),
     ("session/host.rs", "rustix::system::uname", SESSION),
+    ("session/load.rs", "std::fs::canonicalize", SESSION),
     ("session/open.rs", "std::path::absolute", SESSION),
     (
         "session/open.rs",

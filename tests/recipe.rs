@@ -8,14 +8,35 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
-use mkimg::recipe::{Diagnostic, Invalid, MAX_DEPTH, Mode, parse};
+use mkimg::recipe::{
+    Diagnostic, Documents, Files, Found, Invalid, MAX_DEPTH, Mode, Parsed, Refusal, parse,
+};
+
+/// The directory of the recipes with mistakes.
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes")
+}
+
+/// Reads what these include.
+struct Parts;
+
+impl Files for Parts {
+    fn read(&mut self, path: &str) -> Result<Found, Refusal> {
+        let at = directory().join(path);
+        let read = fs::read(&at).map(|bytes| Found { at, bytes });
+        read.map_err(|_| Refusal {
+            reason: "read: no such file".to_owned(),
+            help: "correct the path".to_owned(),
+        })
+    }
+}
 
 /// Draws all that is said about a recipe, 100 columns wide.
 fn said(name: &str, bytes: &[u8]) -> String {
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
         .with_width(100)
         .with_links(false);
-    let (text, diagnostics) = match parse(name, bytes, Mode::Strict) {
+    let (text, diagnostics) = match read(name, bytes) {
         Ok(parsed) => (parsed.source, parsed.warnings),
         Err(Invalid::Wrong { text, diagnostics }) => (text, diagnostics),
         Err(Invalid::Unreadable { message, help }) => {
@@ -33,9 +54,13 @@ fn said(name: &str, bytes: &[u8]) -> String {
     out
 }
 
+fn read(name: &str, bytes: &[u8]) -> Result<Parsed, Invalid> {
+    let at = directory().join(name);
+    Documents::read(name, bytes, &at, &mut Parts)?.recipe(&Mode::Strict.into())
+}
+
 fn mistakes() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes");
-    let entries = fs::read_dir(directory).unwrap();
+    let entries = fs::read_dir(directory()).unwrap();
     let mut paths: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|end| end == "kdl"))

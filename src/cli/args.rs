@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::global::Global;
-use super::shared::{Boot, LockArgs, SubstituteArgs, Target};
+use super::shared::{Boot, LockArgs, SubstituteArgs, Target, Variants};
 use super::values::{self, parse_time};
 use crate::arch::Arch;
 
@@ -107,6 +107,9 @@ pub(super) struct LockVerb {
     /// The recipe: a file, or the NAME of `images/NAME.kdl` [default: the only one in `images/`]
     #[arg(value_name = "RECIPE")]
     pub(super) recipe: Option<PathBuf>,
+    /// Which variants: a lock has all of them anyway.
+    #[command(flatten)]
+    pub(super) variants: Variants,
     /// Write nothing; fail where the lock would change
     #[arg(long)]
     pub(super) check: bool,
@@ -124,6 +127,9 @@ pub(super) struct Realize {
     /// Where the image may come from.
     #[command(flatten)]
     pub(super) substitutes: SubstituteArgs,
+    /// Which variants.
+    #[command(flatten)]
+    pub(super) variants: Variants,
     /// Make PATH a symlink to the image, which keeps it in the cache
     #[arg(long, value_name = "PATH")]
     pub(super) out_link: Option<PathBuf>,
@@ -182,6 +188,9 @@ pub(super) struct Test {
     /// Where the image may come from.
     #[command(flatten)]
     pub(super) substitutes: SubstituteArgs,
+    /// Which variants.
+    #[command(flatten)]
+    pub(super) variants: Variants,
     /// Run only the tests whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(super) filter: Option<String>,

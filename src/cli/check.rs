@@ -10,6 +10,7 @@ use super::check_report::{self, annotation, text};
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
+use super::shared::Variants;
 use super::values;
 use crate::arch::Arch;
 use crate::fault::Outcome;
@@ -30,6 +31,9 @@ pub(super) struct Check {
     pub(super) except: Vec<String>,
     #[arg(long, help = values::arch_help("every one that the recipe has"), value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     pub(super) arch: Option<Arch>,
+    /// Which variants.
+    #[command(flatten)]
+    pub(super) variants: Variants,
     /// How often each image is realized again
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(super) rounds: u8,
@@ -64,8 +68,10 @@ Exit codes: 0 equal, 4 different (or a lock is missing or out of date), 1 could 
 2 wrong usage or recipe.";
 
 pub(super) fn run(context: &Context<'_>, args: &Check) -> Result<(), Failure> {
+    context.check_variants(&args.variants)?;
     let options = CheckOptions {
         arch: args.arch,
+        all_variants: args.variants.all_variants,
         rounds: args.rounds,
         refetch: args.refetch,
         locked: args.locked,

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use super::shared::Target;
-use crate::session::RealizeOptions;
+use crate::session::{Options, RealizeOptions};
 
 /// `mkimg check-round`
 #[derive(Debug, Args)]
@@ -63,6 +63,16 @@ pub(super) fn run(context: &Context<'_>, args: &CheckRound) -> Result<(), Failur
     output::print_json(&json!({ "path": made.realized.path.display().to_string(), "seen": seen }))
 }
 
+/// Returns what says which version of the recipe it is.
+fn version(options: &Options) -> Vec<String> {
+    let values = options.values.iter();
+    let values = values.map(|(name, value)| format!("--set={name}={value}"));
+    let variant = options.variant.iter();
+    values
+        .chain(variant.map(|name| format!("--variant={name}")))
+        .collect()
+}
+
 /// Changes what of its world a process can change, and goes on as a process that was born there. Whatever could not be
 /// changed will be seen.
 fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
@@ -101,6 +111,7 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
     }
     command
         .args(&context.session.options.environment.program_options)
+        .args(version(&context.session.options))
         .args(["--jobs", &context.session.jobs().to_string()]);
     if let Some(cache) = &context.session.options.cache {
         command.arg("--cache").arg(cache);

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::failure::{self, Failure};
 use super::global::Global;
 use super::options;
-use super::shared::Target;
+use super::shared::{Target, Variants};
 use crate::realize::Realized;
 use crate::recipe::{Diagnostic, Mode, SourceMap};
 use crate::session::{Begun, Error, Loaded, RealizeOptions, Report, Session, Substitutes};
@@ -36,6 +36,30 @@ impl<'t> Context<'t> {
     /// Reads the recipe that is named, else the only one there is.
     pub(super) fn open(&self, recipe: Option<&Path>) -> Result<Loaded<'_>, Failure> {
         Ok(self.session.load_as(recipe, Mode::Strict)?)
+    }
+
+    /// Returns a recipe in each of its variants, or as it is.
+    pub(super) fn variants<'s>(
+        &'s self,
+        opened: Loaded<'s>,
+        variants: &Variants,
+    ) -> Result<Vec<Loaded<'s>>, Failure> {
+        self.check_variants(variants)?;
+        match variants.all_variants {
+            false => Ok(vec![opened]),
+            true => Ok(opened.each_variant()?),
+        }
+    }
+
+    /// Refuses one variant and all of them.
+    pub(super) fn check_variants(&self, variants: &Variants) -> Result<(), Failure> {
+        match &self.session.options.variant {
+            Some(name) if variants.all_variants => Err(Failure::usage(
+                format!("`--all-variants` and `--variant {name}` exclude each other"),
+                "leave one of them out",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Realizes a recipe that is only looked at.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::values::{parse_jobs, parse_size};
+use super::values::{parse_jobs, parse_set, parse_size};
 
 /// Options that every verb takes.
 #[derive(Debug, Args)]
@@ -51,6 +51,12 @@ pub(super) struct Global {
     /// A file outside of the recipe's project, or a directory, that `local=` may take without a hash; may be given several times
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) allow_local: Vec<PathBuf>,
+    /// Give a parameter of the recipe its value; may be given several times
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = parse_set)]
+    pub(super) set: Vec<(String, String)>,
+    /// The variant of the recipe [default: its first one]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) variant: Option<String>,
     /// Say nothing but results and errors
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,

@@ -1,4 +1,4 @@
-//! `mkimg lock`: what a recipe gives, for every architecture that it has, into the file beside it.
+//! `mkimg lock`: what a recipe gives, for every variant and architecture that it has, into the file beside it.
 
 use super::args::LockVerb;
 use super::context::Context;
@@ -8,6 +8,7 @@ use crate::lock;
 
 pub(super) fn run(context: &Context<'_>, args: &LockVerb) -> Result<(), Failure> {
     let opened = context.open(args.recipe.as_deref())?;
+    context.check_variants(&args.variants)?;
     match args.check {
         true => opened.check_lock()?,
         false => drop(opened.lock()?),

@@ -39,6 +39,8 @@ pub(super) fn options(global: &Global, begun: Begun) -> Result<Options, Failure>
         max_unpacked: global.max_unpacked,
         max_download: global.max_download,
         allow_local: global.allow_local.clone(),
+        values: global.set.iter().cloned().collect(),
+        variant: global.variant.clone(),
         environment: environment(global, begun),
     })
 }

@@ -1,4 +1,4 @@
-//! `mkimg pin`: fetches sources and writes their sha256 and size into the recipe, in place.
+//! `mkimg pin`: fetches sources and writes their sha256 and size into the recipe and the files that it includes, in place.
 
 use super::args::Pin as Args;
 use super::context::Context;
@@ -13,8 +13,8 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
         dry_run: args.dry_run,
     };
     let pinned = context.session.pin(args.recipe.as_deref(), &options)?;
-    match args.dry_run && pinned.locations > 0 {
-        true => output::write(|out| out.write_all(&pinned.text)),
-        false => Ok(()),
+    for one in pinned.iter().filter(|_| args.dry_run) {
+        output::write(|out| out.write_all(&one.text))?;
     }
+    Ok(())
 }

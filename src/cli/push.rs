@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use super::shared::Reach;
-use crate::session::{PushOptions, local_file_lines};
+use super::shared::{Reach, Variants};
+use crate::session::{Loaded, PushOptions, local_file_lines};
 use crate::share::Reference;
 use crate::units::bytes;
 
@@ -22,6 +22,9 @@ pub(super) struct Push {
     /// Where to: REGISTRY/REPOSITORY:TAG
     #[arg(value_name = "REF")]
     reference: Reference,
+    /// Which variants: each gets the tag with its name behind it.
+    #[command(flatten)]
+    variants: Variants,
     /// Send the sources too, so that whoever has the image can rebuild it from the registry alone
     #[arg(long)]
     with_sources: bool,
@@ -43,7 +46,36 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
         sign: args.sign.clone(),
         connection: args.reach.connection(),
     };
-    let pushed = context.session.push(&args.what, reference, &options)?;
+    let opened = context.open(Some(&args.what))?;
+    let each = context.variants(opened, &args.variants)?;
+    let mut values = Vec::new();
+    for opened in &each {
+        let mut to = reference.clone();
+        if let (true, Some(variant)) = (args.variants.all_variants, opened.variant()) {
+            to.tag = Some(format!("{}-{variant}", reference.tag_or_default()));
+        }
+        let value = one(context, opened, &to, &options)?;
+        if !args.json {
+            let by_digest = value["reference"].as_str().unwrap_or_default();
+            output::print(&format!("{by_digest}\n"))?;
+        }
+        values.push(value);
+    }
+    match (args.json, args.variants.all_variants) {
+        (false, _) => Ok(()),
+        (true, true) => output::print_json(&Value::Array(values)),
+        (true, false) => output::print_json(&values.remove(0)),
+    }
+}
+
+/// Pushes one variant of a recipe; returns what is printed of it.
+fn one(
+    context: &Context<'_>,
+    opened: &Loaded<'_>,
+    reference: &Reference,
+    options: &PushOptions,
+) -> Result<Value, Failure> {
+    let pushed = opened.push(reference, options)?;
     let (copied, digest) = (&pushed.copied, pushed.digest);
     let (tag, name) = (reference.tag_or_default(), reference.name());
     context.terminal.line(&format!(
@@ -55,17 +87,14 @@ pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     ));
     let by_digest = format!("{name}@sha256:{digest}");
     local_file_lines(&pushed.files).for_each(|line| context.terminal.line(&line));
-    if args.json {
-        return output::print_json(&json!({
-            "digest": format!("sha256:{digest}"),
-            "kept": { "blobs": copied.kept, "bytes": copied.kept_bytes },
-            "local_files": output::local_files(&pushed.files),
-            "reference": by_digest,
-            "sent": { "blobs": copied.sent, "bytes": copied.sent_bytes },
-            "tag": tag,
-        }));
-    }
-    output::print(&format!("{by_digest}\n"))
+    Ok(json!({
+        "digest": format!("sha256:{digest}"),
+        "kept": { "blobs": copied.kept, "bytes": copied.kept_bytes },
+        "local_files": output::local_files(&pushed.files),
+        "reference": by_digest,
+        "sent": { "blobs": copied.sent, "bytes": copied.sent_bytes },
+        "tag": tag,
+    }))
 }
 
 fn blobs(count: usize) -> String {

@@ -23,6 +23,14 @@ pub(super) struct Target {
     pub(super) arch: Option<Arch>,
 }
 
+/// How many variants of the recipe.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Variants {
+    /// All variants of the recipe, one after the other
+    #[arg(long)]
+    pub(super) all_variants: bool,
+}
+
 /// What becomes of the lock beside the recipe.
 #[derive(Debug, Clone, Args)]
 pub(super) struct LockArgs {

@@ -6,51 +6,83 @@ use std::path::Path;
 use super::args::Test as Args;
 use super::context::Context;
 use super::failure::Failure;
-use super::{interrupt, output, test_report};
+use super::test_report::{self, Suite};
+use super::{interrupt, output};
 use crate::fault::Outcome;
-use crate::session::{Loaded, TestOptions, Tested};
+use crate::session::{Loaded, TestOptions, Tested, Tests};
 use crate::store::{There, replace};
 use crate::units::seconds;
 
 pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     check_outputs(args)?;
     let opened = context.open(args.target.recipe.as_deref())?;
-    let tests = opened.tests(&TestOptions {
+    let each = context.variants(opened, &args.variants)?;
+    let options = TestOptions {
         realize: args.target.realize(&args.lock, &args.substitutes),
         boot: args.boot.options(&args.qemu_args),
         filter: args.filter.clone(),
         keep_going: args.keep_going,
-    })?;
+    };
+    for opened in &each {
+        opened.check_tests(&options)?;
+    }
+    let mut suites = Vec::new();
+    for opened in &each {
+        suites.push(suite(context, opened, &options)?);
+        if interrupt::signal().is_some() {
+            break;
+        }
+    }
+    if let Some(path) = &args.junit {
+        write(path, &test_report::junit(&suites))?;
+    }
+    if let Some(path) = &args.log {
+        write(path, &test_report::log(&suites))?;
+    }
+    if args.json {
+        let all = suites.iter().map(test_report::json);
+        output::print_json(&match (args.variants.all_variants, suites.as_slice()) {
+            (false, [only]) => test_report::json(only),
+            _ => all.collect(),
+        })?;
+    }
+    let failed = |suite: &Suite<'_>| test_report::counts(&suite.tested).1 > 0;
+    match interrupt::signal() {
+        Some(signal) => Err(Failure::Signalled(signal)),
+        None if suites.iter().any(failed) => Err(Failure::Said(Outcome::Guest)),
+        None => Ok(()),
+    }
+}
+
+/// Plays the tests of one variant.
+fn suite<'r>(
+    context: &Context<'_>,
+    opened: &'r Loaded<'r>,
+    options: &TestOptions,
+) -> Result<Suite<'r>, Failure> {
+    let tests: Tests<'r> = opened.tests(options)?;
     let noting = interrupt::Noting::begin();
-    let tested = tests.play(noting.noted(), &|one| report(context, &opened, one))?;
+    let tested = tests.play(noting.noted(), &|one| report(context, opened, one))?;
     drop(noting);
     for one in tested.iter().filter(|one| one.skipped()) {
         context.terminal.line(&format!("skipped {}", one.name()));
-    }
-    let image = &tests.image;
-    if let Some(path) = &args.junit {
-        write(path, &test_report::junit(&image.name, &opened, &tested))?;
-    }
-    if let Some(path) = &args.log {
-        write(path, &test_report::log(&tested))?;
-    }
-    if args.json {
-        output::print_json(&test_report::json(image, &opened, &tested))?;
     }
     let (passed, failed, skipped) = test_report::counts(&tested);
     let rest = match skipped {
         0 => String::new(),
         _ => format!(", {skipped} skipped"),
     };
+    let image = tests.image;
     context.terminal.line(&format!(
         "{} {}: {passed} passed, {failed} failed{rest}",
-        image.name, image.arch
+        opened.name(),
+        image.arch
     ));
-    match interrupt::signal() {
-        Some(signal) => Err(Failure::Signalled(signal)),
-        None if failed > 0 => Err(Failure::Said(Outcome::Guest)),
-        None => Ok(()),
-    }
+    Ok(Suite {
+        opened,
+        image,
+        tested,
+    })
 }
 
 /// Refuses two results on one standard output.

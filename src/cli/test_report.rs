@@ -10,6 +10,13 @@ use crate::recipe::{Step, StepKind, Test};
 use crate::session::{Loaded, Tested};
 use crate::text::safe;
 
+/// The tests of one variant of a recipe, and what became of them.
+pub(super) struct Suite<'r> {
+    pub(super) opened: &'r Loaded<'r>,
+    pub(super) image: Image,
+    pub(super) tested: Vec<Tested<'r>>,
+}
+
 fn seconds(tested: &Tested<'_>) -> f64 {
     let elapsed = tested.report.as_ref().map(|report| report.elapsed);
     elapsed.unwrap_or_default().as_secs_f64()
@@ -65,10 +72,15 @@ pub(super) fn told(opened: &Loaded<'_>, test: &Test, report: &Report) -> String 
 }
 
 /// Returns the console of every test, each line with the seconds since the start of its machine.
-pub(super) fn log(tested: &[Tested<'_>]) -> String {
+pub(super) fn log(suites: &[Suite<'_>]) -> String {
     let mut text = String::new();
-    for tested in tested {
-        let name = &tested.test.name.value;
+    let each = suites.iter().flat_map(|suite| {
+        let variant = suite.opened.variant();
+        let of = variant.map_or(String::new(), |variant| format!("{variant}: "));
+        suite.tested.iter().map(move |tested| (of.clone(), tested))
+    });
+    for (of, tested) in each {
+        let name = format!("{of}{}", tested.test.name.value);
         let _ = writeln!(text, "== {name} ({})", tested.kind());
         for line in tested.report.iter().flat_map(|report| &report.lines) {
             let _ = writeln!(text, "{:10.3} {}", line.at.as_secs_f64(), line.text);
@@ -78,7 +90,12 @@ pub(super) fn log(tested: &[Tested<'_>]) -> String {
 }
 
 /// Returns the reports as JSON.
-pub(super) fn json(image: &Image, opened: &Loaded<'_>, tested: &[Tested<'_>]) -> Value {
+pub(super) fn json(suite: &Suite<'_>) -> Value {
+    let Suite {
+        opened,
+        image,
+        tested,
+    } = suite;
     let tests = tested.iter().map(|tested| {
         let mut value = json!({
             "kind": tested.kind(),
@@ -99,23 +116,35 @@ pub(super) fn json(image: &Image, opened: &Loaded<'_>, tested: &[Tested<'_>]) ->
         }
         value
     });
-    json!({
+    let mut value = json!({
         "arch": image.arch.name(),
         "name": image.name,
         "passed": tested.iter().all(Tested::passed),
         "plan": image.plan.to_string(),
         "tests": tests.collect::<Value>(),
-    })
+    });
+    if let Some(variant) = opened.variant() {
+        value["variant"] = json!(variant);
+    }
+    value
 }
 
 /// Returns the reports as JUnit XML, as CI systems read it.
-pub(super) fn junit(name: &str, opened: &Loaded<'_>, tested: &[Tested<'_>]) -> String {
+pub(super) fn junit(suites: &[Suite<'_>]) -> String {
+    let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n".to_owned();
+    suites.iter().for_each(|suite| testsuite(suite, &mut text));
+    text.push_str("</testsuites>\n");
+    text
+}
+
+fn testsuite(suite: &Suite<'_>, text: &mut String) {
+    let Suite { opened, tested, .. } = suite;
     let (_, failures, skipped) = counts(tested);
     let time: f64 = tested.iter().map(seconds).sum();
-    let (count, suite) = (tested.len(), escaped(name));
-    let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  \
-         <testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\">\n"
+    let (count, suite) = (tested.len(), escaped(&opened.name()));
+    let _ = writeln!(
+        text,
+        "  <testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\">"
     );
     for tested in tested {
         let (case, time) = (escaped(&tested.test.name.value), seconds(tested));
@@ -141,8 +170,7 @@ pub(super) fn junit(name: &str, opened: &Loaded<'_>, tested: &[Tested<'_>]) -> S
             ">\n      <failure type=\"{kind}\" message=\"{message}\">{body}</failure>\n    </testcase>\n"
         );
     }
-    text.push_str("  </testsuite>\n</testsuites>\n");
-    text
+    text.push_str("  </testsuite>\n");
 }
 
 /// Returns a text as XML 1.0 may hold it: marks escaped. What XML has not is escaped before, as what is printed is.

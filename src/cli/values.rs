@@ -46,6 +46,14 @@ pub(super) fn place(text: &str) -> Result<Place, String> {
     Place::parse(text, Path::new(""), None).map_err(|error| error.problem)
 }
 
+/// Returns the name of a parameter and its value.
+pub(super) fn parse_set(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("expected NAME=VALUE, such as hostname=web1")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// Returns a number of threads.
 pub(super) fn parse_jobs(text: &str) -> Result<NonZeroUsize, String> {
     text.parse()

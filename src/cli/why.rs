@@ -9,7 +9,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use crate::plan::{FileOrigin, PlannedKind, StatementId};
-use crate::session::{Error, is_named};
+use crate::session::is_named;
 use crate::tree::EntryPath;
 
 pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
     context.terminal.clear();
     let source = &opened.parsed.source;
     let tree = assembled
-        .map_err(|error| Error::realize(error, &opened.parsed))?
+        .map_err(|error| opened.wrong(error, plan.arch))?
         .tree;
     let asked = args.at.path.trim_matches('/');
     let absent = || {
@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
             "{path}: no line of its own; it is there for the {inside} entries in it\n"
         ));
     };
-    let span = StatementId::of_entry(Some(index)).span(&opened.parsed);
+    let span = StatementId::of_entry(Some(index)).span(opened.parsed.of(plan.arch), source);
     let (line, node) = (source.line(&span), source.slice(&span));
     let how = reason(
         &planned.kind,

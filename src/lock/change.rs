@@ -1,5 +1,7 @@
 //! What is no longer as a lock says, in the order in which one thing follows from another.
 
+use std::collections::BTreeSet;
+
 use super::{Lock, Locked};
 use crate::digest::Digest;
 use crate::plan::{Fingerprint, Plan, StatementId};
@@ -15,6 +17,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// Says whether it is that of a statement of these names.
+    fn is_in(&self, names: &BTreeSet<String>) -> bool {
+        matches!(&self.at, Some(StatementId::Named(name)) if names.contains(name))
+    }
+
     fn new(what: impl Into<String>) -> Change {
         let what = what.into();
         Change { what, at: None }
@@ -52,11 +59,18 @@ impl Lock {
         for name in self.statements.keys().filter(is_gone) {
             changes.push(Change::new(format!("`{name}` is gone")));
         }
-        for (path, digest) in &now.files {
+        // Of an included file the statements that changed say more.
+        let told = |path: &String| {
+            let names = now.included.get(path);
+            names.is_some_and(|names| changes.iter().any(|change| change.is_in(names)))
+        };
+        let of_files = now.files.iter().filter(|(path, digest)| {
             // A file that is new or gone is one of a statement that changed.
-            if self.files.get(path).is_some_and(|old| old != digest) {
-                changes.push(Change::new(format!("the file `{path}` changed")));
-            }
+            self.files.get(*path).is_some_and(|old| old != *digest) && !told(path)
+        });
+        let of_files: Vec<&String> = of_files.map(|(path, _)| path).collect();
+        for path in of_files {
+            changes.push(Change::new(format!("the file `{path}` changed")));
         }
         if changes.is_empty() {
             let what = "only comments, layout or the order of statements changed";

@@ -39,15 +39,27 @@ pub struct Lock {
     pub format: u32,
     /// The recipe digest.
     pub recipe: Digest,
-    /// What is expected of each architecture.
-    pub images: BTreeMap<Arch, Locked>,
+    /// The values of the recipe's parameters that were given when it was locked.
+    pub values: BTreeMap<String, String>,
+    /// What is expected of each variant and architecture.
+    pub images: BTreeMap<Key, Locked>,
     /// The statements of the recipe, each with the first digits of its digest.
     pub statements: BTreeMap<String, String>,
-    /// The files beside the recipe that its kernel and its entries name, each with the first digits of its digest.
+    /// The files that the recipe includes, and those beside it that its kernel and its entries name, each with the first digits of
+    /// its digest.
     pub files: BTreeMap<String, String>,
 }
 
-/// What is expected of one architecture.
+/// Which image something is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The variant of the recipe, where it has some.
+    pub variant: Option<String>,
+    /// The architecture.
+    pub arch: Arch,
+}
+
+/// What is expected of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locked {
     /// The plan id.
@@ -117,20 +129,38 @@ impl Locked {
 }
 
 impl Lock {
-    /// Returns the lock of a recipe and its images, one for each architecture.
-    pub fn of<'i>(recipe: &Fingerprint, images: impl IntoIterator<Item = &'i Image>) -> Lock {
+    /// Returns the lock of a recipe and its images, one for each architecture of each variant.
+    pub fn of<'i>(
+        recipe: &Fingerprint,
+        images: impl IntoIterator<Item = (Option<&'i str>, &'i Image)>,
+    ) -> Lock {
         Lock {
             version: VERSION,
             name: recipe.name.clone(),
             format: FORMAT,
             recipe: recipe.recipe,
+            values: recipe.values.clone(),
             images: images
                 .into_iter()
-                .map(|image| (image.arch, Locked::of(image)))
+                .map(|(variant, image)| (Key::of(variant, image.arch), Locked::of(image)))
                 .collect(),
             statements: recipe.statements.iter().cloned().collect(),
             files: recipe.files.clone(),
         }
+    }
+}
+
+impl Lock {
+    /// Returns what is expected of an image.
+    pub fn of_image(&self, variant: Option<&str>, arch: Arch) -> Option<&Locked> {
+        self.images.get(&Key::of(variant, arch))
+    }
+}
+
+impl Key {
+    fn of(variant: Option<&str>, arch: Arch) -> Key {
+        let variant = variant.map(str::to_owned);
+        Key { variant, arch }
     }
 }
 

@@ -2,7 +2,7 @@
 //! mkimg writes it is all that can be said of another text.
 
 use super::line::Line;
-use super::{Lock, Locked, VERSION, v1};
+use super::{Key, Lock, Locked, VERSION, v1};
 use crate::fault::{Fault, Outcome};
 use crate::plan::FORMAT;
 use crate::realize::ArtifactRole;
@@ -163,6 +163,7 @@ fn begun(head: &Line<'_>) -> Option<Lock> {
         name: head.text("name")?.to_owned(),
         format: FORMAT,
         recipe: head.text("recipe")?.strip_prefix("sha256:")?.parse().ok()?,
+        values: Default::default(),
         images: Default::default(),
         statements: Default::default(),
         files: Default::default(),
@@ -172,9 +173,13 @@ fn begun(head: &Line<'_>) -> Option<Lock> {
 /// Takes in what a line says.
 fn take(lock: &mut Lock, line: &Line<'_>) -> Option<()> {
     match line.word {
+        "set" => {
+            let [name, value] = line.arguments()?;
+            lock.values.insert(name.to_owned(), value.to_owned());
+        }
         "image" => {
             let [arch] = line.arguments()?;
-            let locked = lock.image(arch)?;
+            let locked = lock.image(arch, line)?;
             locked.plan = line.digest("plan")?;
             locked.sources = line.digest("sources")?;
             (locked.tree, locked.archive_size) = line.sized("tree")?;
@@ -184,12 +189,14 @@ fn take(lock: &mut Lock, line: &Line<'_>) -> Option<()> {
             let [arch, role] = line.arguments()?;
             let role: ArtifactRole = role.parse().ok()?;
             let file = line.sized("sha256")?;
-            lock.image(arch)?.artifacts.insert(role, file);
+            lock.image(arch, line)?.artifacts.insert(role, file);
         }
         "source" => {
             let [arch, name] = line.arguments()?;
             let digest = line.digest("sha256")?;
-            lock.image(arch)?.inputs.insert(name.to_owned(), digest);
+            lock.image(arch, line)?
+                .inputs
+                .insert(name.to_owned(), digest);
         }
         "statement" => {
             let [name, digest] = line.arguments()?;
@@ -205,10 +212,10 @@ fn take(lock: &mut Lock, line: &Line<'_>) -> Option<()> {
 }
 
 impl Lock {
-    /// Returns what the lock says of an architecture, which may be nothing as yet.
-    fn image(&mut self, arch: &str) -> Option<&mut Locked> {
-        let arch = arch.parse().ok()?;
-        Some(self.images.entry(arch).or_insert_with(Locked::empty))
+    /// Returns what the lock says of the image that a line is about, which may be nothing as yet.
+    fn image(&mut self, arch: &str, line: &Line<'_>) -> Option<&mut Locked> {
+        let key = Key::of(line.text("variant"), arch.parse().ok()?);
+        Some(self.images.entry(key).or_insert_with(Locked::empty))
     }
 }
 

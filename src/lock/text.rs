@@ -3,7 +3,19 @@
 use std::fmt;
 
 use super::line::Quoted;
-use super::{Lock, VERSION};
+use super::{Key, Lock, VERSION};
+
+/// The variant that a line is about, where there is one.
+struct Of<'k>(&'k Key);
+
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.variant {
+            Some(variant) => write!(f, " variant={}", Quoted(variant)),
+            None => Ok(()),
+        }
+    }
+}
 
 impl fmt::Display for Lock {
     /// Writes the text of the file, whatever version it was read from.
@@ -22,15 +34,21 @@ impl fmt::Display for Lock {
             "lock {VERSION} recipe=\"sha256:{}\" name={name} format={}",
             self.recipe, self.format
         )?;
-        for (arch, image) in &self.images {
+        for (name, value) in &self.values {
+            writeln!(f, "set {} {}", Quoted(name), Quoted(value))?;
+        }
+        for (key, image) in &self.images {
+            let (arch, of) = (key.arch, Of(key));
             for (name, digest) in &image.inputs {
-                writeln!(f, "source \"{arch}\" {} sha256=\"{digest}\"", Quoted(name))?;
+                let name = Quoted(name);
+                writeln!(f, "source \"{arch}\" {name}{of} sha256=\"{digest}\"")?;
             }
         }
-        for (arch, image) in &self.images {
+        for (key, image) in &self.images {
+            let (arch, of) = (key.arch, Of(key));
             writeln!(
                 f,
-                "image \"{arch}\" plan=\"{}\" sources=\"{}\" tree=\"{}\" size={} compressor={}",
+                "image \"{arch}\"{of} plan=\"{}\" sources=\"{}\" tree=\"{}\" size={} compressor={}",
                 image.plan,
                 image.sources,
                 image.tree,
@@ -40,7 +58,7 @@ impl fmt::Display for Lock {
             for (role, (digest, size)) in &image.artifacts {
                 writeln!(
                     f,
-                    "artifact \"{arch}\" \"{role}\" sha256=\"{digest}\" size={size}"
+                    "artifact \"{arch}\" \"{role}\"{of} sha256=\"{digest}\" size={size}"
                 )?;
             }
         }

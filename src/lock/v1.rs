@@ -2,7 +2,7 @@
 
 use super::line::Line;
 use super::read::Odd;
-use super::{Lock, Locked};
+use super::{Key, Lock, Locked};
 use crate::arch::Arch;
 use crate::plan::FORMAT;
 use crate::realize::ArtifactRole;
@@ -15,6 +15,7 @@ pub(super) fn begun(head: &Line<'_>) -> Option<Lock> {
         name: name.to_owned(),
         format: FORMAT,
         recipe: head.digest("recipe")?,
+        values: Default::default(),
         images: Default::default(),
         statements: Default::default(),
         files: Default::default(),
@@ -44,7 +45,7 @@ fn take(lock: &mut Lock, open: &mut Option<(Arch, Locked)>, line: &str) -> Optio
             if !locked.is_whole() {
                 return None;
             }
-            lock.images.insert(*arch, locked.clone());
+            lock.images.insert(Key::of(None, *arch), locked.clone());
             *open = None;
             return Some(());
         }

@@ -72,7 +72,7 @@ impl Plan {
             Invalid::Wrong { diagnostics, .. } => first(diagnostics),
             invalid @ Invalid::Unreadable { .. } => invalid.to_string(),
         })?;
-        Plan::lower(&parsed.recipe, arch, &BTreeMap::new()).map_err(first)
+        Plan::lower(parsed.of(arch), arch, &BTreeMap::new()).map_err(first)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Places in a recipe without its text, and what is wrong there: what the steps behind the plan say of it.
 
 use crate::recipe::{
-    Diagnostic, EntryKind, KernelOrigin, Origin, Parsed, Recipe, Span, Spanned, statements,
+    Diagnostic, EntryKind, KernelOrigin, Origin, Recipe, SourceMap, Span, Spanned, statements,
 };
 
 /// A statement of a recipe, or a word of it.
@@ -41,16 +41,15 @@ impl StatementId {
         }
     }
 
-    /// Returns the place in the recipe's text.
-    pub fn span(&self, parsed: &Parsed) -> Span {
-        let recipe = &parsed.recipe;
+    /// Returns the place in the texts of a recipe, which is what the plan was made of: that of its variant and architecture.
+    pub fn span(&self, recipe: &Recipe, source: &SourceMap) -> Span {
         let found = match self {
             StatementId::Name => Some(recipe.name.span.clone()),
             StatementId::Source(name) => recipe.source(name).map(|source| source.span.clone()),
             StatementId::Kernel(word) => kernel(recipe, word).map(|word| word.span.clone()),
             StatementId::Entry(index, word) => entry(recipe, *index, word),
             StatementId::Named(name) => {
-                let mut all = statements(&parsed.source).into_iter();
+                let mut all = statements(source).into_iter();
                 all.find(|statement| statement.name == *name)
                     .map(|statement| statement.span)
             }
@@ -150,18 +149,18 @@ impl Problem {
         self
     }
 
-    /// Returns it with the places in the recipe's text.
-    pub fn located(&self, parsed: &Parsed) -> Diagnostic {
+    /// Returns it with the places in the texts of a recipe.
+    pub fn located(&self, recipe: &Recipe, source: &SourceMap) -> Diagnostic {
         let mut labels = self.labels.iter();
         let main = labels.next();
-        let span = main.map_or_else(|| Span::from(0..0), |(at, _)| at.span(parsed));
+        let span = main.map_or_else(|| Span::from(0..0), |(at, _)| at.span(recipe, source));
         let label = main.map_or("", |(_, label)| label);
         let mut diagnostic = match self.is_warning {
             true => Diagnostic::warning(&self.message, span, label),
             false => Diagnostic::error(&self.message, span, label),
         };
         for (at, label) in labels {
-            diagnostic = diagnostic.and(at.span(parsed), label);
+            diagnostic = diagnostic.and(at.span(recipe, source), label);
         }
         diagnostic.help = self.help.clone();
         diagnostic
@@ -207,13 +206,15 @@ initramfs {
             (named, "file \"/l\""),
             (source, "source \"a\""),
         ] {
-            let found = parsed.source.slice(&at.span(&parsed));
+            let found = parsed
+                .source
+                .slice(&at.span(&parsed.recipe, &parsed.source));
             assert!(found.starts_with(expected), "{at:?}: {found}");
         }
         let problem = Problem::warning("odd", StatementId::Name, "this")
             .and(StatementId::of_entry(None), "that")
             .help("mend it");
-        let shown = problem.located(&parsed);
+        let shown = problem.located(&parsed.recipe, &parsed.source);
         assert_eq!((shown.message.as_str(), shown.labels.len()), ("odd", 2));
         assert_eq!(shown.labels[1].0, parsed.recipe.kernel.span);
         assert_eq!(shown.help.as_deref(), Some("mend it"));

@@ -61,9 +61,8 @@ pub(super) struct Declared {
 
 impl Declared {
     /// Takes in the name of a source.
-    pub(super) fn source(&mut self, name: Option<Spanned<String>>) {
-        self.unknown_source |= name.is_none();
-        self.sources.extend(name);
+    pub(super) fn source(&mut self, name: Spanned<String>) {
+        self.sources.push(name);
     }
 
     /// Takes in a `from=` and returns it.
@@ -84,7 +83,6 @@ impl Declared {
 
     /// Reports everything that does not fit together.
     pub(super) fn check(&self, report: &Report<'_>) {
-        twice("source", &self.sources, report);
         self.names(report);
         let standing = self.collisions(report);
         if report.is_full() {
@@ -180,8 +178,11 @@ impl Declared {
         if let Some(later) = self.entries.iter().find(same) {
             error = error.and(later.path.span.clone(), "stands after it");
         }
-        let help = "remove `override`, or move this entry below the one whose place it takes";
-        report.add(error.help(help));
+        let elsewhere = error.labels.iter().any(|(span, _)| span.file != flag.file);
+        report.add(error.help(match elsewhere {
+            true => "remove `override`, or write the `include` above this entry",
+            false => "remove `override`, or move this entry below the one whose place it takes",
+        }));
     }
 
     /// Reports entries below something that is no directory.
@@ -291,19 +292,4 @@ impl Declared {
 fn is_below(path: &str, directory: &str) -> bool {
     let rest = path.strip_prefix(directory.trim_end_matches('/'));
     rest.is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// Reports names that are declared more than once.
-pub(super) fn twice(what: &str, names: &[Spanned<String>], report: &Report<'_>) {
-    let mut seen: BTreeMap<&str, &Span> = BTreeMap::new();
-    for name in names {
-        if let Some(first) = seen.get(name.value.as_str()) {
-            let message = format!("two {what}s are called `{}`", shown(&name.value));
-            let error = Diagnostic::error(message, name.span.clone(), "again here");
-            let error = error.and((*first).clone(), "the first one");
-            report.add(error.help("give one of them another name"));
-        } else {
-            seen.insert(&name.value, &name.span);
-        }
-    }
 }

@@ -19,6 +19,14 @@ pub enum ArchError {
         /// What that source has, in backticks.
         known: String,
     },
+    /// Nothing is there for the one that was asked for.
+    #[error("the recipe has no `{asked}`, only {known}")]
+    Absent {
+        /// What was asked for.
+        asked: Arch,
+        /// What the recipe has, in backticks.
+        known: String,
+    },
     /// None was asked for, the host's is none of them, and there are several.
     #[error(
         "the recipe has {known}, and none of them is this machine's: say which one with `--arch`"
@@ -61,11 +69,16 @@ impl Recipe {
     /// Returns the architectures to realize where all are wanted: those that the sources' locations name, or `host` where no
     /// location names any and so nothing says for what it is.
     pub fn archs_for(&self, host: Option<Arch>) -> Vec<Arch> {
-        let mut locations = self.used_sources().flat_map(|source| &source.locations);
-        match (locations.any(|location| location.arch.is_some()), host) {
+        match (self.names_archs(), host) {
             (false, Some(host)) => vec![host],
             _ => self.archs(),
         }
+    }
+
+    /// Says whether the location of a used source names its architecture.
+    pub(super) fn names_archs(&self) -> bool {
+        let mut locations = self.used_sources().flat_map(|source| &source.locations);
+        locations.any(|location| location.arch.is_some())
     }
 
     /// Returns the architecture to realize: the one that was asked for, else the host's where the recipe has it, else the

@@ -1,27 +1,18 @@
 //! The nodes of a file to a [`Recipe`].
 
-use std::collections::BTreeMap;
+use kdl::KdlNode;
 
-use kdl::{KdlDocument, KdlNode};
-
-use super::check::{Declared, twice};
+use super::check::Declared;
+use super::compose::{Claim, Item, named, single, standing, twice};
 use super::diagnostic::Diagnostic;
-use super::model::{Boot, Budget, Kernel, KernelOrigin, Recipe, Source, Spanned, Test};
-use super::node::{Form, Node, Value, kinds, range};
+use super::model::{
+    Boot, Budget, Compress, GZIP_LEVEL, Initramfs, Kernel, KernelOrigin, Recipe, Source, Spanned,
+    Test,
+};
+use super::node::{Form, Node, Value};
 use super::report::Report;
-use super::source_map::{FileId, SourceText, Span};
-use super::{Invalid, Mode, Parsed, budget, entry, location, script};
-
-/// The nodes of a recipe.
-pub(super) const NODES: [&str; 7] = [
-    "image",
-    "source",
-    "kernel",
-    "initramfs",
-    "boot",
-    "budget",
-    "test",
-];
+use super::source_map::{SourceMap, Span};
+use super::{budget, entry, location, script};
 
 const IMAGE: Form = Form {
     name: "image",
@@ -51,95 +42,238 @@ struct Parts {
     image: Option<(Spanned<String>, Option<String>, u32)>,
     sources: Vec<Source>,
     kernel: Option<Kernel>,
-    initramfs: Option<super::Initramfs>,
+    initramfs: Option<Initramfs>,
     boot: Option<Boot>,
     budget: Option<Budget>,
     tests: Vec<Test>,
 }
 
-/// Returns the recipe that the nodes are.
-pub(super) fn recipe(
-    document: &KdlDocument,
-    source: SourceText,
-    mode: Mode,
-) -> Result<Parsed, Invalid> {
-    let report = Report::new(FileId::default(), &source, mode);
-    let mut declared = Declared::default();
-    let parts = parts(document, &report, &mut declared);
-    declared.check(&report);
-    let recipe = parts.whole();
-    if let Some(recipe) = &recipe {
-        architectures(recipe, &report);
-    }
-    let found = report.into_found();
-    match recipe {
-        Some(recipe) if found.is_empty() => Ok(Parsed {
-            warnings: declared.warnings(&recipe),
-            recipe,
-            source: source.into(),
-        }),
-        _ => Err(Invalid::wrong(source, found)),
-    }
+/// A recipe for some architectures, as far as it could be read.
+pub(super) struct Decoded {
+    pub(super) recipe: Option<Recipe>,
+    pub(super) errors: Vec<Diagnostic>,
+    pub(super) warnings: Vec<Diagnostic>,
 }
 
-fn parts(document: &KdlDocument, report: &Report<'_>, declared: &mut Declared) -> Parts {
-    let mut parts = Parts::default();
-    let mut single: BTreeMap<&str, Span> = BTreeMap::new();
-    let mut tests = Vec::new();
-    if document.nodes().is_empty() {
-        let help = "`mkimg new NAME` writes a recipe to start from";
-        report.error(
-            "the recipe is empty",
-            &report.place(0..0),
-            "no node is here",
-            help,
-        );
-        return parts;
+/// Returns the recipe that the nodes are. `reports` has one for each file; `which` says of which version what is missing.
+pub(super) fn recipe(
+    items: &[&Item<'_>],
+    map: &SourceMap,
+    reports: &[Report<'_>],
+    which: &str,
+) -> Decoded {
+    let mut declared = Declared::default();
+    let mut decoded = Decoded {
+        recipe: None,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let Some(root) = reports.first() else {
+        return decoded;
+    };
+    let decoder = Decoder {
+        items,
+        map,
+        reports,
+        root,
+        which,
+    };
+    decoded.recipe = decoder.parts(&mut declared).whole();
+    declared.check(root);
+    if let Some(recipe) = &decoded.recipe {
+        decoded.warnings = root.take_warnings();
+        decoded.warnings.extend(declared.warnings(recipe));
+        decoded.warnings.sort_by_key(Diagnostic::order);
     }
-    for (kind, node) in kinds(document.nodes(), "a recipe", &NODES, report) {
-        let name = report.place(range(node.name().span()));
-        if !matches!(kind, "source" | "test") {
-            if let Some(first) = single.get(kind) {
-                let message = format!("`{kind}` is given twice");
-                let error = Diagnostic::error(message, name, "given again here");
-                let error = error.and(first.clone(), "given here first");
-                report.add(error.help(format!("a recipe has one `{kind}`: remove one of them")));
-            } else {
-                single.insert(kind, name);
+    decoded.errors = root.take_found();
+    decoded
+}
+
+struct Decoder<'i, 'd> {
+    items: &'i [&'i Item<'d>],
+    map: &'i SourceMap,
+    reports: &'i [Report<'i>],
+    /// The report of the recipe itself.
+    root: &'i Report<'i>,
+    which: &'i str,
+}
+
+impl<'i, 'd> Decoder<'i, 'd> {
+    fn parts(&self, declared: &mut Declared) -> Parts {
+        let mut parts = Parts::default();
+        let singles = ["image", "kernel", "boot", "budget"];
+        let single = |kind| single(kind, self.items, self.reports, self.map);
+        let standing = singles.map(single);
+        let (mut sources, mut tests, mut trees) = (Vec::new(), Vec::new(), Vec::new());
+        for item in self.items.iter().copied() {
+            let Some(report) = self.reports.get(item.file.index()) else {
+                continue;
+            };
+            let stands = standing
+                .iter()
+                .flatten()
+                .any(|other| std::ptr::eq(*other, item));
+            // What another node takes the place of is read for its own mistakes alone.
+            let mut unused = Declared::default();
+            let node = item.node;
+            match item.kind {
+                "image" => parts.image = image(node, report).filter(|_| stands).or(parts.image),
+                "kernel" => {
+                    let declared = if stands { &mut *declared } else { &mut unused };
+                    let kernel = kernel(node, report, declared);
+                    parts.kernel = kernel.filter(|_| stands).or(parts.kernel);
+                }
+                "boot" => {
+                    parts.boot = script::boot(node, report).filter(|_| stands).or(parts.boot);
+                }
+                "budget" => {
+                    let budget = budget::budget(node, report);
+                    parts.budget = budget.filter(|_| stands).or(parts.budget);
+                }
+                "source" => {
+                    let found = location::source(node, report);
+                    declared.unknown_source |= found.name.is_none();
+                    sources.push((item, found.name, found.replaces, found.source));
+                }
+                "test" => {
+                    let found = script::test(node, report);
+                    tests.push((item, found.name, found.replaces, found.test));
+                }
+                "initramfs" => {
+                    let part = entry::initramfs(node, report, declared);
+                    trees.push((item, part));
+                }
+                _ => {}
             }
         }
-        match kind {
-            "image" => parts.image = image(node, report),
-            "source" => {
-                let found = location::source(node, report);
-                declared.source(found.name);
-                parts.sources.extend(found.source);
+        parts.sources = self.named("source", sources, |name| declared.source(name));
+        parts.tests = self.named("test", tests, |_| {});
+        parts.initramfs = self.initramfs(trees);
+        self.missing(&standing);
+        parts
+    }
+
+    /// Returns the things with names that stand; the name of each goes to `stands`.
+    fn named<T>(
+        &self,
+        what: &str,
+        found: Vec<(
+            &'i Item<'d>,
+            Option<Spanned<String>>,
+            Option<Span>,
+            Option<T>,
+        )>,
+        mut stands: impl FnMut(Spanned<String>),
+    ) -> Vec<T> {
+        let mut claims = Vec::new();
+        let mut values = Vec::new();
+        for (item, name, replaces, value) in found {
+            let Some(Spanned { value: name, span }) = name else {
+                continue;
+            };
+            values.push(value);
+            claims.push(Claim {
+                item,
+                name,
+                span,
+                replaces,
+            });
+        }
+        let standing = named(what, &claims, self.map, self.root);
+        let mut kept = Vec::new();
+        for ((claim, value), _) in claims
+            .into_iter()
+            .zip(values)
+            .zip(standing)
+            .filter(|(_, stands)| *stands)
+        {
+            let Claim { name, span, .. } = claim;
+            stands(Spanned { value: name, span });
+            kept.extend(value);
+        }
+        kept
+    }
+
+    /// Puts together what the files put into the root file system.
+    fn initramfs(&self, parts: Vec<(&'i Item<'d>, entry::Part)>) -> Option<Initramfs> {
+        let plain = |item: &Item<'_>| item.arch.is_none() && item.variant.is_none();
+        for (at, (item, part)) in parts.iter().enumerate() {
+            let mut before = parts.iter().take(at);
+            let same =
+                before.find(|(other, _)| other.file == item.file && plain(item) && plain(other));
+            if let Some((_, first)) = same {
+                twice("initramfs", &part.name, &first.name, self.reports);
             }
-            "kernel" => parts.kernel = kernel(node, report, declared),
-            "initramfs" => parts.initramfs = entry::initramfs(node, report, declared),
-            "boot" => parts.boot = script::boot(node, report),
-            "budget" => parts.budget = budget::budget(node, report),
-            _ => {
-                let (name, test) = script::test(node, report);
-                tests.extend(name);
-                parts.tests.extend(test);
+        }
+        if let [(_, only)] = parts.as_slice()
+            && only.is_empty
+        {
+            let help = "an image needs at least `/init`: `initramfs { file \"/init\" mode=0o755 text=\"..\" }`";
+            self.root.error(
+                "`initramfs` has no entries",
+                &only.head,
+                "nothing would be in it",
+                help,
+            );
+        }
+        let claims: Vec<Claim<'_, '_>> = parts
+            .iter()
+            .filter_map(|(item, part)| {
+                Some(Claim {
+                    item,
+                    name: "compress".to_owned(),
+                    span: part.said.clone()?,
+                    replaces: None,
+                })
+            })
+            .collect();
+        let stands = standing(&claims, self.map, false, |later, first, _| {
+            twice("compress", &later.span, &first.span, self.reports);
+        });
+        let last = stands.iter().rposition(|stands| *stands);
+        let said = last
+            .and_then(|last| claims.get(last))
+            .map(|claim| claim.span.clone());
+        let span = parts.last()?.1.head.clone();
+        let default = Compress::Gzip { level: GZIP_LEVEL };
+        let mut compress = Some(default);
+        let mut entries = Some(Vec::new());
+        for (_, part) in parts {
+            if part.said.is_some() && part.said == said || part.compress.is_none() {
+                compress = compress.and(part.compress);
+            }
+            entries = entries.zip(part.entries).map(|(mut all, more)| {
+                all.extend(more);
+                all
+            });
+        }
+        Some(Initramfs {
+            compress: compress?,
+            entries: entries?,
+            span,
+        })
+    }
+
+    /// Reports the nodes that every recipe has.
+    fn missing(&self, standing: &[Option<&Item<'_>>]) {
+        for (kind, form) in [
+            ("image", &IMAGE),
+            ("kernel", &KERNEL),
+            ("initramfs", &entry::INITRAMFS),
+        ] {
+            let is_there = match kind {
+                "initramfs" => self.items.iter().any(|item| item.kind == kind),
+                _ => standing.iter().flatten().any(|item| item.kind == kind),
+            };
+            if !is_there {
+                let end = self.root.text.trim_end().len();
+                let message = format!("the recipe has no `{kind}`");
+                let help = format!("write {}", form.example);
+                let place = self.root.place(end..end);
+                self.root.error(message, &place, self.which, help);
             }
         }
     }
-    twice("test", &tests, report);
-    for (kind, form) in [
-        ("image", &IMAGE),
-        ("kernel", &KERNEL),
-        ("initramfs", &entry::INITRAMFS),
-    ] {
-        if !single.contains_key(kind) {
-            let end = report.text.trim_end().len();
-            let message = format!("the recipe has no `{kind}`");
-            let help = format!("write {}", form.example);
-            report.error(message, &report.place(end..end), "ends without one", help);
-        }
-    }
-    parts
 }
 
 impl Parts {
@@ -209,10 +343,7 @@ fn kernel(kdl: &KdlNode, report: &Report<'_>, declared: &mut Declared) -> Option
 }
 
 /// Reports a recipe whose sources have no architecture in common.
-fn architectures(recipe: &Recipe, report: &Report<'_>) {
-    if !recipe.archs().is_empty() {
-        return;
-    }
+pub(super) fn architectures(recipe: &Recipe, report: &Report<'_>) {
     let mut limited = recipe
         .used_sources()
         .filter(|source| source.archs().len() == 1);

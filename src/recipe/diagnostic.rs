@@ -73,6 +73,15 @@ impl Diagnostic {
         self
     }
 
+    /// Returns the diagnostic of a text that is a file of a recipe.
+    #[must_use]
+    pub(super) fn in_file(mut self, file: FileId) -> Diagnostic {
+        for (span, _) in &mut self.labels {
+            span.file = file;
+        }
+        self
+    }
+
     /// Returns what diagnostics are sorted by: the place of the main label.
     pub fn order(&self) -> (FileId, usize) {
         let main = self.labels.first();
@@ -95,7 +104,7 @@ impl Diagnostic {
             }
             let (severity, message) = match pieces.is_empty() {
                 true => (self.severity, self.message.as_str()),
-                false => (Severity::Advice, "the other place"),
+                false => (Severity::Advice, "in the other file"),
             };
             let piece = Diagnostic::error(message, span.clone(), label);
             pieces.push(Diagnostic { severity, ..piece });

@@ -48,21 +48,20 @@ type Edit = (Range<usize>, String);
 /// One node, without its layout: its depth, name, arguments and properties.
 type Record = (usize, String, Vec<KdlValue>, BTreeMap<String, KdlValue>);
 
-/// Returns the bytes of the recipe `name` with the pins written into them. Spans are those of [`parse`] for the same bytes.
+/// Returns the bytes of the file `name` of a recipe with the pins, which are of that file, written into them. Spans are those of the
+/// same bytes.
 ///
 /// # Errors
 /// [`PinError`]; then nothing should be written.
 pub fn pin(name: &str, bytes: &[u8], pins: &[Pin]) -> Result<Vec<u8>, PinError> {
-    let parsed = parse(name, bytes, Mode::Pin)?;
-    let mut edited = parsed.source.root().text.to_string();
-    let document = nodes(&edited)?;
-    let locations: BTreeMap<usize, &KdlNode> = document
-        .nodes()
-        .iter()
-        .filter(|node| node.name().value() == "source")
-        .flat_map(KdlNode::iter_children)
-        .map(|node| (range(node.name().span()).start, node))
-        .collect();
+    let source = text::read(name, bytes)?;
+    let mut edited = source.text.to_string();
+    let document = match syntax::document(&edited) {
+        Ok(document) => document,
+        Err(found) => return Err(Invalid::wrong(source, found).into()),
+    };
+    let mut locations: BTreeMap<usize, &KdlNode> = BTreeMap::new();
+    locations_of(&document, &mut locations);
     let mut edits: Vec<Edit> = Vec::new();
     let mut wanted: BTreeMap<usize, &Pin> = BTreeMap::new();
     for pin in pins {
@@ -93,8 +92,28 @@ pub fn pin(name: &str, bytes: &[u8], pins: &[Pin]) -> Result<Vec<u8>, PinError> 
         b""
     };
     let edited = [mark, edited.as_bytes()].concat();
-    parse(name, &edited, Mode::Pin)?;
+    // What a recipe includes, or includes others, need not be one by itself.
+    if parse(name, bytes, Mode::Pin).is_ok() {
+        parse(name, &edited, Mode::Pin)?;
+    }
     Ok(edited)
+}
+
+/// Finds the locations of all sources, also of those in a `when` or a `variant`, by their places.
+fn locations_of<'d>(document: &'d KdlDocument, found: &mut BTreeMap<usize, &'d KdlNode>) {
+    for node in document.nodes() {
+        let Some(inner) = node.children() else {
+            continue;
+        };
+        match node.name().value() {
+            "source" => {
+                let places = inner.nodes().iter();
+                found.extend(places.map(|node| (range(node.name().span()).start, node)));
+            }
+            "when" | "variant" => locations_of(inner, found),
+            _ => {}
+        }
+    }
 }
 
 fn nodes(text: &str) -> Result<KdlDocument, PinError> {

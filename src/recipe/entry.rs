@@ -4,11 +4,10 @@ use kdl::KdlNode;
 
 use super::check::{Declared, Shape};
 use super::diagnostic::Diagnostic;
-use super::model::{
-    Compress, DeviceClass, Entry, EntryKind, GZIP_LEVEL, Initramfs, Origin, Owner, Spanned,
-};
-use super::node::{Form, Node, Value};
+use super::model::{Compress, DeviceClass, Entry, EntryKind, GZIP_LEVEL, Origin, Owner, Spanned};
+use super::node::{Form, Node, Value, range};
 use super::report::Report;
+use super::source_map::Span;
 
 pub(super) const INITRAMFS: Form = Form {
     name: "initramfs",
@@ -100,33 +99,36 @@ pub(super) const FORMS: &[&Form] = &[
 const MAJOR: i128 = (1 << 12) - 1;
 const MINOR: i128 = (1 << 20) - 1;
 
-/// Reads the `initramfs` node. What it declares goes to `declared` even where it is partly wrong.
-pub(super) fn initramfs(
-    kdl: &KdlNode,
-    report: &Report<'_>,
-    declared: &mut Declared,
-) -> Option<Initramfs> {
+/// What one `initramfs` node says, as far as it could be read.
+pub(super) struct Part {
+    /// Its name, and its name with its properties.
+    pub(super) name: Span,
+    pub(super) head: Span,
+    /// Where it says how to compress.
+    pub(super) said: Option<Span>,
+    pub(super) compress: Option<Compress>,
+    pub(super) entries: Option<Vec<Entry>>,
+    pub(super) is_empty: bool,
+}
+
+/// Reads an `initramfs` node. What it declares goes to `declared` even where it is partly wrong.
+pub(super) fn initramfs(kdl: &KdlNode, report: &Report<'_>, declared: &mut Declared) -> Part {
     let node = Node::read(kdl, &INITRAMFS, report);
+    let said = node.prop("compress").or(node.prop("level"));
+    let said = said.map(|value| value.whole.clone());
     let compress = compress(&node);
     let children = node.children();
     let count = children.len();
     let read = |(kind, kdl)| entry(kind, kdl, report, declared);
     let entries: Vec<Entry> = children.into_iter().filter_map(read).collect();
-    let empty = kdl.children().is_none_or(|block| block.nodes().is_empty());
-    if empty {
-        let help = "an image needs at least `/init`: `initramfs { file \"/init\" mode=0o755 text=\"..\" }`";
-        report.error(
-            "`initramfs` has no entries",
-            &node.head,
-            "nothing would be in it",
-            help,
-        );
+    Part {
+        name: report.place(range(kdl.name().span())),
+        said,
+        compress,
+        entries: Some(entries).filter(|entries| entries.len() == count),
+        is_empty: kdl.children().is_none_or(|block| block.nodes().is_empty()),
+        head: node.head,
     }
-    Some(Initramfs {
-        compress: compress?,
-        entries: Some(entries).filter(|entries| entries.len() == count)?,
-        span: node.head,
-    })
 }
 
 fn compress(node: &Node<'_>) -> Option<Compress> {
@@ -183,9 +185,9 @@ fn entry(kind: &str, kdl: &KdlNode, report: &Report<'_>, declared: &mut Declared
         .and_then(|value| value.image_path(shape.is_many()));
     let flag = node.prop("override").map_or(Some(false), Value::flag);
     let owner = owner(&node);
-    let whole = node.prop("override").map(|value| value.whole.clone());
+    let replaces = node.replaces();
     match &path {
-        Some(path) => declared.entry(shape, path.clone(), whole.filter(|_| flag == Some(true))),
+        Some(path) => declared.entry(shape, path.clone(), replaces),
         None => declared.unknown_path = true,
     }
     let kind = match shape {

@@ -18,7 +18,7 @@ pub(super) const SOURCE: Form = Form {
     name: "source",
     arguments: &["the name"],
     required: 1,
-    properties: &[],
+    properties: &["override"],
     children: &["url", "debian", "local"],
     example: "`source \"NAME\" { url \"https://..\" sha256=\"..\" }`",
 };
@@ -60,6 +60,8 @@ const ARCHIVE: &str = "debian";
 /// A source as far as it could be read: its name counts as declared even where its locations are wrong.
 pub(super) struct Declared {
     pub(super) name: Option<Spanned<String>>,
+    /// Its `override=#true`.
+    pub(super) replaces: Option<Span>,
     pub(super) source: Option<Source>,
 }
 
@@ -77,6 +79,10 @@ pub(super) fn source(kdl: &KdlNode, report: &Report<'_>) -> Declared {
             help,
         );
     }
+    if let Some(flag) = node.prop("override") {
+        flag.flag();
+    }
+    let replaces = node.replaces();
     let count = nodes.len();
     let read = |(kind, kdl)| location(kind, kdl, report);
     let locations: Vec<Location> = nodes.into_iter().filter_map(read).collect();
@@ -91,6 +97,7 @@ pub(super) fn source(kdl: &KdlNode, report: &Report<'_>) -> Declared {
             locations,
         }),
         name,
+        replaces,
     }
 }
 
@@ -106,10 +113,12 @@ fn location(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Location> 
         "debian" => debian(&node, value),
         _ => local(value),
     });
-    let arch = node.prop("arch").map(architecture);
+    let arch = node.prop("arch").map(Value::architecture);
     let size = node.prop("size").map(size);
     let sha256 = match node.prop("sha256") {
-        Some(value) if report.mode == Mode::Pin && value.kdl.as_string() == Some("") => Some(None),
+        Some(value) if report.mode == Mode::Pin && value.kdl().as_string() == Some("") => {
+            Some(None)
+        }
         Some(value) => value.sha256().map(Some),
         None if report.mode == Mode::Pin => Some(None),
         None => {
@@ -150,11 +159,6 @@ fn size(value: &Value<'_>) -> Option<Spanned<u64>> {
         value: bytes,
         span: value.span.clone(),
     })
-}
-
-fn architecture(value: &Value<'_>) -> Option<Arch> {
-    let names = Arch::ALL.map(Arch::name);
-    value.choice(&names)?.parse().ok()
 }
 
 /// Reads an address: http or https, with a host (RFC 3986, section 3.2).
@@ -328,7 +332,7 @@ fn is_snapshot(text: &str) -> bool {
 }
 
 fn local(value: &Value<'_>) -> Option<Place> {
-    let path = value.line()?.value;
+    let path = value.beside(value.line()?).value;
     if path.ends_with('/') {
         let help = "name a file; a directory has no sha256";
         value.refuse("the path is a directory", "ends with `/`", help);

@@ -1,7 +1,8 @@
 //! KDL text to a typed [`Recipe`] that keeps its places, or to diagnostics. No file or network access.
 //!
 //! ```text
-//! bytes --text--> text --scan--> tokens --shape--> plain text --kdl--> nodes --decode--> Recipe --check--> Recipe
+//! bytes --text--> text --scan--> tokens --shape--> plain text --kdl--> nodes --include--> nodes of all files
+//! nodes of all files --compose, param--> those of a version --decode--> Recipe --check--> Recipe
 //! ```
 //!
 //! `scan` and `shape` find every mistake of spelling and structure themselves: the kdl crate overflows the stack on deep nesting
@@ -16,10 +17,13 @@ pub mod template;
 
 mod budget;
 mod check;
+mod compose;
 mod decode;
 mod entry;
+mod include;
 mod location;
 pub(crate) mod node;
+mod param;
 mod plain;
 mod quantity;
 pub(crate) mod report;
@@ -31,15 +35,18 @@ mod statement;
 mod string;
 pub(crate) mod syntax;
 pub(crate) mod text;
+mod version;
 mod word;
 
 pub use choose::ArchError;
 pub use diagnostic::{Diagnostic, Located, Severity};
 pub use edit::{Pin, PinError};
+pub use include::{Documents, Files, Found, MAX_FILES, MAX_TOTAL, NoFiles, Refusal};
 pub use model::*;
 pub use source_map::{FileId, SourceMap, SourceText, Span};
 pub use statement::{Statement, statements};
 pub use template::template;
+pub use version::{Options, Parsed};
 pub use word::check_name;
 
 /// The largest recipe in bytes: a thousand times what one needs, and small enough to be read whole without a thought.
@@ -55,8 +62,16 @@ const MAX_ERRORS: usize = 100;
 #[cfg(test)]
 pub(crate) fn language() -> (&'static [&'static str], Vec<&'static node::Form>) {
     let others = [decode::FORMS, entry::FORMS, location::FORMS, script::FORMS];
-    let forms = others.concat().into_iter().chain([&budget::BUDGET]);
-    (&decode::NODES, forms.collect())
+    let own = [
+        &budget::BUDGET,
+        &include::INCLUDE,
+        &param::PARAM,
+        &param::SET,
+        &compose::WHEN,
+        &compose::VARIANT,
+    ];
+    let forms = others.concat().into_iter().chain(own);
+    (&compose::NODES, forms.collect())
 }
 
 /// How strict the parser is.
@@ -68,21 +83,10 @@ pub enum Mode {
     Pin,
 }
 
-/// A recipe that can be used.
-#[derive(Debug, Clone)]
-pub struct Parsed {
-    /// What it says.
-    pub recipe: Recipe,
-    /// The texts of its files, into which all spans point: each without a byte order mark.
-    pub source: SourceMap,
-    /// What its author should perhaps know, in the order of the text.
-    pub warnings: Vec<Diagnostic>,
-}
-
 /// A recipe that cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Invalid {
-    /// The file is no text that could be shown.
+    /// The file is no text that could be shown, or has not what was asked for.
     #[error("{message}")]
     Unreadable {
         /// What is wrong, with the file's name.
@@ -107,23 +111,30 @@ fn count(errors: usize) -> String {
     }
 }
 
-/// Returns the recipe that `bytes` are. `name` is the path, as messages show it. The caller should read no more than
+/// Returns the recipe that `bytes` are, which includes no other file. `name` is the path, as messages show it. The caller should read no more than
 /// [`MAX_BYTES`]` + 1` bytes.
 ///
 /// # Errors
 /// [`Invalid`], with every mistake of the file: those of spelling and structure where there are any, else those of meaning.
 pub fn parse(name: &str, bytes: &[u8], mode: Mode) -> Result<Parsed, Invalid> {
-    let source = text::read(name, bytes)?;
-    match syntax::document(&source.text) {
-        Ok(document) => decode::recipe(&document, source, mode),
-        Err(diagnostics) => Err(Invalid::wrong(source, diagnostics)),
-    }
+    let at = std::path::Path::new(name);
+    Documents::read(name, bytes, at, &mut NoFiles)?.recipe(&mode.into())
 }
 
 impl Invalid {
     pub(crate) fn wrong(text: impl Into<SourceMap>, mut diagnostics: Vec<Diagnostic>) -> Invalid {
         diagnostics.sort_by_key(Diagnostic::order);
-        diagnostics.dedup();
+        // What is wrong in several variants is wrong once.
+        let mut seen: Vec<Diagnostic> = Vec::new();
+        for one in std::mem::take(&mut diagnostics) {
+            if !seen.contains(&one) {
+                seen.push(one);
+            }
+            if seen.len() > MAX_ERRORS {
+                break;
+            }
+        }
+        let mut diagnostics = seen;
         if diagnostics.len() > MAX_ERRORS {
             diagnostics.truncate(MAX_ERRORS);
             let last = diagnostics.pop().map(|last| {

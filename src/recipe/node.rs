@@ -1,15 +1,20 @@
 //! One node against its form: arguments, properties and block, with an error for each that should not be there.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 
 use kdl::{KdlEntry, KdlNode, KdlValue};
 
+use super::compose::NODES;
 use super::diagnostic::Diagnostic;
+use super::include::joined;
 use super::model::Spanned;
+use super::param;
 use super::report::Report;
 use super::source_map::Span;
 use super::word::{list, nearest, suggest};
+use crate::arch::Arch;
 use crate::text::shown;
 
 /// What a kind of node looks like.
@@ -50,7 +55,9 @@ pub(crate) struct Value<'a> {
     pub(crate) span: Span,
     /// The property with its name.
     pub(crate) whole: Span,
-    pub(crate) kdl: &'a KdlValue,
+    kdl: Cow<'a, KdlValue>,
+    /// It is the value of a parameter, which can be written as a text, too.
+    pub(super) is_param: bool,
 }
 
 impl<'a> Node<'a> {
@@ -99,13 +106,17 @@ impl<'a> Node<'a> {
     fn value(&self, entry: &'a KdlEntry, what: String) -> Value<'a> {
         let whole = range(entry.span());
         let length = entry.format().map_or(0, |format| format.value_repr.len());
-        Value {
+        let (kdl, is_param) = self.report.replaced(entry.value());
+        let value = Value {
             report: self.report,
             what,
             span: (self.report).place(whole.end.saturating_sub(length).max(whole.start)..whole.end),
             whole: self.report.place(whole),
-            kdl: entry.value(),
-        }
+            kdl,
+            is_param,
+        };
+        value.look_for_misspelt();
+        value
     }
 
     fn argument(&mut self, entry: &'a KdlEntry) {
@@ -195,6 +206,12 @@ impl<'a> Node<'a> {
         self.properties.get(name)
     }
 
+    /// Returns its `override=#true`, where it has that.
+    pub(crate) fn replaces(&self) -> Option<Span> {
+        let flag = self.properties.get("override")?;
+        (flag.kdl().as_bool() == Some(true)).then(|| flag.whole.clone())
+    }
+
     /// Returns a property that must be there.
     pub(crate) fn need(&self, name: &str) -> Option<&Value<'a>> {
         let value = self.properties.get(name);
@@ -234,7 +251,11 @@ pub(crate) fn kinds<'a>(
         if kind.is_none() {
             let message = format!("unknown node `{}`", shown(name));
             let label = format!("{parent} has no such node");
-            let help = suggest(name, allowed, &format!("it may have {}", list(allowed)));
+            let is_top = NODES.contains(&name) && parent.starts_with('`');
+            let help = match is_top && nearest(name, allowed).is_none() {
+                true => format!("`{name}` stands outside of every block: move it there"),
+                false => suggest(name, allowed, &format!("it may have {}", list(allowed))),
+            };
             let name = report.place(range(node.name().span()));
             report.error(message, &name, label, help);
         }
@@ -249,6 +270,22 @@ pub(crate) fn range(span: miette::SourceSpan) -> Range<usize> {
 }
 
 impl Value<'_> {
+    /// Returns it with the values of parameters in it.
+    pub(crate) fn kdl(&self) -> &KdlValue {
+        &self.kdl
+    }
+
+    /// Warns of what is nearly the name of a parameter.
+    fn look_for_misspelt(&self) {
+        let text = self.kdl.as_string().unwrap_or_default();
+        if let Some((name, near)) = param::misspelt(text, &self.report.values) {
+            let message = format!("`{{{}}}` is no parameter, and stays as it is", shown(name));
+            let warning = Diagnostic::warning(message, self.span.clone(), "in this text");
+            let help = format!("did you mean `{{{near}}}`?");
+            self.report.warn(warning.help(help));
+        }
+    }
+
     /// Adds an error about this value.
     pub(crate) fn refuse(
         &self,
@@ -278,14 +315,19 @@ impl Value<'_> {
 
     fn wrong_type(&self, wanted: &str, example: &str) {
         let message = format!("{} must be {wanted}", self.what);
-        let label = format!("this is {}", kind(self.kdl));
+        let label = format!("this is {}", kind(self.kdl()));
         let help = format!("write `{}{example}`", self.assignment());
         self.refuse(message, label, help);
     }
 
     /// Returns a text.
     pub(crate) fn text(&self) -> Option<Spanned<String>> {
-        let Some(text) = self.kdl.as_string() else {
+        if self.is_param {
+            let value = param::text_of(self.kdl());
+            let span = self.span.clone();
+            return Some(Spanned { value, span });
+        }
+        let Some(text) = self.kdl().as_string() else {
             let raw = self.raw();
             let bare = raw.trim_start_matches('#');
             self.wrong_type("a text", &format!("\"{bare}\""));
@@ -321,7 +363,18 @@ impl Value<'_> {
             self.refuse(message, "ends with `/`", help);
             return None;
         }
-        Some(path)
+        Some(self.beside(path))
+    }
+
+    /// Returns a path of this machine as it is written from the recipe's directory.
+    pub(super) fn beside(&self, path: Spanned<String>) -> Spanned<String> {
+        match self.report.directory {
+            "" => path,
+            directory => Spanned {
+                value: joined(directory, &path.value),
+                ..path
+            },
+        }
     }
 
     /// Says whether a text has neither a line break nor a NUL; reports it otherwise.
@@ -341,8 +394,8 @@ impl Value<'_> {
     /// Returns a number within bounds.
     pub(crate) fn number(&self, bounds: RangeInclusive<i128>) -> Option<i128> {
         let (low, high) = (bounds.start(), bounds.end());
-        let Some(number) = self.kdl.as_integer() else {
-            let text = self.kdl.as_string().unwrap_or_default();
+        let Some(number) = self.kdl().as_integer() else {
+            let text = self.kdl().as_string().unwrap_or_default();
             let example = text.parse::<i128>().unwrap_or(*low);
             self.wrong_type("a whole number", &example.to_string());
             return None;
@@ -367,11 +420,17 @@ impl Value<'_> {
 
     /// Returns `#true` or `#false`.
     pub(crate) fn flag(&self) -> Option<bool> {
-        let flag = self.kdl.as_bool();
+        let flag = self.kdl().as_bool();
         if flag.is_none() {
             self.wrong_type("`#true` or `#false`", "#true");
         }
         flag
+    }
+
+    /// Returns an architecture.
+    pub(super) fn architecture(&self) -> Option<Arch> {
+        let names = Arch::ALL.map(Arch::name);
+        self.choice(&names)?.parse().ok()
     }
 
     /// Returns one of a few words.

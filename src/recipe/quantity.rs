@@ -113,7 +113,7 @@ impl Value<'_> {
 
     /// Returns a number of bytes: a number, or a text such as `128MiB`.
     pub(super) fn bytes(&self) -> Option<u64> {
-        if let Some(number) = self.kdl.as_integer() {
+        if let Some(number) = self.kdl().as_integer() {
             if let Ok(bytes) = u64::try_from(number) {
                 return Some(bytes);
             }
@@ -170,7 +170,7 @@ impl Value<'_> {
 
     /// Returns a time in milliseconds.
     pub(super) fn milliseconds(&self) -> Option<u64> {
-        if let Some(number) = self.kdl.as_integer() {
+        if let Some(number) = self.kdl().as_integer() {
             let message = format!("{} has no unit", self.what);
             let help = format!("write `\"{number}s\"`, `\"{number}ms\"` or `\"{number}min\"`");
             self.refuse(message, "the unit is missing", help);
@@ -217,7 +217,7 @@ impl Value<'_> {
 
     /// Returns a text that starts with a digit and is otherwise fit for a unit.
     fn quantity(&self, wanted: &str) -> Option<String> {
-        let text = self.kdl.as_string().map(str::to_owned);
+        let text = self.kdl().as_string().map(str::to_owned);
         let text = text.filter(|text| text.starts_with(|c: char| c.is_ascii_digit()));
         if text.is_none() {
             let message = format!("{} must be {wanted}", self.what);
@@ -233,7 +233,11 @@ impl Value<'_> {
     /// Returns permission bits.
     pub(super) fn mode_bits(&self) -> Option<u32> {
         let raw = self.raw();
-        let digits = self.kdl.as_string().unwrap_or(raw).trim_start_matches("0o");
+        let digits = self
+            .kdl()
+            .as_string()
+            .unwrap_or(raw)
+            .trim_start_matches("0o");
         let octal = digits.trim_start_matches('0');
         let is_octal = digits.chars().all(|c| ('0'..='7').contains(&c)) && !digits.is_empty();
         let octal = if octal.is_empty() { "0" } else { octal };
@@ -241,7 +245,7 @@ impl Value<'_> {
             true => format!("write `mode=0o{octal}`"),
             false => "write it in octal, such as `mode=0o755`".to_owned(),
         };
-        let Some(number) = self.kdl.as_integer() else {
+        let Some(number) = self.kdl().as_integer() else {
             self.refuse("`mode` must be a number in octal", "not a number", help);
             return None;
         };
@@ -249,7 +253,7 @@ impl Value<'_> {
         let prefixed = plain
             .get(..2)
             .is_some_and(|start| matches!(start.to_ascii_lowercase().as_str(), "0o" | "0x" | "0b"));
-        if !prefixed {
+        if !prefixed && !self.is_param {
             let label = format!("decimal {number} would be 0o{number:o}");
             self.refuse("`mode` is not written in octal", label, help);
             return None;

@@ -6,6 +6,7 @@ use super::diagnostic::Diagnostic;
 use super::model::{Boot, Ending, Pattern, Spanned, Step, StepKind, TEST_WITHIN_MS, Test};
 use super::node::{Form, Node, Value};
 use super::report::Report;
+use super::source_map::Span;
 
 const BOOT: Form = Form {
     name: "boot",
@@ -20,7 +21,7 @@ const TEST: Form = Form {
     name: "test",
     arguments: &["the name"],
     required: 1,
-    properties: &["within"],
+    properties: &["within", "override"],
     children: &["expect", "send", "absent", "exit", "serve"],
     example: "`test \"NAME\" within=\"60s\" { expect \"..\"; send \"..\" }`",
 };
@@ -123,13 +124,25 @@ fn cmdline(value: &Value<'_>) -> Option<String> {
     Some(text)
 }
 
-/// Reads a `test` node; returns its name too, which counts even where the rest is wrong.
-pub(super) fn test(kdl: &KdlNode, report: &Report<'_>) -> (Option<Spanned<String>>, Option<Test>) {
+/// A test as far as it could be read: its name counts even where the rest is wrong.
+pub(super) struct Declared {
+    pub(super) name: Option<Spanned<String>>,
+    /// Its `override=#true`.
+    pub(super) replaces: Option<Span>,
+    pub(super) test: Option<Test>,
+}
+
+/// Reads a `test` node.
+pub(super) fn test(kdl: &KdlNode, report: &Report<'_>) -> Declared {
     let node = Node::read(kdl, &TEST, report);
     let name = node.get(0).and_then(Value::line);
     let within = node
         .prop("within")
         .map_or(Some(TEST_WITHIN_MS), Value::milliseconds);
+    if let Some(flag) = node.prop("override") {
+        flag.flag();
+    }
+    let replaces = node.replaces();
     let children = node.children();
     if kdl.children().is_none_or(|block| block.nodes().is_empty()) {
         let help = format!("write {}", TEST.example);
@@ -139,7 +152,11 @@ pub(super) fn test(kdl: &KdlNode, report: &Report<'_>) -> (Option<Spanned<String
             "it would show nothing",
             help,
         );
-        return (name, None);
+        return Declared {
+            name,
+            replaces,
+            test: None,
+        };
     }
     let count = children.len();
     let read = |(kind, kdl)| step(kind, kdl, report);
@@ -164,7 +181,11 @@ pub(super) fn test(kdl: &KdlNode, report: &Report<'_>) -> (Option<Spanned<String
         })
     };
     let test = if complete { test() } else { None };
-    (name, test)
+    Declared {
+        name,
+        replaces,
+        test,
+    }
 }
 
 fn step(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Step> {

@@ -1,11 +1,22 @@
 //! The texts of a recipe's files, and places in them.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use crate::digest::Digest;
 
 /// One of the files of a recipe; the default is the recipe itself, the others are those that it includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct FileId(usize);
+
+impl FileId {
+    /// Returns its place in [`SourceMap::files`].
+    pub(super) fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// A place in a recipe: one of its files, and byte offsets in it, end excluded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,11 +70,37 @@ impl SourceText {
     }
 }
 
+impl Included {
+    /// Returns all paths by which it is included.
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        [&self.path].into_iter().chain(&self.aliases)
+    }
+}
+
 /// The texts of all files of a recipe.
 #[derive(Debug, Clone)]
 pub struct SourceMap {
     root: SourceText,
-    included: Vec<SourceText>,
+    included: Vec<Included>,
+}
+
+/// A file that a recipe includes.
+#[derive(Debug, Clone)]
+pub struct Included {
+    /// Its text.
+    pub source: SourceText,
+    /// Its path relative to the recipe, with `/`, and `..` at its beginning alone.
+    pub path: String,
+    /// Other paths that lead to it.
+    pub(super) aliases: Vec<String>,
+    /// Where it was read.
+    pub at: PathBuf,
+    /// The sha256 of its bytes.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The files that include it.
+    pub(super) by: Vec<FileId>,
 }
 
 impl From<SourceText> for SourceMap {
@@ -81,16 +118,75 @@ impl SourceMap {
 
     /// Returns the files with their texts: the recipe itself, then those that it includes in the order in which they were read.
     pub fn files(&self) -> impl Iterator<Item = (FileId, &SourceText)> {
-        let all = [&self.root].into_iter().chain(&self.included);
+        let included = self.included.iter().map(|included| &included.source);
+        let all = [&self.root].into_iter().chain(included);
         all.enumerate().map(|(index, text)| (FileId(index), text))
     }
 
     /// Returns the text of a file.
     pub fn file(&self, file: FileId) -> &SourceText {
-        let included = file.0.checked_sub(1);
-        included
-            .and_then(|index| self.included.get(index))
-            .unwrap_or(&self.root)
+        let included = self.get(file);
+        included.map_or(&self.root, |included| &included.source)
+    }
+
+    /// Returns the files that the recipe includes, in the order in which they were read.
+    pub fn included(&self) -> &[Included] {
+        &self.included
+    }
+
+    /// Returns where a file was read that the recipe includes.
+    pub fn included_at(&self, file: FileId) -> Option<&PathBuf> {
+        self.get(file).map(|included| &included.at)
+    }
+
+    /// Returns the file that the recipe includes by a path.
+    pub fn included_as(&self, path: &str) -> Option<FileId> {
+        let index = self
+            .included
+            .iter()
+            .position(|own| own.paths().any(|own| own == path))?;
+        Some(FileId(index + 1))
+    }
+
+    /// Returns the directory of a file, relative to the recipe's: empty, or with a `/` at its end.
+    pub(super) fn directory(&self, file: FileId) -> &str {
+        let path = self.get(file).map_or("", |included| &included.path);
+        path.rfind('/')
+            .and_then(|end| path.get(..=end))
+            .unwrap_or_default()
+    }
+
+    fn get(&self, file: FileId) -> Option<&Included> {
+        self.included.get(file.0.checked_sub(1)?)
+    }
+
+    /// Returns the file at a path that was read before.
+    pub(super) fn find(&mut self, at: &PathBuf) -> Option<(FileId, &mut Included)> {
+        let mut all = self.included.iter_mut().enumerate();
+        let (index, found) = all.find(|(_, included)| included.at == *at)?;
+        Some((FileId(index + 1), found))
+    }
+
+    pub(super) fn add(&mut self, included: Included) -> FileId {
+        self.included.push(included);
+        FileId(self.included.len())
+    }
+
+    /// Says whether a file includes another one, itself or through files that it includes.
+    pub(super) fn includes(&self, outer: FileId, inner: FileId) -> bool {
+        let mut seen = BTreeSet::from([inner]);
+        let mut next = vec![inner];
+        while let Some(file) = next.pop() {
+            for by in self.get(file).map_or(&[][..], |included| &included.by) {
+                if *by == outer {
+                    return true;
+                }
+                if seen.insert(*by) {
+                    next.push(*by);
+                }
+            }
+        }
+        false
     }
 
     /// Returns the text at a place.

@@ -19,7 +19,7 @@ const SHOWN: usize = 8;
 /// Refuses an image that is larger than its recipe allows. Also asked of an image that was there already: the budget is in no
 /// plan, and may have become smaller.
 pub(crate) fn hold(opened: &Loaded<'_>, store: &Store, made: &Realized) -> Result<(), Error> {
-    let Some(budget) = &opened.parsed.recipe.budget else {
+    let Some(budget) = &opened.parsed.of(made.image.arch).budget else {
         return Ok(());
     };
     let mut over = over(budget, made);
@@ -86,7 +86,7 @@ fn help(opened: &Loaded<'_>, store: &Store, made: &Realized) -> Result<String, E
     }
     // A lock that is about to be written anew is not yet: this is still what was accepted last.
     if let Ok(Some(beside)) = locking::beside(opened) {
-        text.push_str(&growth(&beside, store, made, &files));
+        text.push_str(&growth(opened, &beside, store, made, &files));
     }
     text.push_str(&format!("\nThe image is kept in `{}`", made.path.display()));
     Ok(text)
@@ -94,9 +94,15 @@ fn help(opened: &Loaded<'_>, store: &Store, made: &Realized) -> Result<String, E
 
 /// Returns what grew since the recipe was locked; nothing where nothing did. Entries can be compared where the locked image is
 /// still in the cache.
-fn growth(beside: &Beside, store: &Store, made: &Realized, files: &[Listed]) -> String {
+fn growth(
+    opened: &Loaded<'_>,
+    beside: &Beside,
+    store: &Store,
+    made: &Realized,
+    files: &[Listed],
+) -> String {
     let image = &made.image;
-    let Some(locked) = beside.lock.images.get(&image.arch) else {
+    let Some(locked) = beside.lock.of_image(opened.variant(), image.arch) else {
         return String::new();
     };
     let before = |role| locked.artifacts.get(&role).map_or(0, |(_, size)| *size);

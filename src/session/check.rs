@@ -29,6 +29,8 @@ use crate::recipe::{self, Mode};
 pub struct CheckOptions {
     /// For which architecture; without one, for each that the recipe has.
     pub arch: Option<Arch>,
+    /// Each variant of the recipe, not the chosen one alone.
+    pub all_variants: bool,
     /// How often it is made again.
     pub rounds: u8,
     /// Fetch the sources again too, in every round.
@@ -41,6 +43,7 @@ impl Default for CheckOptions {
     fn default() -> CheckOptions {
         CheckOptions {
             arch: None,
+            all_variants: false,
             rounds: 2,
             refetch: false,
             locked: false,
@@ -60,10 +63,31 @@ impl Loaded<'_> {
     }
 
     fn check_each(&self, options: &CheckOptions, shared: &Shared) -> Vec<Checked> {
-        let shown = self.path.display().to_string();
+        if !options.all_variants {
+            return self.check_archs(options, shared);
+        }
+        match self.each_variant() {
+            Ok(each) => each
+                .iter()
+                .flat_map(|one| one.check_archs(options, shared))
+                .collect(),
+            Err(error) => vec![at_fault(self.session, &self.shown(), None, error)],
+        }
+    }
+
+    /// Returns the recipe's path, and the variant where there is one.
+    fn shown(&self) -> String {
+        match self.variant() {
+            Some(variant) => format!("{} (variant {variant})", self.path.display()),
+            None => self.path.display().to_string(),
+        }
+    }
+
+    fn check_archs(&self, options: &CheckOptions, shared: &Shared) -> Vec<Checked> {
+        let shown = self.shown();
         let archs = match options.arch {
             Some(arch) => vec![arch],
-            None => self.parsed.recipe.archs_for(Arch::host()),
+            None => self.parsed.archs_for(Arch::host()),
         };
         let one = |arch| {
             let plan = match self.plan(Some(arch)) {
@@ -154,7 +178,7 @@ fn image(
     let (store, stored) = (made.store, made.realized);
     let fetch = session.fetch_options()?;
     let workshop = session.workshop(&store, &fetch);
-    let failed = |error| Error::realize(error, &opened.parsed);
+    let failed = |error| opened.wrong(error, arch);
     let blobs = workshop.sources(plan, &opened.base).map_err(failed)?;
     if options.refetch {
         workshop
@@ -179,7 +203,7 @@ fn image(
         .filter(|(name, _)| !options.refetch || is_local(name))
         .map(|(_, blob)| blob.clone())
         .collect();
-    let files = plan.local_files();
+    let files = opened.files()?;
     let size: u64 = blobs.values().map(|blob| blob.size).sum();
     let room = 2 * size + 3 * stored.image.archive_size + stored.image.kernel.size;
     let mut ground = ground(session, options.refetch, store.root(), shared, room)?;
@@ -194,6 +218,9 @@ fn image(
         let allowed = file.1.path.display().to_string();
         child.extend(["--allow-local".to_owned(), allowed]);
     }
+    let values = opened.parsed.values.iter();
+    child.extend(values.map(|(name, value)| format!("--set={name}={value}")));
+    child.extend(opened.variant().map(|name| format!("--variant={name}")));
     if !options.refetch && !session.options.offline {
         child.push("--offline".to_owned());
     }
@@ -249,7 +276,9 @@ fn judge(
     let source = &opened.parsed.source;
     let mut checked = Checked::new(opened.path.display().to_string(), Some(stored.image.arch));
     checked.identities = vec![[stored.image.initramfs.digest, stored.image.kernel.digest]];
-    checked.line = source.line(&opened.parsed.recipe.name.span);
+    let recipe = opened.parsed.of(stored.image.arch);
+    checked.at(source, &recipe.name.span);
+    checked.recipe = opened.shown();
     let mut table = Vec::new();
     let mut failed = Vec::new();
     for (world, done) in worlds.into_iter().zip(done) {
@@ -268,12 +297,11 @@ fn judge(
         let equal = own == checked.identities[0] && described == stored.image.text().as_bytes();
         if !equal && checked.verdict != Verdict::Different {
             checked.verdict = Verdict::Different;
-            let recipe = &opened.parsed.recipe;
             let span = match own[0] == checked.identities[0][0] {
                 true => &recipe.kernel.span,
                 false => &recipe.initramfs.span,
             };
-            checked.line = source.line(span);
+            checked.at(source, span);
             checked.lines = explain(stored, &done, world.number + 1);
             checked.keep(stored, &done, ground);
         }
@@ -361,7 +389,14 @@ impl Checked {
         let arch = self.arch.map_or("", Arch::name);
         let text = dir::read_to_string(&lock).unwrap_or_default();
         let head = format!("image \"{arch}\"");
-        let at = text.lines().position(|line| line.starts_with(&head));
+        let variant = opened.variant().map(|name| format!(" variant=\"{name}\" "));
+        let is_own = |line: &str| {
+            let of_variant = variant
+                .as_ref()
+                .is_none_or(|variant| line.contains(variant));
+            line.starts_with(&head) && of_variant
+        };
+        let at = text.lines().position(is_own);
         self.line = 1 + at.unwrap_or(0);
         session.report.failed(&failure);
     }

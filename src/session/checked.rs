@@ -8,6 +8,7 @@ use crate::arch::Arch;
 use crate::check::Row;
 use crate::digest::Digest;
 use crate::fault::Outcome;
+use crate::recipe::{SourceMap, Span};
 
 /// What came of it; the worst is the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +74,11 @@ impl Checked {
             kept: None,
             line: 1,
         }
+    }
+
+    /// Takes a place of the recipe for the one to look at.
+    pub(super) fn at(&mut self, source: &SourceMap, span: &Span) {
+        (self.file, self.line) = (source.name(span).to_owned(), source.line(span));
     }
 
     /// Returns what is said of an image that was not compared; its failure is told at once.

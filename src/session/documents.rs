@@ -46,7 +46,7 @@ pub(super) fn documents(
     let plan = opened.plan(Some(made.image.arch))?;
     let fetch = session.fetch_options()?;
     let workshop = session.workshop(store, &fetch);
-    let wrong = |error| Error::realize(error, &opened.parsed);
+    let wrong = |error| opened.wrong(error, plan.arch);
     let limits = Limits {
         max_unpacked: session.options.max_unpacked,
         jobs: session.jobs().get(),

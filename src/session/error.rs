@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fault::{Fault, Outcome, of_io};
 use crate::realize::RealizeError;
-use crate::recipe::{Diagnostic, Invalid, Parsed, SourceMap};
+use crate::recipe::{Diagnostic, Invalid, Recipe, SourceMap};
 
 /// Why something could not be done: what kind of failure it is, what happened, and what to do.
 #[derive(Debug)]
@@ -84,21 +84,21 @@ impl Error {
         }
     }
 
-    /// Returns the error of a realization of a recipe.
-    pub(crate) fn realize(error: RealizeError, parsed: &Parsed) -> Error {
+    /// Returns the error of a realization of a recipe, with the texts that it has its places in.
+    pub(crate) fn realize(error: RealizeError, recipe: &Recipe, source: &SourceMap) -> Error {
         match error {
             RealizeError::Recipe(problems) => {
-                let located = problems.iter().map(|problem| problem.located(parsed));
-                Error::wrong(located.collect(), parsed)
+                let located = problems.iter().map(|one| one.located(recipe, source));
+                Error::wrong(located.collect(), source)
             }
             error => error.into(),
         }
     }
 
     /// Returns the error of a recipe that has to be changed.
-    pub(crate) fn wrong(diagnostics: Vec<Diagnostic>, parsed: &Parsed) -> Error {
+    pub(crate) fn wrong(diagnostics: Vec<Diagnostic>, source: &SourceMap) -> Error {
         Error::Recipe {
-            source: parsed.source.clone(),
+            source: source.clone(),
             diagnostics,
             outcome: Outcome::Wrong,
         }

@@ -165,10 +165,12 @@ fn named(session: &Session<'_>, what: &Path) -> Result<(BTreeSet<Digest>, bool),
     }
     let opened = session.load(what)?;
     let mut digests = BTreeSet::new();
-    for arch in opened.parsed.recipe.archs_for(Arch::host()) {
-        let plan = opened.plan(Some(arch))?;
-        digests.insert(plan.id());
-        digests.extend(plan.sources.values().map(|source| source.digest));
+    for opened in opened.each_variant()? {
+        for arch in opened.parsed.archs_for(Arch::host()) {
+            let plan = opened.plan(Some(arch))?;
+            digests.insert(plan.id());
+            digests.extend(plan.sources.values().map(|source| source.digest));
+        }
     }
     // What cannot be read is no reason to keep less than the recipe alone.
     digests.extend(mentions(

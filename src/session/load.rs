@@ -1,4 +1,4 @@
-//! A recipe: found, read and found good.
+//! A recipe: found, read with the files that it includes, and found good.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::error::Error;
 use super::find;
+use super::included::Included;
 use super::open::Session;
 use super::places::{cache_around, check_imported};
 use crate::arch::Arch;
+use crate::digest::Digest;
 use crate::dir;
 use crate::plan::{LocalFile, Plan};
-use crate::recipe::{self, Mode, Parsed};
+use crate::realize::RealizeError;
+use crate::recipe::{self, Documents, Mode, Parsed};
 use crate::share::bundle::is_bundle;
 
 /// A recipe that was read and found good.
@@ -33,14 +36,58 @@ pub struct Loaded<'s> {
 }
 
 /// A bundle in a recipe's place.
+#[derive(Clone)]
 pub(crate) struct Bundled {
     /// The file.
     pub(crate) path: PathBuf,
     /// What it has images for.
     pub(crate) archs: Vec<Arch>,
+    /// The plans of the images.
+    plans: Vec<(Arch, Digest)>,
 }
 
-impl Loaded<'_> {
+impl<'s> Loaded<'s> {
+    /// Returns it once for each variant, that one chosen; itself where it has none.
+    ///
+    /// # Errors
+    /// [`Error`] where a variant cannot be had.
+    pub fn each_variant(&self) -> Result<Vec<Loaded<'s>>, Error> {
+        let with = |parsed: Parsed| Loaded {
+            session: self.session,
+            parsed,
+            base: self.base.clone(),
+            path: self.path.clone(),
+            bundle: self.bundle.clone(),
+            files: self.files.clone(),
+            plans: Mutex::default(),
+        };
+        if self.parsed.variants.is_empty() {
+            return Ok(vec![with(self.parsed.clone())]);
+        }
+        let names = self.parsed.variants.iter();
+        let each = names.map(|name| self.parsed.select(name).map(with));
+        each.collect::<Result<_, _>>().map_err(Error::invalid)
+    }
+
+    /// Returns the variant, where the recipe has some.
+    pub fn variant(&self) -> Option<&str> {
+        self.parsed.variant.as_deref()
+    }
+
+    /// Returns the image's name, and the variant where there is one.
+    pub(crate) fn name(&self) -> String {
+        let name = &self.parsed.recipe.name.value;
+        match self.variant() {
+            Some(variant) => format!("{name} {variant}"),
+            None => name.clone(),
+        }
+    }
+
+    /// Returns the error of realizing it for an architecture.
+    pub(crate) fn wrong(&self, error: RealizeError, arch: Arch) -> Error {
+        Error::realize(error, self.parsed.of(arch), &self.parsed.source)
+    }
+
     /// Says whether it came out of a bundle or a registry.
     pub(crate) fn is_shared(&self) -> bool {
         cache_around(&self.base).is_some()
@@ -58,6 +105,24 @@ impl Loaded<'_> {
                 "`mkimg import BUNDLE --extract DIR` writes a recipe of your own to change",
             )),
         }
+    }
+}
+
+impl<'s> Loaded<'s> {
+    /// Returns a recipe out of a bundle, with the variant chosen that the bundle has the image of.
+    fn bundled(&self, plans: &[(Arch, Digest)]) -> Result<Loaded<'s>, Error> {
+        let mut each = self.each_variant()?;
+        let is_there = |one: &Loaded<'_>| {
+            plans.iter().any(|(arch, id)| {
+                let plan = one.plan(Some(*arch));
+                plan.is_ok_and(|plan| plan.id() == *id)
+            })
+        };
+        let at = match each.len() {
+            1 => 0,
+            _ => each.iter().position(is_there).unwrap_or_default(),
+        };
+        Ok(each.swap_remove(at))
     }
 }
 
@@ -92,30 +157,49 @@ impl<'r> Session<'r> {
             let imported = self.import(&path, None)?;
             let images = imported.images.iter();
             let archs = images.map(|made| made.image.arch).collect();
-            bundle = Some(Bundled { path, archs });
+            let images = imported.images.iter();
+            let plans = images.map(|made| (made.image.arch, made.image.plan));
+            let plans = plans.collect();
+            bundle = Some(Bundled { path, archs, plans });
             path = imported.recipe;
         }
-        let bytes = read_recipe(&path)?;
-        let parsed =
-            recipe::parse(&path.display().to_string(), &bytes, mode).map_err(Error::invalid)?;
-        check_imported(&path, &parsed.source.root().text)?;
+        let parsed = self.read(&path, mode)?;
+        check_imported(&path, &parsed)?;
         self.report.warnings(&parsed.source, &parsed.warnings);
-        let base = path.parent().map_or(PathBuf::from("."), |parent| {
-            if parent.as_os_str().is_empty() {
-                PathBuf::from(".")
-            } else {
-                parent.to_path_buf()
-            }
-        });
-        Ok(Loaded {
+        let loaded = Loaded {
             session: self,
             parsed,
-            base,
+            base: base_of(&path),
             path,
             bundle,
             files: OnceLock::new(),
             plans: Mutex::default(),
-        })
+        };
+        match &loaded.bundle {
+            Some(bundle) if self.options.variant.is_none() => loaded.bundled(&bundle.plans),
+            _ => Ok(loaded),
+        }
+    }
+
+    /// Reads a recipe and the files that it includes, each once.
+    fn read(&self, path: &Path, mode: Mode) -> Result<Parsed, Error> {
+        let bytes = read_recipe(path)?;
+        let name = path.display().to_string();
+        let base = base_of(path);
+        let at = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let mut included = Included::of(self, &base);
+        let documents = Documents::read(&name, &bytes, &at, &mut included);
+        let documents = documents.map_err(Error::invalid)?;
+        let options = self.reading(path, &documents, mode);
+        documents.recipe(&options).map_err(Error::invalid)
+    }
+}
+
+/// Returns the directory that the relative paths of a recipe start from.
+fn base_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
     }
 }
 

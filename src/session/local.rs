@@ -31,13 +31,28 @@ impl Session<'_> {
 }
 
 impl Loaded<'_> {
-    /// Returns the files beside the recipe that it names without their hash. They are read once, whatever the architectures.
+    /// Returns the files that the recipe names without their hash and those that it includes, by their paths from the recipe.
+    pub(crate) fn files(&self) -> Result<BTreeMap<String, LocalFile>, Error> {
+        let mut files = self.local_files()?.clone();
+        for included in self.parsed.source.included() {
+            let file = LocalFile {
+                path: included.at.clone(),
+                digest: included.digest,
+                size: included.size,
+            };
+            files.extend(included.paths().map(|path| (path.clone(), file.clone())));
+        }
+        Ok(files)
+    }
+
+    /// Returns the files beside the recipe that it names without their hash. They are read once, whatever the architectures and the
+    /// variants.
     pub(super) fn local_files(&self) -> Result<&BTreeMap<String, LocalFile>, Error> {
         if let Some(files) = self.files.get() {
             return Ok(files);
         }
-        let named = plan::local_files(&self.parsed.recipe);
-        let files = match named.is_empty() {
+        let mut recipes = self.parsed.recipes();
+        let files = match recipes.all(|recipe| plan::local_files(recipe).is_empty()) {
             true => BTreeMap::new(),
             false => {
                 let reach = self.session.reach(&self.base)?;
@@ -47,8 +62,15 @@ impl Loaded<'_> {
                     store,
                     now: i64::try_from(self.session.now()).ok(),
                 });
-                realize::local_files(named, &self.base, &reach, known)
-                    .map_err(|error| Error::realize(error, &self.parsed))?
+                let mut files: BTreeMap<String, LocalFile> = BTreeMap::new();
+                for recipe in self.parsed.recipes() {
+                    let mut named = plan::local_files(recipe);
+                    named.retain(|(name, _)| !files.contains_key(name));
+                    let read = realize::local_files(named, &self.base, &reach, known);
+                    let source = &self.parsed.source;
+                    files.extend(read.map_err(|error| Error::realize(error, recipe, source))?);
+                }
+                files
             }
         };
         Ok(self.files.get_or_init(|| files))
@@ -65,7 +87,7 @@ impl Loaded<'_> {
         }
         workshop
             .check_local_sources(plan, &self.base)
-            .map_err(|error| Error::realize(error, &self.parsed))
+            .map_err(|error| self.wrong(error, plan.arch))
     }
 }
 

@@ -1,16 +1,17 @@
 //! Holding a recipe to the lock beside it.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::error::Error;
 use super::load::Loaded;
-use crate::dir;
+use super::lock_file;
+use crate::arch::Arch;
 use crate::fault::Outcome;
 use crate::lock::{self, Change, Lock, Locked};
 use crate::plan::{Fingerprint, Plan};
 use crate::realize::{Image, Realized};
-use crate::recipe::{Diagnostic, MAX_BYTES, Span};
+use crate::recipe::{Diagnostic, Span};
 
 /// How the lock beside a recipe is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Loaded<'_> {
 /// Returns the lock beside a recipe, where there is one.
 pub(crate) fn beside(opened: &Loaded<'_>) -> Result<Option<Beside>, Error> {
     let path = lock::path_of(&opened.path);
-    let Some(bytes) = read(&path)? else {
+    let Some(bytes) = lock_file::read(&path)? else {
         return Ok(None);
     };
     match Lock::parse(&path.display().to_string(), &bytes) {
@@ -71,33 +72,8 @@ pub(crate) fn beside(opened: &Loaded<'_>) -> Result<Option<Beside>, Error> {
 /// Returns the image that the lock beside a recipe expects of a plan; whether the lock can be used is said elsewhere.
 pub(crate) fn expected(opened: &Loaded<'_>, plan: &Plan) -> Option<Image> {
     let beside = beside(opened).ok().flatten()?;
-    beside.lock.images.get(&plan.arch)?.image(plan)
-}
-
-/// Reads a lock's file; `None` where there is none.
-pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let io = |error| Error::io("read the lock", path, error);
-    let found = match dir::metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        // The recipe came through a pipe.
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
-        Err(error) => return Err(io(error)),
-    };
-    if !found.is_file() || found.len() > MAX_BYTES as u64 {
-        return Err(Error::usage(
-            format!(
-                "`{}` is where the recipe's lock would be, and is none",
-                path.display()
-            ),
-            "move it away, or give the recipe another name",
-        ));
-    }
-    let mut bytes = Vec::new();
-    let limit = MAX_BYTES as u64 + 1;
-    let file = dir::open(path).map_err(io)?;
-    file.take(limit).read_to_end(&mut bytes).map_err(io)?;
-    Ok(Some(bytes))
+    let locked = beside.lock.of_image(opened.variant(), plan.arch)?;
+    locked.image(plan)
 }
 
 /// Returns the failure of a recipe that has no lock and should have one.
@@ -117,9 +93,12 @@ pub(crate) fn missing(opened: &Loaded<'_>) -> Error {
 pub(crate) fn check_plan(opened: &Loaded<'_>, beside: &Beside, plan: &Plan) -> Result<(), Error> {
     let lock = &beside.lock;
     let shown = beside.path.display();
-    let now = Fingerprint::of(&opened.parsed, &plan.local_files());
+    if lock.values != opened.parsed.values {
+        return Err(other_values(opened, beside));
+    }
+    let now = Fingerprint::of(&opened.parsed, &opened.files()?);
     let changes = lock.recipe_changes(&now);
-    let locked = lock.images.get(&plan.arch);
+    let locked = lock.of_image(opened.variant(), plan.arch);
     if !changes.is_empty() {
         let mut what = format!("the lock `{shown}` is out of date");
         if locked.is_some_and(|locked| locked.plan == plan.id()) {
@@ -133,11 +112,11 @@ pub(crate) fn check_plan(opened: &Loaded<'_>, beside: &Beside, plan: &Plan) -> R
             .flatten()
             .filter(|change| change.at.is_some() && change.what.contains(": the lock says"));
         changes.extend(sources);
-        return Err(stale(opened, &what, &changes, accept(opened)));
+        return Err(stale(opened, plan.arch, &what, &changes));
     }
     let Some(locked) = locked else {
         return Err(Error::Plain {
-            error: format!("the lock `{shown}` has nothing for {}", plan.arch).into(),
+            error: format!("the lock `{shown}` has nothing for {}", which(opened, plan)).into(),
             help: Some(accept(opened)),
             outcome: Outcome::Different,
         });
@@ -150,7 +129,7 @@ pub(crate) fn check_plan(opened: &Loaded<'_>, beside: &Beside, plan: &Plan) -> R
         "the lock `{shown}` is of this recipe, but does not say what it gives for {}: it was edited by hand, or another mkimg wrote it",
         plan.arch
     );
-    Err(stale(opened, &what, &changes, accept(opened)))
+    Err(stale(opened, plan.arch, &what, &changes))
 }
 
 /// Holds an image to a lock whose plan is the same.
@@ -159,7 +138,7 @@ pub(crate) fn check_image(
     beside: &Beside,
     made: &Realized,
 ) -> Result<(), Error> {
-    let Some(locked) = beside.lock.images.get(&made.image.arch) else {
+    let Some(locked) = beside.lock.of_image(opened.variant(), made.image.arch) else {
         return Ok(());
     };
     let changes = locked.image_changes(&Locked::of(&made.image));
@@ -186,6 +165,37 @@ pub(crate) fn check_image(
     })
 }
 
+/// Returns the error of a lock that was made with other values of the parameters.
+fn other_values(opened: &Loaded<'_>, beside: &Beside) -> Error {
+    let shown = |values: &BTreeMap<String, String>| {
+        let each = values.iter().map(|(name, value)| format!("{name}={value}"));
+        let all = each.collect::<Vec<_>>().join(" ");
+        match all.is_empty() {
+            true => "none".to_owned(),
+            false => all,
+        }
+    };
+    let error = format!(
+        "the lock `{}` was made with other values of the parameters: {}, not {}",
+        beside.path.display(),
+        shown(&beside.lock.values),
+        shown(&opened.parsed.values)
+    );
+    let help = format!(
+        "`mkimg lock {}` with `--set` for each value writes it anew",
+        opened.path.display()
+    );
+    Error::new(Outcome::Different, error, Some(help))
+}
+
+/// Names an image among those of its recipe.
+fn which(opened: &Loaded<'_>, plan: &Plan) -> String {
+    match opened.variant() {
+        Some(variant) => format!("{} of the variant `{variant}`", plan.arch),
+        None => plan.arch.to_string(),
+    }
+}
+
 fn accept(opened: &Loaded<'_>) -> String {
     format!(
         "if that is what you want, `mkimg lock {}` accepts it, and so does `--update-lock`",
@@ -194,13 +204,14 @@ fn accept(opened: &Loaded<'_>) -> String {
 }
 
 /// Returns the failure of a lock that no longer fits, with a label at every statement that has a place.
-fn stale(opened: &Loaded<'_>, what: &str, changes: &[Change], help: String) -> Error {
+fn stale(opened: &Loaded<'_>, arch: Arch, what: &str, changes: &[Change]) -> Error {
     const SHOWN: usize = 8;
+    let (recipe, help) = (opened.parsed.of(arch), accept(opened));
     let source = &opened.parsed.source;
     let placed: Vec<(Span, &str)> = changes
         .iter()
         .filter_map(|change| {
-            let span = change.at.as_ref()?.span(&opened.parsed);
+            let span = change.at.as_ref()?.span(recipe, source);
             Some((first_line(opened, span), &*change.what))
         })
         .collect();

@@ -34,7 +34,7 @@
 //!
 //! // The lock beside the recipe: from now on the recipe is held to it.
 //! let lock = tiny.lock()?;
-//! assert_eq!(lock.images[&plan.arch].plan, plan.id());
+//! assert_eq!(lock.of_image(None, plan.arch).map(|locked| locked.plan), Some(plan.id()));
 //! tiny.check_lock()?;
 //! assert!(session.load(&recipe)?.realize()?.up_to_date);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -63,8 +63,8 @@
 //!     let minimal = session.load("images/minimal.kdl")?;
 //!     let made = minimal.realize()?;
 //!     println!("{} is in {}", made.image.name, made.path.display());
-//!     for (arch, locked) in &minimal.lock()?.images {
-//!         println!("{arch}: plan {}", locked.plan);
+//!     for (key, locked) in &minimal.lock()?.images {
+//!         println!("{}: plan {}", key.arch, locked.plan);
 //!     }
 //!     for checked in minimal.check(&CheckOptions::default())? {
 //!         assert_eq!(checked.verdict, Verdict::Equal, "{:?}", checked.lines);
@@ -90,9 +90,11 @@ mod find;
 mod gc;
 mod host;
 mod import;
+mod included;
 mod load;
 mod local;
 mod lock;
+mod lock_file;
 mod locking;
 mod open;
 mod options;

@@ -1,5 +1,6 @@
 //! What a caller decides: the cache, limits, where sources may come from; and what the session may know of the machine.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use super::begun::Begun;
 use crate::check::Seen;
 use crate::source::fetch::{MAX_DOWNLOAD, Mirror, Proxies};
 
-/// How a session works. No option changes a byte of an image.
+/// How a session works. No option but those that say which image is meant, `values` and `variant`, changes a byte of it.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The cache. Without a name it is the `cache/` beside the recipe's `images/`, else the user's own.
@@ -30,6 +31,10 @@ pub struct Options {
     pub max_download: u64,
     /// Files outside of the recipe's project, and directories, that `local=` may take without a hash.
     pub allow_local: Vec<PathBuf>,
+    /// Values of the recipes' parameters, by their names. Without one they are those that the lock beside a recipe was made with.
+    pub values: BTreeMap<String, String>,
+    /// The variant of the recipes; without one, the first one of each.
+    pub variant: Option<String>,
     /// What the session may know of this machine and its user.
     pub environment: Environment,
 }
@@ -46,6 +51,8 @@ impl Default for Options {
             max_unpacked: 2 << 30,
             max_download: MAX_DOWNLOAD,
             allow_local: Vec::new(),
+            values: BTreeMap::new(),
+            variant: None,
             environment: Environment::default(),
         }
     }

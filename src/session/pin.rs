@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::load::Loaded;
@@ -11,7 +11,7 @@ use super::open::Session;
 use crate::arch::Arch;
 use crate::fault::Outcome;
 use crate::recipe::edit::{self, Pin, PinError};
-use crate::recipe::{EntryKind, Location, Mode, Origin, Place, Recipe, Source};
+use crate::recipe::{EntryKind, FileId, Location, Mode, Origin, Place, Recipe, Source};
 use crate::source::apt_lists::{Listed, listed};
 use crate::source::fetch::{FetchOptions, Fetcher, FirstSeen, SNAPSHOT_ROOT, Wanted, first_line};
 use crate::source::is_archive;
@@ -32,28 +32,29 @@ pub struct PinOptions {
     pub dry_run: bool,
 }
 
-/// What came of pinning.
+/// A file of a recipe, the recipe itself or one that it includes, with locations that were pinned anew.
 #[derive(Debug)]
 pub struct Pinned {
-    /// The recipe's text, pinned.
+    /// The file.
+    pub path: PathBuf,
+    /// Its text, pinned.
     pub text: Vec<u8>,
-    /// How many locations were pinned anew; none where the text is as it was.
+    /// How many locations were pinned.
     pub locations: usize,
 }
 
 impl Session<'_> {
-    /// Fetches the sources of a recipe that have no hash, and writes it into the recipe.
+    /// Fetches the sources of a recipe that have no hash, and writes it into the files of the recipe; returns those that changed.
     ///
     /// # Errors
     /// [`Error`] where the recipe cannot be used, or a source cannot be fetched.
-    pub fn pin(&self, recipe: Option<&Path>, options: &PinOptions) -> Result<Pinned, Error> {
+    pub fn pin(&self, recipe: Option<&Path>, options: &PinOptions) -> Result<Vec<Pinned>, Error> {
         let opened = self.load_as(recipe, Mode::Pin)?;
         opened.check_own()?;
-        let recipe = &opened.parsed.recipe;
+        let sources = opened.parsed.sources();
         let named = &options.sources;
-        if let Some(unknown) = named.iter().find(|name| recipe.source(name).is_none()) {
-            let known = recipe.sources.iter();
-            let known: Vec<&str> = known.map(|source| source.name.value.as_str()).collect();
+        let known: Vec<&str> = sources.iter().map(|it| it.name.value.as_str()).collect();
+        if let Some(unknown) = named.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(Error::usage(
                 format!("the recipe has no source `{unknown}`"),
                 format!("its sources are {}", known.join(", ")),
@@ -71,40 +72,66 @@ impl Session<'_> {
         };
         let fetcher = Fetcher::new(&store, self.report, fetch);
         let mut pins = Vec::new();
-        for source in &recipe.sources {
+        for source in sources {
             if named.is_empty() || named.contains(&source.name.value) {
                 pins.extend(pins_of(&fetcher, &opened, source, options.refresh)?);
             }
         }
         self.report.clear();
-        let path = &opened.path;
-        let before = fs::read(path).map_err(|error| Error::io("read the recipe", path, error))?;
-        let name = path.display().to_string();
-        let text = edit::pin(&name, &before, &pins).map_err(|error| match error {
-            PinError::Invalid(invalid) => Error::invalid(invalid),
-            error => Error::new(
-                Outcome::Failed,
-                error,
-                Some("run `mkimg pin` again".to_owned()),
-            ),
-        })?;
-        if text == before {
-            self.note(format!(
-                "{name}: nothing to pin: every location has its sha256; `--refresh` fetches them anew, `--source NAME` one of them"
-            ));
-            return Ok(Pinned { text, locations: 0 });
+        let mut pinned = Vec::new();
+        for (path, name, pins) in by_file(&opened, pins) {
+            let io = |error| Error::io("read the recipe", &path, error);
+            let before = fs::read(&path).map_err(io)?;
+            let text = edit::pin(&name, &before, &pins).map_err(|error| match error {
+                PinError::Invalid(invalid) => Error::invalid(invalid),
+                error => Error::new(
+                    Outcome::Failed,
+                    error,
+                    Some("run `mkimg pin` again".to_owned()),
+                ),
+            })?;
+            if text != before {
+                let locations = pins.len();
+                pinned.push((
+                    name,
+                    Pinned {
+                        path,
+                        text,
+                        locations,
+                    },
+                ));
+            }
         }
-        let locations = pins.len();
-        if !options.dry_run {
-            write(path, &text)?;
-            let shown = match locations {
+        if pinned.is_empty() {
+            self.note(format!(
+                "{}: nothing to pin: every location has its sha256; `--refresh` fetches them anew, `--source NAME` one of them",
+                opened.path.display()
+            ));
+        }
+        for (name, one) in pinned.iter().filter(|_| !options.dry_run) {
+            write(&one.path, &one.text)?;
+            let shown = match one.locations {
                 1 => "1 location".to_owned(),
                 count => format!("{count} locations"),
             };
             self.note(format!("{name}: pinned {shown}"));
         }
-        Ok(Pinned { text, locations })
+        Ok(pinned.into_iter().map(|(_, one)| one).collect())
     }
+}
+
+/// Returns the pins of each file of a recipe, with its path and its name in messages.
+fn by_file(opened: &Loaded<'_>, pins: Vec<Pin>) -> Vec<(PathBuf, String, Vec<Pin>)> {
+    let mut files: BTreeMap<FileId, Vec<Pin>> = BTreeMap::new();
+    for pin in pins {
+        files.entry(pin.location.file).or_default().push(pin);
+    }
+    let source = &opened.parsed.source;
+    let each = files.into_iter().map(|(file, pins)| {
+        let path = source.included_at(file).unwrap_or(&opened.path).to_owned();
+        (path, source.file(file).name.clone(), pins)
+    });
+    each.collect()
 }
 
 /// The bytes that the locations of a source share, and how far they are known.
@@ -240,7 +267,8 @@ fn judged(
     seen: FirstSeen,
 ) -> Result<Fetched, Error> {
     let FirstSeen { blob, from } = seen;
-    if is_unpacked(&opened.parsed.recipe, name) {
+    let mut recipes = opened.parsed.recipes();
+    if recipes.any(|recipe| is_unpacked(recipe, name)) {
         check_archive(name, &blob, &from)?;
     }
     let known = match &location.place {

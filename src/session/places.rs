@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use crate::recipe::Parsed;
 use crate::share::Project;
 
 /// Returns the directory whose cache takes what is no recipe's: the project's here, where there is one.
@@ -15,12 +16,12 @@ pub(crate) fn base() -> &'static Path {
 }
 
 /// Compares a recipe that came out of a bundle or a registry, and lies in a cache, with the digest that it lies under.
-pub(crate) fn check_imported(recipe: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn check_imported(recipe: &Path, parsed: &Parsed) -> Result<(), Error> {
     let Ok(absolute) = fs::canonicalize(recipe) else {
         return Ok(());
     };
     match absolute.parent().and_then(import_around) {
-        Some(directory) => Ok(Project::check_unpacked(directory, &absolute, text)?),
+        Some(directory) => Ok(Project::check_unpacked(directory, &absolute, parsed)?),
         None => Ok(()),
     }
 }

@@ -48,13 +48,22 @@ impl Session<'_> {
         to: &Reference,
         options: &PushOptions,
     ) -> Result<Pushed, Error> {
+        self.load(recipe)?.push(to, options)
+    }
+}
+
+impl Loaded<'_> {
+    /// Sends the images of the chosen variant to a repository of a registry, with the documents about them.
+    ///
+    /// # Errors
+    /// [`Error`] where the image cannot be made, or the registry does not take it.
+    pub fn push(&self, to: &Reference, options: &PushOptions) -> Result<Pushed, Error> {
         check_tag(to)?;
         let key = options.sign.as_deref().map(Key::open).transpose()?;
-        let registry = self.repository(to, &options.connection)?;
-        let opened = self.load(recipe)?;
-        let shared = opened.share(&[], options.with_sources)?;
+        let registry = self.session.repository(to, &options.connection)?;
+        let shared = self.share(&[], options.with_sources)?;
         for made in &shared.images {
-            attach_documents(&opened, &shared, made)?;
+            attach_documents(self, &shared, made)?;
         }
         if let Some(key) = &key {
             shared.sign(key)?;
@@ -62,7 +71,7 @@ impl Session<'_> {
         let (artifact, tag) = (&shared.artifact, to.tag_or_default());
         let (layout, store) = (&artifact.layout, &shared.store);
         let copied = copy(layout, &registry, store, &artifact.index, tag);
-        self.report.clear();
+        self.session.report.clear();
         Ok(Pushed {
             digest: artifact.index.digest,
             copied: copied?,

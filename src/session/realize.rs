@@ -69,22 +69,27 @@ impl Loaded<'_> {
     /// # Errors
     /// [`Error`] where the recipe has nothing for it, or where a file beside the recipe cannot be read.
     pub fn plan(&self, arch: Option<Arch>) -> Result<Arc<Plan>, Error> {
-        let recipe = &self.parsed.recipe;
-        let arch = recipe.choose_arch(arch, Arch::host()).map_err(|error| {
-            let wanted = arch.or(Arch::host()).map_or("it", Arch::name);
-            let recipe = self.path.display();
-            let help = format!("add a location for {wanted} to `{recipe}`, or name another");
-            Error::usage(error.to_string(), help)
-        })?;
+        let arch = self.arch(arch)?;
         let mut plans = locked(&self.plans);
         if let Some(plan) = plans.get(&arch) {
             return Ok(Arc::clone(plan));
         }
-        let plan = Plan::lower(recipe, arch, self.local_files()?)
-            .map_err(|problems| Error::wrong(problems, &self.parsed))?;
+        let plan = Plan::lower(self.parsed.of(arch), arch, self.local_files()?)
+            .map_err(|problems| Error::wrong(problems, &self.parsed.source))?;
         let plan = Arc::new(plan);
         plans.insert(arch, Arc::clone(&plan));
         Ok(plan)
+    }
+
+    /// Returns the architecture that was asked for, or the one that fits.
+    pub(crate) fn arch(&self, asked: Option<Arch>) -> Result<Arch, Error> {
+        let chosen = self.parsed.choose_arch(asked, Arch::host());
+        chosen.map_err(|error| {
+            let wanted = asked.or(Arch::host()).map_or("it", Arch::name);
+            let recipe = self.path.display();
+            let help = format!("add a location for {wanted} to `{recipe}`, or name another");
+            Error::usage(error.to_string(), help)
+        })
     }
 
     /// Makes the image for this machine, or finds that it is made; the recipe is held to the lock beside it and to its budget.
@@ -113,7 +118,7 @@ impl Loaded<'_> {
         let made = self.image(options)?;
         budget::hold(self, &made.store, &made.realized)?;
         if !made.realized.up_to_date {
-            let lines = made.summary(false, start.elapsed());
+            let lines = made.summary(self, false, start.elapsed());
             lines.into_iter().for_each(|line| self.session.note(line));
         }
         Ok(made)
@@ -134,7 +139,7 @@ impl Loaded<'_> {
             }
             LockUse::Update => {
                 self.check_own()?;
-                let (all, _) = self.make_lock(&[])?;
+                let all = self.make_whole_lock()?;
                 self.write_lock(&all)?;
             }
             LockUse::Default | LockUse::Needed => {}
@@ -147,8 +152,15 @@ impl Loaded<'_> {
             };
         };
         self.warn_of_old_lock(&beside);
+        if options.lock == LockUse::Default && beside.lock.values != self.parsed.values {
+            self.session.note(format!(
+                "not held to the lock `{}`, which is of other values of the parameters",
+                beside.path.display()
+            ));
+            return self.make(&plan, None, options);
+        }
         locking::check_plan(self, &beside, &plan)?;
-        let locked = beside.lock.images.get(&plan.arch);
+        let locked = beside.lock.of_image(self.variant(), plan.arch);
         let expected = locked.and_then(|locked| locked.image(&plan));
         let made = self.make(&plan, expected, options)?;
         self.session.keep_locked(&made.store, &beside.path)?;
@@ -167,7 +179,7 @@ impl Loaded<'_> {
         let store = session.store(&self.base)?;
         let fetch = session.fetch_options()?;
         let workshop = session.workshop(&store, &fetch);
-        let failed = |error| Error::realize(error, &self.parsed);
+        let failed = |error| self.wrong(error, plan.arch);
         self.check_local_sources(&workshop, plan)?;
         let there = workshop.find(plan, &self.base, options.verify, expected.as_ref());
         let there = there.map_err(failed)?;
@@ -183,8 +195,9 @@ impl Loaded<'_> {
         session.report.clear();
         let realized = realized.map_err(failed)?;
         let warnings = realized.warnings.iter();
-        let warnings: Vec<_> = warnings.map(|one| one.located(&self.parsed)).collect();
-        session.report.warnings(&self.parsed.source, &warnings);
+        let (recipe, source) = (self.parsed.of(plan.arch), &self.parsed.source);
+        let warnings: Vec<_> = warnings.map(|one| one.located(recipe, source)).collect();
+        session.report.warnings(source, &warnings);
         Ok(Made {
             store,
             realized,
@@ -195,7 +208,7 @@ impl Loaded<'_> {
 
 impl Made {
     /// Returns what was done and the three identities, shortened, for people.
-    pub(crate) fn summary(&self, verified: bool, took: Duration) -> [String; 2] {
+    pub(crate) fn summary(&self, of: &Loaded<'_>, verified: bool, took: Duration) -> [String; 2] {
         let image = &self.realized.image;
         let (kernel, initramfs) = (bytes(image.kernel.size), bytes(image.initramfs.size));
         let what = match (self.realized.up_to_date, verified) {
@@ -210,7 +223,7 @@ impl Made {
             }
         };
         [
-            format!("{} {}: {what}", image.name, image.arch),
+            format!("{} {}: {what}", of.name(), image.arch),
             format!(
                 "sources {}  tree {}  image {} (initramfs) {} (kernel)",
                 image.sources.short(),

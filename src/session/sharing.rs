@@ -53,7 +53,7 @@ impl Loaded<'_> {
         };
         let (lock, text, images) = self.to_share(archs)?;
         let store = self.session.store(&self.base)?;
-        let project = self.project(lock.recipe, text, &images)?;
+        let project = self.project(lock.recipe, text)?;
         let mut sources = BTreeMap::new();
         if with_sources {
             let fetch = self.session.fetch_options()?;
@@ -62,7 +62,7 @@ impl Loaded<'_> {
                 let workshop = self.session.workshop(&store, &fetch);
                 let blobs = workshop.sources(&plan, &self.base);
                 self.session.report.clear();
-                let blobs = blobs.map_err(|error| Error::realize(error, &self.parsed))?;
+                let blobs = blobs.map_err(|error| self.wrong(error, made.image.arch))?;
                 sources.insert(made.image.arch, blobs);
             }
         }
@@ -85,12 +85,15 @@ impl Loaded<'_> {
 
     /// Returns the lock that goes along with its text, and the images.
     fn to_share(&self, archs: &[Arch]) -> Result<(Lock, String, Vec<Realized>), Error> {
-        let Some(beside) = locking::beside(self)? else {
+        // A lock of other values of the parameters says nothing about what is shared.
+        let beside = locking::beside(self)?;
+        let beside = beside.filter(|beside| beside.lock.values == self.parsed.values);
+        let Some(beside) = beside else {
             let (lock, images) = self.make_lock(archs)?;
             let text = lock.to_string();
             return Ok((lock, text, images));
         };
-        let all = self.parsed.recipe.archs_for(Arch::host());
+        let all = self.parsed.archs_for(Arch::host());
         let wanted = if archs.is_empty() { &all } else { archs };
         let made = |arch: &Arch| {
             let options = RealizeOptions {
@@ -108,16 +111,15 @@ impl Loaded<'_> {
         Ok((beside.lock, text, images))
     }
 
-    fn project(&self, digest: Digest, lock: String, images: &[Realized]) -> Result<Project, Error> {
+    fn project(&self, digest: Digest, lock: String) -> Result<Project, Error> {
         let recipe = &self.parsed.recipe;
-        let arch = images.first().map(|made| made.image.arch);
         let project = Project {
             name: recipe.name.value.clone(),
             description: recipe.description.clone(),
             recipe: normal_text(self.parsed.source.root()),
             digest,
             lock,
-            files: self.plan(arch)?.local_files(),
+            files: self.files()?,
         };
         project.check_paths().map_err(|error| {
             Error::usage(

@@ -66,7 +66,9 @@ impl Loaded<'_> {
         let options = session.registry_options(&Connection::default())?;
         let search = Search {
             plan,
-            expected: lock.as_ref().and_then(|lock| lock.images.get(&plan.arch)),
+            expected: lock
+                .as_ref()
+                .and_then(|lock| lock.of_image(self.variant(), plan.arch)),
             trust: &trust,
             now: session.now(),
             store,

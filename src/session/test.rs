@@ -85,12 +85,17 @@ impl Loaded<'_> {
         tests.play(&never, &|_| {})
     }
 
+    /// Says whether there are tests, and whether they can be understood, before anything is made.
+    pub(crate) fn check_tests(&self, options: &TestOptions) -> Result<(), Error> {
+        self.scripts(&self.chosen(options)?).map(drop)
+    }
+
     /// Makes the image and what its tests need.
     ///
     /// # Errors
     /// [`Error`] where there is no such test, or where the image cannot be made.
     pub fn tests(&self, options: &TestOptions) -> Result<Tests<'_>, Error> {
-        let tests = self.chosen(options.filter.as_deref())?;
+        let tests = self.chosen(options)?;
         let Made {
             store, realized, ..
         } = self.realize_with(&options.realize)?;
@@ -116,8 +121,9 @@ impl Loaded<'_> {
         })
     }
 
-    fn chosen(&self, filter: Option<&str>) -> Result<Vec<&Test>, Error> {
-        let all = &self.parsed.recipe.tests;
+    fn chosen(&self, options: &TestOptions) -> Result<Vec<&Test>, Error> {
+        let filter = options.filter.as_deref();
+        let all = &self.parsed.of(self.arch(options.realize.arch)?).tests;
         let fits = |test: &&Test| filter.is_none_or(|filter| test.name.value.contains(filter));
         let chosen: Vec<&Test> = all.iter().filter(fits).collect();
         if chosen.is_empty() {

@@ -369,7 +369,10 @@ fn again(
     session.report.clear();
     rebuilt.map_err(|error| match error {
         ShareError::Realize(error) => match examined.project.parsed() {
-            Ok(parsed) => Error::realize(error, &parsed),
+            Ok(parsed) => {
+                let recipe = parsed.of(part.shared.image.arch);
+                Error::realize(error, recipe, &parsed.source)
+            }
             Err(other) => other.into(),
         },
         error => error.into(),

@@ -128,7 +128,7 @@ impl Config {
                 ),
             }
         }
-        let found = report.into_found();
+        let found = report.take_found();
         match found.is_empty() {
             true => Ok(config),
             false => Err(Invalid::wrong(source, found)),

@@ -267,7 +267,9 @@ fn check_lock(shared: &Shared, project: &Project) -> Result<Digest, ShareError> 
         });
     }
     let image = &shared.image;
-    let Some(locked) = lock.images.get(&image.arch) else {
+    let of_arch = || lock.images.iter().filter(|(key, _)| key.arch == image.arch);
+    let mut own = of_arch().filter(|(_, locked)| locked.plan == image.plan);
+    let Some((_, locked)) = own.next().or_else(|| of_arch().next()) else {
         return Err(ShareError::invalid(
             object,
             format!("it has nothing for {}", image.arch),

@@ -15,6 +15,7 @@ mod document;
 mod error;
 mod found;
 mod import;
+mod included;
 mod layer;
 mod licence;
 pub mod oci;

@@ -3,7 +3,7 @@
 use super::ShareError;
 use super::oci::{Descriptor, Index};
 use crate::digest::Digest;
-use crate::store::{Blob, Store};
+use crate::store::{Blob, Store, StoreError};
 
 /// A place that images come from. Whatever it gives for a descriptor has that descriptor's size and digest.
 pub trait Origin {
@@ -43,6 +43,23 @@ pub trait Origin {
         found.sort_by_key(|entry| entry.digest);
         Ok(found)
     }
+}
+
+/// Brings a blob into the cache and hashes it, also where it was there: a damaged one is fetched again.
+pub(super) fn fetch(
+    origin: &dyn Origin,
+    layer: &Descriptor,
+    store: &Store,
+) -> Result<Blob, ShareError> {
+    let blob = origin.blob(layer, store)?;
+    match blob.verify() {
+        Ok(()) => return Ok(blob),
+        Err(StoreError::Damaged { .. }) => store.remove_blob(&layer.digest)?,
+        Err(error) => return Err(error.into()),
+    }
+    let blob = origin.blob(layer, store)?;
+    blob.verify()?;
+    Ok(blob)
 }
 
 /// A place that images go to.

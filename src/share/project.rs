@@ -1,6 +1,6 @@
 //! A recipe with what belongs to it: its lock and the files beside it, as they are shared and as they are unpacked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
@@ -9,9 +9,9 @@ use super::ShareError;
 use super::text::fit;
 use crate::digest::{self, Digest, Hasher};
 use crate::dir;
-use crate::lock;
+use crate::lock::{self, Lock};
 use crate::plan::{LocalFile, local_files};
-use crate::recipe::{self, Mode, Parsed};
+use crate::recipe::{Documents, Files, Found, Invalid, Mode, Options, Parsed, Refusal};
 use crate::store::{Store, StoreError, There, replace};
 
 /// The most directories above the recipe's own that a file of it may be in.
@@ -30,7 +30,7 @@ pub struct Project {
     pub digest: Digest,
     /// The lock's text.
     pub lock: String,
-    /// The files beside the recipe, by their paths as the recipe writes them.
+    /// The files that the recipe includes and those beside it, by their paths from the recipe.
     pub files: BTreeMap<String, LocalFile>,
 }
 
@@ -66,21 +66,43 @@ impl Project {
         Ok(())
     }
 
-    /// Reads the recipe again.
+    /// Reads the recipe again, and the files that it includes.
     ///
     /// # Errors
     /// [`ShareError::Invalid`] where it is none.
     pub fn parsed(&self) -> Result<Parsed, ShareError> {
+        self.parsed_with(&mut Beside(&self.files))
+    }
+
+    /// Reads the recipe again; the files that it includes come from elsewhere.
+    ///
+    /// # Errors
+    /// [`ShareError::Invalid`] where it is none.
+    pub(super) fn parsed_with(&self, included: &mut dyn Files) -> Result<Parsed, ShareError> {
+        let wrong = |error: Invalid| ShareError::invalid("the recipe inside", told(&error));
         let name = format!("{}.kdl", self.name);
-        recipe::parse(&name, self.recipe.as_bytes(), Mode::Strict)
-            .map_err(|error| ShareError::invalid("the recipe inside", error.to_string()))
+        let at = Path::new(&name);
+        let documents = Documents::read(&name, self.recipe.as_bytes(), at, included);
+        let documents = documents.map_err(wrong)?;
+        let mut options = Options::from(Mode::Strict);
+        // The values of its parameters stand in the lock alone.
+        if documents.has_params()
+            && let Ok(lock) = Lock::parse(&name, self.lock.as_bytes())
+        {
+            options.values = lock.values;
+        }
+        documents.recipe(&options).map_err(wrong)
     }
 
     /// Reads what was unpacked below a directory with the name of its identity, and compares all of it with that.
     ///
     /// # Errors
     /// [`ShareError::Mismatch`] where something of it is no longer what came along.
-    pub fn check_unpacked(directory: &Path, recipe: &Path, text: &str) -> Result<(), ShareError> {
+    pub fn check_unpacked(
+        directory: &Path,
+        recipe: &Path,
+        parsed: &Parsed,
+    ) -> Result<(), ShareError> {
         let unread = |path: &Path, error| ShareError::io("read", path, error);
         let base = recipe.parent().unwrap_or(directory);
         let name = recipe.file_stem().unwrap_or_default().to_string_lossy();
@@ -88,12 +110,12 @@ impl Project {
         let mut project = Project {
             name: name.into_owned(),
             description: None,
-            recipe: text.to_owned(),
+            recipe: parsed.source.root().text.to_string(),
             digest: Digest::of(b""),
             lock: dir::read_to_string(&lock).map_err(|error| unread(&lock, error))?,
             files: BTreeMap::new(),
         };
-        for (name, _) in local_files(&project.parsed()?.recipe) {
+        for name in names(parsed) {
             let path = base.join(&name);
             let read = dir::open(&path).and_then(|mut file| digest::of_reader(&mut file));
             let (digest, size) = read.map_err(|error| unread(&path, error))?;
@@ -180,6 +202,49 @@ impl Project {
             copies.push((normal(&base, path), Some(file)));
         }
         Ok((recipe, copies))
+    }
+}
+
+/// Returns the files that belong to a recipe, by their paths as it has them: those that it includes, and those that it names without
+/// their hash.
+pub(super) fn names(parsed: &Parsed) -> BTreeSet<String> {
+    let named = parsed.recipes().flat_map(local_files).map(|(name, _)| name);
+    let included = parsed.source.included().iter();
+    let paths = included.flat_map(|file| file.paths().cloned());
+    named.chain(paths).collect()
+}
+
+/// Returns the first thing that is wrong with a recipe, and where.
+fn told(error: &Invalid) -> String {
+    match error {
+        Invalid::Wrong { text, diagnostics } => match diagnostics.first() {
+            Some(first) => {
+                let span = first.labels.first().map(|(span, _)| span);
+                let place = span.map(|span| format!("{}:{}: ", text.name(span), text.line(span)));
+                format!("{}{}", place.unwrap_or_default(), first.message)
+            }
+            None => error.to_string(),
+        },
+        Invalid::Unreadable { .. } => error.to_string(),
+    }
+}
+
+/// The files beside a recipe that came along with it.
+struct Beside<'f>(&'f BTreeMap<String, LocalFile>);
+
+impl Files for Beside<'_> {
+    fn read(&mut self, path: &str) -> Result<Found, Refusal> {
+        let bytes = match self.0.get(path) {
+            Some(file) => whole(file).map_err(|error| error.to_string()),
+            None => Err("it did not come along".to_owned()),
+        };
+        let bytes = bytes.map_err(|reason| Refusal {
+            reason: format!("read: {reason}"),
+            help: "export it again".to_owned(),
+        })?;
+        // Two paths of one file came along as two files.
+        let at = PathBuf::from(Digest::of(&bytes).to_string());
+        Ok(Found { at, bytes })
     }
 }
 

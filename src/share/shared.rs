@@ -9,16 +9,19 @@ use std::io::{BufReader, Read};
 use serde_json::{Value, json};
 
 use super::artifact::{CONFIG, FORMAT_KEY, PLAN, labels};
+use super::included::Layers;
 use super::layer::Role;
 use super::oci::{DESCRIPTION, Descriptor, IMAGE, Manifest, TITLE};
-use super::project::{Project, check_names};
+use super::origin::fetch;
+use super::project::{Project, check_names, names};
 use super::text::fit;
 use super::{Origin, ShareError};
 use crate::digest;
 use crate::dir;
 use crate::pack::read::sole;
-use crate::plan::{FORMAT, LocalFile, Plan, local_files};
+use crate::plan::{FORMAT, LocalFile, Plan};
 use crate::realize::{Image, KERNEL};
+use crate::recipe::Parsed;
 use crate::store::{Blob, Store, StoreError};
 
 /// The most bytes of a config, of `image.json`, of a recipe or of a lock.
@@ -307,7 +310,12 @@ impl Shared {
             lock,
             files: BTreeMap::new(),
         };
-        let parsed = project.parsed()?;
+        let mut included = Layers {
+            files: files().collect(),
+            origin,
+            store,
+        };
+        let parsed = project.parsed_with(&mut included)?;
         project.description.clone_from(&parsed.recipe.description);
         if project.description != self.description {
             return Err(ShareError::invalid(
@@ -315,12 +323,9 @@ impl Shared {
                 "the recipe inside says something else",
             ));
         }
-        let named: Vec<String> = local_files(&parsed.recipe)
-            .into_iter()
-            .map(|(path, _)| path)
-            .collect();
+        let named = names(&parsed);
         // Before any is fetched: a manifest can list thousands.
-        if let Some((other, _)) = files().find(|(path, _)| !named.contains(path)) {
+        if let Some((other, _)) = files().find(|(path, _)| !named.contains(*path)) {
             let object = format!("the file `{}`", fit(other));
             return Err(ShareError::invalid(
                 object,
@@ -337,11 +342,7 @@ impl Shared {
             project.files.insert(path.clone(), file);
         }
         project.check_paths()?;
-        let plan =
-            Plan::lower(&parsed.recipe, self.image.arch, &project.files).map_err(|problems| {
-                let problem = problems.first().map(|problem| problem.message.clone());
-                ShareError::invalid("the recipe inside", problem.unwrap_or_default())
-            })?;
+        let plan = self.plan(&parsed, &project)?;
         if plan.id() != self.image.plan {
             return Err(ShareError::Mismatch {
                 object: "the plan of the recipe inside".to_owned(),
@@ -354,6 +355,27 @@ impl Shared {
             return Err(ShareError::invalid("`image.json`", problem));
         }
         Ok(Some((project, plan)))
+    }
+
+    /// Returns the plan of the variant that the image is of.
+    fn plan(&self, parsed: &Parsed, project: &Project) -> Result<Plan, ShareError> {
+        let arch = self.image.arch;
+        let resolved = |parsed: &Parsed| {
+            Plan::lower(parsed.of(arch), arch, &project.files).map_err(|problems| {
+                let problem = problems.first().map(|problem| problem.message.clone());
+                ShareError::invalid("the recipe inside", problem.unwrap_or_default())
+            })
+        };
+        let others = parsed
+            .variants
+            .iter()
+            .filter_map(|name| parsed.select(name).ok());
+        let own = |plan: &Plan| plan.id() == self.image.plan;
+        let mut others = others.filter_map(|other| resolved(&other).ok().filter(own));
+        match others.next() {
+            Some(plan) => Ok(plan),
+            None => resolved(parsed),
+        }
     }
 
     /// Compares the recipe digest that the config names. It is known only to who can compute it: the lock.
@@ -456,17 +478,4 @@ fn text(
         .read_to_end(&mut bytes)
         .map_err(|error| StoreError::io("read", &blob.path, error))?;
     Ok(bytes)
-}
-
-/// Brings a blob into the cache and hashes it, also where it was there: a damaged one is fetched again.
-fn fetch(origin: &dyn Origin, layer: &Descriptor, store: &Store) -> Result<Blob, ShareError> {
-    let blob = origin.blob(layer, store)?;
-    match blob.verify() {
-        Ok(()) => return Ok(blob),
-        Err(StoreError::Damaged { .. }) => store.remove_blob(&layer.digest)?,
-        Err(error) => return Err(error.into()),
-    }
-    let blob = origin.blob(layer, store)?;
-    blob.verify()?;
-    Ok(blob)
 }

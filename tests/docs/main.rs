@@ -20,7 +20,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mkimg::recipe::{Invalid, Mode, parse};
+use mkimg::recipe::{Documents, Files, Found, Invalid, Mode, Refusal, parse};
 
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -120,10 +120,23 @@ fn whole(fragment: &str) -> String {
     format!("{}\n{nodes}", frame.join("\n"))
 }
 
+/// What a whole recipe includes is the one before it on its page.
+struct Before<'t>(&'t str);
+
+impl Files for Before<'_> {
+    fn read(&mut self, path: &str) -> Result<Found, Refusal> {
+        Ok(Found {
+            at: path.into(),
+            bytes: self.0.as_bytes().to_vec(),
+        })
+    }
+}
+
 #[test]
 fn every_block_of_kdl_is_what_its_mark_says() {
     let mut counts = std::collections::BTreeMap::new();
     for page in pages() {
+        let mut before = String::new();
         for block in blocks(&page) {
             *counts.entry(block.mark.clone()).or_insert(0) += 1;
             let text = match block.mark.as_str() {
@@ -135,7 +148,13 @@ fn every_block_of_kdl_is_what_its_mark_says() {
                     .replace("=...", "=1"),
                 other => panic!("{}: unknown mark `{other}`", block.place),
             };
-            let parsed = parse(&block.place, text.as_bytes(), Mode::Strict);
+            let place = Path::new(&block.place);
+            let documents =
+                Documents::read(&block.place, text.as_bytes(), place, &mut Before(&before));
+            let parsed = documents.and_then(|all| all.recipe(&Mode::Strict.into()));
+            if block.mark.is_empty() {
+                before.clone_from(&text);
+            }
             match (block.mark == "must-fail", parsed) {
                 (true, Ok(_)) => panic!("{} should be refused", block.place),
                 (false, Err(Invalid::Wrong { text, diagnostics })) => {

@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use mkimg::digest::Digest;
-use mkimg::lock::{Lock, Locked};
+use mkimg::lock::{Key, Lock, Locked};
 use mkimg::progress::Silent;
 use mkimg::realize::Realized;
 use mkimg::share::oci::Descriptor;
@@ -99,7 +99,13 @@ impl<'b> Forger<'b> {
         fs::write(path.join(&image.initramfs.name), packed).unwrap();
         let mut project = examined.project.clone();
         let mut lock = Lock::parse("two.lock", project.lock.as_bytes()).unwrap();
-        lock.images = BTreeMap::from([(image.arch, Locked::of(&image))]);
+        lock.images = BTreeMap::from([(
+            Key {
+                variant: None,
+                arch: image.arch,
+            },
+            Locked::of(&image),
+        )]);
         project.lock = lock.to_string();
         let blob = |digest: &Digest| self.store.blob(digest).unwrap();
         let sources = part.plan.sources.iter();
