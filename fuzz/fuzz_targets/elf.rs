@@ -38,7 +38,7 @@ pub(crate) fn run(data: &[u8]) {
             .unwrap();
     }
     for arch in Arch::ALL {
-        let plan = Plan::resolve(&parsed.recipe, arch, &BTreeMap::new()).unwrap();
+        let plan = Plan::lower(&parsed.recipe, arch, &BTreeMap::new()).unwrap();
         programs::warnings(&plan, &tree);
     }
 }

@@ -26,7 +26,7 @@ fn read(parsed: &Parsed, data: &[u8]) {
     let recipe = &parsed.recipe;
     statements(&parsed.source);
     for arch in Arch::ALL {
-        if let Ok(plan) = Plan::resolve(recipe, arch, &BTreeMap::new()) {
+        if let Ok(plan) = Plan::lower(recipe, arch, &BTreeMap::new()) {
             plan.id();
         }
     }
