@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::plan::{LocalFile, Planned};
 use crate::progress::{Event, Progress};
 use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
-use crate::source::{Member, MemberKind};
+use crate::source::{Member, MemberKind, matching};
 use crate::store::{Blob, StoreError};
 use crate::text::shown;
 use crate::tree::lookup::{Root, find};
@@ -111,7 +111,10 @@ impl Builder<'_> {
             EntryKind::Applets { of, except } => {
                 return self.add_applets(index, planned, of, except);
             }
-            EntryKind::Tree { strip, .. } => return self.add_tree(index, planned, *strip, members),
+            EntryKind::Tree { strip, modes, .. } => {
+                let members = with_modes(members, modes, index)?;
+                return self.add_tree(index, planned, *strip, members);
+            }
         };
         let path = entry_path(entry.path.value.as_bytes(), index)?;
         self.put(index, path, kind, mode, entry.owner, entry.replaces)
@@ -327,6 +330,28 @@ impl Builder<'_> {
             entry: index,
         })
     }
+}
+
+/// Gives members the modes that a `tree` has for them.
+fn with_modes(
+    mut members: Vec<Member>,
+    modes: &[(Spanned<String>, u32)],
+    entry: usize,
+) -> Result<Vec<Member>, AssembleError> {
+    for (glob, mode) in modes {
+        let nothing = |error| AssembleError::Modes {
+            at: glob.span.clone(),
+            error: Box::new(error),
+            entry,
+        };
+        let matched = matching(&members, &glob.value).map_err(nothing)?;
+        for index in matched {
+            if let Some(member) = members.get_mut(index) {
+                member.mode = *mode;
+            }
+        }
+    }
+    Ok(members)
 }
 
 /// Returns the device node of the tree for one of a recipe or an archive.

@@ -24,6 +24,17 @@ pub enum AssembleError {
     /// Several things that entries want are not in their sources.
     #[error("{}", first(.0))]
     Several(Vec<AssembleError>),
+    /// A glob of `modes` is none, or matches nothing that has a mode.
+    #[error("{error}")]
+    Modes {
+        /// The glob.
+        at: Span,
+        /// What is wrong.
+        #[source]
+        error: Box<ArchiveError>,
+        /// The entry: its index in the plan.
+        entry: usize,
+    },
     /// Two entries do not go together.
     #[error("{conflict}")]
     Conflict {

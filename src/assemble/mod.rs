@@ -14,7 +14,7 @@ pub use error::AssembleError;
 use crate::plan::Plan;
 use crate::progress::{Event, Progress};
 use crate::recipe::{EntryKind, KernelOrigin};
-use crate::source::Limits;
+use crate::source::{Limits, Member};
 use crate::store::{Blob, Store};
 use crate::tree::{Content, Tree};
 use builder::{Builder, content_of, local, whole};
@@ -29,13 +29,15 @@ pub struct Assembled {
     pub kernel: Content,
 }
 
-/// Assembles a plan. `blobs` has each of its sources by name.
+/// Assembles a plan. `blobs` has each of its sources by name, `locals` what entries take out of directories beside the recipe, by
+/// their indices in the plan.
 ///
 /// # Errors
 /// [`AssembleError`]; what was read out of archives until then is kept in the cache.
 pub fn assemble(
     plan: &Plan,
     blobs: &BTreeMap<String, Blob>,
+    mut locals: BTreeMap<usize, Vec<Member>>,
     store: &Store,
     limits: &Limits,
     progress: &dyn Progress,
@@ -62,7 +64,9 @@ pub fn assemble(
     };
     let mut waiting = Vec::new();
     for (index, planned) in plan.entries.iter().enumerate() {
-        let members = read.remove(&Wisher::Entry(index)).unwrap_or_default();
+        let local = locals.remove(&index);
+        let members = local.or_else(|| read.remove(&Wisher::Entry(index)));
+        let members = members.unwrap_or_default();
         if let EntryKind::Applets { of, .. } = &planned.entry.kind
             && builder.busybox(of, index).is_err()
         {

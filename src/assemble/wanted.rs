@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::AssembleError;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::recipe::{EntryKind, Origin, Span, Spanned};
+use crate::recipe::{EntryKind, Origin, Span, Spanned, TreeOrigin};
 use crate::source::{self, ArchiveError, Limits, Member, Want};
 use crate::store::{Blob, Store};
 
@@ -42,7 +42,7 @@ impl<'p> Wanted<'p> {
                     ..
                 } => (from, one(path), &path.span),
                 EntryKind::Tree {
-                    from,
+                    origin: TreeOrigin::Source(from),
                     include,
                     exclude,
                     ..
@@ -135,7 +135,7 @@ fn place_of<'p>(plan: &'p Plan, source: &str, pattern: &str) -> Option<&'p Span>
                 ..
             } => patterns.push((&from.value, path)),
             EntryKind::Tree {
-                from,
+                origin: TreeOrigin::Source(from),
                 include,
                 exclude,
                 ..

@@ -19,7 +19,7 @@ use crate::digest::{self, Digest};
 use crate::dir;
 use crate::lock;
 use crate::plan::Plan;
-use crate::realize::{IMAGE_FILE, Realized};
+use crate::realize::{IMAGE_FILE, Realized, shareable};
 use crate::recipe;
 
 /// Checks a recipe for one architecture. Its lock is asked before anything is made, and again of the image.
@@ -66,7 +66,7 @@ pub(super) fn image(
         .filter(|(name, _)| !args.refetch || is_local(name))
         .map(|(_, blob)| blob.clone())
         .collect();
-    let files = plan.local_files();
+    let files = shareable(plan, &store, context.jobs().get()).map_err(failed)?;
     let size: u64 = blobs.values().map(|blob| blob.size).sum();
     let room = 2 * size + 3 * stored.image.archive_size + stored.image.kernel.size;
     let mut ground = ground(context, args, store.root(), shared, room)?;
@@ -78,8 +78,7 @@ pub(super) fn image(
         .iter()
         .filter(|(name, _)| Path::new(name).is_absolute())
     {
-        let allowed = file.1.path.display().to_string();
-        child.extend(["--allow-local".to_owned(), allowed]);
+        child.extend(["--allow-local".to_owned(), file.0.clone()]);
     }
     if !args.refetch && !context.global.offline {
         child.push("--offline".to_owned());

@@ -256,7 +256,20 @@ impl Context<'_> {
             Failure::usage(error.to_string(), help)
         })?;
         let reach = self.reach_of(recipe, &opened.base)?;
-        realize::plan_within(recipe, &opened.base, arch, &reach)
+        let has_directory = |entry: &recipe::Entry| {
+            matches!(entry.kind, recipe::EntryKind::Tree { .. }) && entry.kind.local().is_some()
+        };
+        let store = match recipe.initramfs.entries.iter().any(has_directory) {
+            true => Some(self.store(&opened.base)?),
+            false => None,
+        };
+        let beside = realize::Beside {
+            base: &opened.base,
+            reach: &reach,
+            store: store.as_ref(),
+            jobs: self.jobs().get(),
+        };
+        realize::plan_within(recipe, arch, beside)
             .map_err(|error| Failure::realize(error, &opened.parsed.source))
     }
 

@@ -279,7 +279,9 @@ fn is_unpacked(recipe: &Recipe, name: &str) -> bool {
             .entries
             .iter()
             .any(|entry| match &entry.kind {
-                EntryKind::Tree { from, .. } => from.value == name,
+                EntryKind::Tree { origin, .. } => {
+                    origin.source().is_some_and(|from| from.value == name)
+                }
                 EntryKind::File {
                     origin:
                         Origin::Source {

@@ -14,7 +14,7 @@ use crate::arch::Arch;
 use crate::lock::{Lock, normal_text};
 use crate::plan::LocalFile;
 use crate::progress::{Event, Progress as _};
-use crate::realize::Realized;
+use crate::realize::{Realized, shareable};
 use crate::share::bundle::{Bundle, begins_bundle};
 use crate::share::{
     Artifact, Found, Imported, Origin as _, Project, Selection, ShareError, Shareable,
@@ -59,7 +59,7 @@ pub(super) fn share(
         }
     };
     let store = context.store(&opened.base)?;
-    let project = project(context, opened, &lock, &images)?;
+    let project = project(context, opened, &lock, &images, &store)?;
     project.check_paths().map_err(|error| {
         Failure::usage(
             error.to_string(),
@@ -129,16 +129,19 @@ fn project(
     opened: &Opened,
     lock: &Lock,
     images: &[Realized],
+    store: &Store,
 ) -> Result<Project, Failure> {
     let recipe = &opened.parsed.recipe;
     let arch = images.first().map(|made| made.image.arch);
+    let plan = context.plan(opened, arch)?;
     Ok(Project {
         name: recipe.name.value.clone(),
         description: recipe.description.clone(),
         recipe: normal_text(&opened.parsed.source),
         digest: lock.recipe,
         lock: lock.to_string(),
-        files: context.plan(opened, arch)?.local_files(),
+        files: shareable(&plan, store, context.jobs().get())
+            .map_err(|error| Failure::realize(error, &opened.parsed.source))?,
     })
 }
 

@@ -9,7 +9,7 @@ use super::args::Why;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use crate::recipe::{EntryKind, Mode, Origin};
+use crate::recipe::{EntryKind, Mode, Origin, TreeOrigin};
 use crate::tree::EntryPath;
 
 pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
@@ -120,9 +120,17 @@ fn origin(kind: &EntryKind, itself: bool) -> String {
         EntryKind::Symlink { .. } => "`symlink`".to_owned(),
         EntryKind::Device { .. } => "`device`".to_owned(),
         EntryKind::Applets { of, .. } => format!("`applets`: a name that `{}` lists", of.value),
-        EntryKind::Tree { from, .. } if itself => {
-            format!("`tree`: the top of source `{}`", from.value)
+        EntryKind::Tree { origin, .. } => {
+            let what = match origin {
+                TreeOrigin::Source(from) => format!("source `{}`", from.value),
+                TreeOrigin::Local { name, .. } => {
+                    format!("the directory `{}` beside the recipe", name.value)
+                }
+            };
+            match itself {
+                true => format!("`tree`: the top of {what}"),
+                false => format!("`tree`: a member of {what}"),
+            }
         }
-        EntryKind::Tree { from, .. } => format!("`tree`: a member of source `{}`", from.value),
     }
 }

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use crate::arch::Arch;
 use crate::digest::{Digest, Hasher};
 use crate::recipe::{
-    Boot, Compress, Diagnostic, Entry, EntryKind, Kernel, KernelOrigin, Origin, Place, Recipe,
-    Source, Span, Spanned,
+    Boot, Compress, Diagnostic, Entry, EntryKind, Kernel, KernelOrigin, Place, Recipe, Source,
+    Span, Spanned, TreeOrigin,
 };
 
 /// The version of the rules that turn a plan into bytes (`docs/canonical-image.md`). Any change of them that alters a byte of
@@ -63,11 +63,12 @@ pub struct Pinned {
 pub struct Planned {
     /// The recipe's words.
     pub entry: Entry,
-    /// The file beside the recipe, where the entry names one.
+    /// The file beside the recipe, where the entry names one, or the directory.
     pub local: Option<LocalFile>,
 }
 
-/// A file beside a recipe.
+/// A file beside a recipe. Of a directory, which has the same fields, the digest is over what is taken of it: names, kinds,
+/// modes, digests; and the size is that of all files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalFile {
     /// Where it is on this machine.
@@ -99,20 +100,23 @@ impl Plan {
                 Err(problem) => problems.push(problem),
             }
         }
-        let mut local = |name: Option<&Spanned<String>>| {
-            let name = name?;
-            let found = locals.get(&name.value).cloned();
+        let mut local = |named: Option<(String, Span)>| {
+            let (name, span) = named?;
+            let found = locals.get(&name).cloned();
             if found.is_none() {
-                let message = format!("the local file `{}` was not read", name.value);
-                problems.push(Diagnostic::error(message, name.span.clone(), "named here"));
+                let message = format!("the local file `{name}` was not read");
+                problems.push(Diagnostic::error(message, span, "named here"));
             }
             found
         };
-        let local_kernel = local(named_kernel(&recipe.kernel));
+        let kernel = named_kernel(&recipe.kernel);
+        let local_kernel = local(kernel.map(|name| (name.value.clone(), name.span.clone())));
         let mut entries = Vec::new();
         for entry in &recipe.initramfs.entries {
             entries.push(Planned {
-                local: local(named_file(entry)),
+                local: local(
+                    local_key(&entry.kind).zip(entry.kind.local().map(|name| name.span.clone())),
+                ),
                 entry: entry.clone(),
             });
         }
@@ -132,16 +136,15 @@ impl Plan {
         })
     }
 
-    /// Returns the files beside the recipe that went in, by their paths as the recipe writes them.
+    /// Returns the files beside the recipe that went in, by their paths as the recipe writes them, and the directories by their
+    /// [`local_key`].
     pub fn local_files(&self) -> BTreeMap<String, LocalFile> {
         let kernel = named_kernel(&self.kernel).zip(self.local_kernel.as_ref());
+        let kernel = kernel.map(|(name, file)| (name.value.clone(), file.clone()));
         let entries = self.entries.iter();
         let entries =
-            entries.filter_map(|planned| named_file(&planned.entry).zip(planned.local.as_ref()));
-        let named = kernel.into_iter().chain(entries);
-        named
-            .map(|(name, file)| (name.value.clone(), file.clone()))
-            .collect()
+            entries.filter_map(|planned| local_key(&planned.entry.kind).zip(planned.local.clone()));
+        kernel.into_iter().chain(entries).collect()
     }
 
     /// Returns the plan id: the sha256 of the canonical text.
@@ -163,29 +166,45 @@ impl Plan {
     }
 }
 
-/// Returns the files beside the recipe that its kernel and its entries name, as they are written there, each with its place.
+/// Returns the files and directories beside the recipe that its kernel and its entries name, as they are written there, each with
+/// its place.
 pub fn local_files(recipe: &Recipe) -> Vec<(&str, Span)> {
-    let entries = recipe.initramfs.entries.iter().filter_map(named_file);
+    let entries = recipe.initramfs.entries.iter();
+    let entries = entries.filter_map(|entry| entry.kind.local());
     let names = named_kernel(&recipe.kernel).into_iter().chain(entries);
     names
         .map(|name| (name.value.as_str(), name.span.clone()))
         .collect()
 }
 
+/// Returns what a file or directory beside a recipe is known by in a plan and a lock. A file goes by its path; a directory, with a `/`
+/// behind it, by what is taken of it, too.
+pub fn local_key(kind: &EntryKind) -> Option<String> {
+    let EntryKind::Tree {
+        origin: TreeOrigin::Local { name, git },
+        include,
+        exclude,
+        ..
+    } = kind
+    else {
+        return kind.local().map(|name| name.value.clone());
+    };
+    let mut taken: Vec<String> = git.then(|| "git".to_owned()).into_iter().collect();
+    for (word, globs) in [("include", include), ("exclude", exclude)] {
+        let quoted = |glob: &Spanned<String>| format!("{word} {}", text::Quoted(&glob.value));
+        taken.extend(globs.iter().map(quoted));
+    }
+    let name = &name.value;
+    Some(match taken.is_empty() {
+        true => format!("{name}/"),
+        false => format!("{name}/ ({})", taken.join(", ")),
+    })
+}
+
 fn named_kernel(kernel: &Kernel) -> Option<&Spanned<String>> {
     match &kernel.origin {
         KernelOrigin::Local(name) => Some(name),
         KernelOrigin::Source { .. } => None,
-    }
-}
-
-fn named_file(entry: &Entry) -> Option<&Spanned<String>> {
-    match &entry.kind {
-        EntryKind::File {
-            origin: Origin::Local(name),
-            ..
-        } => Some(name),
-        _ => None,
     }
 }
 

@@ -6,11 +6,11 @@ use std::fmt;
 use super::{FORMAT, LocalFile, Pinned, Plan, Planned};
 use crate::digest::Digest;
 use crate::recipe::{
-    Compress, DeviceClass, EntryKind, KernelOrigin, Origin, Owner, Place, Spanned,
+    Compress, DeviceClass, EntryKind, KernelOrigin, Origin, Owner, Place, Spanned, TreeOrigin,
 };
 
 /// A text as a JSON string: quoted, escaped, on one line.
-struct Quoted<'a>(&'a str);
+pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,16 +125,28 @@ fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned) -> fmt::Result {
             }
         }
         EntryKind::Tree {
-            from,
+            origin,
             strip,
             include,
             exclude,
+            modes,
         } => {
-            write!(f, "tree {path} from={} strip={strip}", Quoted(&from.value))?;
-            for (word, globs) in [("include", include), ("exclude", exclude)] {
-                for glob in globs {
-                    write!(f, " {word}={}", Quoted(&glob.value))?;
+            write!(f, "tree {path}")?;
+            match origin {
+                TreeOrigin::Source(from) => write!(f, " from={}", Quoted(&from.value))?,
+                // What is taken of it is in the digest.
+                TreeOrigin::Local { .. } => write_local(f, planned.local.as_ref())?,
+            }
+            write!(f, " strip={strip}")?;
+            if let TreeOrigin::Source(_) = origin {
+                for (word, globs) in [("include", include), ("exclude", exclude)] {
+                    for glob in globs {
+                        write!(f, " {word}={}", Quoted(&glob.value))?;
+                    }
                 }
+            }
+            for (glob, mode) in modes {
+                write!(f, " mode={mode:04o}:{}", Quoted(&glob.value))?;
             }
         }
     }

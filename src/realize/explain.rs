@@ -46,6 +46,10 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
             Diagnostic::error(format!("`{name}` is not at hand"), at, "needed here")
                 .help("this is a bug of mkimg: report it")
         }
+        AssembleError::Modes { at, error, .. } => {
+            Diagnostic::error(error.to_string(), at, "has a mode of its own here")
+                .help("a glob is matched against the paths before `strip`; a symlink has no mode")
+        }
         AssembleError::Conflict { conflict, entry } => clash(plan, &conflict, entry),
         AssembleError::Path {
             member,
@@ -83,7 +87,9 @@ pub(super) fn packing(plan: &Plan, tree: &Tree, at: &Path, error: PackError) -> 
     // No object of the cache: a file beside the recipe, whose digest is in the plan.
     let is_local = |planned: &&Planned| {
         let local = planned.local.as_ref();
-        local.is_some_and(|local| error.place() == Some(local.path.as_path()))
+        let place = error.place();
+        // A file of a directory is below it.
+        local.is_some_and(|local| place.is_some_and(|place| place.starts_with(&local.path)))
     };
     if let Some(planned) = plan.entries.iter().find(is_local) {
         let message = format!("a local file changed while it was taken in: {error}");

@@ -8,6 +8,7 @@ mod image;
 mod kernel;
 mod libraries;
 mod locals;
+mod packed;
 mod preflight;
 mod programs;
 mod script;
@@ -22,7 +23,7 @@ use std::thread;
 
 pub use error::{Outcome, RealizeError};
 pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
-pub use locals::{plan, plan_within};
+pub use locals::{Beside, plan, plan_within, shareable, unpacked};
 pub use stored::{holds, made_here, sums};
 
 use crate::assemble::{Assembled, assemble};
@@ -217,7 +218,8 @@ impl Workshop<'_> {
             max_unpacked: self.max_unpacked,
             jobs: self.jobs.get(),
         };
-        assemble(plan, blobs, self.store, &limits, self.progress)
+        let locals = locals::members(plan, self.store, limits.jobs)?;
+        assemble(plan, blobs, locals, self.store, &limits, self.progress)
             .map_err(|error| explain::assembly(plan, error))
     }
 

@@ -29,6 +29,7 @@ mod statement;
 mod string;
 pub(crate) mod syntax;
 pub(crate) mod text;
+mod tree;
 mod word;
 
 pub use choose::ArchError;
@@ -51,7 +52,13 @@ const MAX_ERRORS: usize = 100;
 /// Returns the names of the nodes that a recipe has, and the forms of all nodes.
 #[cfg(test)]
 pub(crate) fn language() -> (&'static [&'static str], Vec<&'static node::Form>) {
-    let others = [decode::FORMS, entry::FORMS, location::FORMS, script::FORMS];
+    let others = [
+        decode::FORMS,
+        entry::FORMS,
+        tree::FORMS,
+        location::FORMS,
+        script::FORMS,
+    ];
     let forms = others.concat().into_iter().chain([&budget::BUDGET]);
     (&decode::NODES, forms.collect())
 }

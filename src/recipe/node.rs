@@ -210,6 +210,11 @@ impl<'a> Node<'a> {
         value
     }
 
+    /// Returns the nodes of the block as they are.
+    pub(crate) fn block(&self) -> &'a [KdlNode] {
+        self.children
+    }
+
     /// Returns the nodes of the block with the kinds that they are, or were meant to be.
     pub(crate) fn children(&self) -> Vec<(&'static str, &'a KdlNode)> {
         if self.form.children.is_empty() {
@@ -263,7 +268,7 @@ impl Value<'_> {
     }
 
     /// Returns the property's name, or nothing for an argument.
-    fn assignment(&self) -> String {
+    pub(super) fn assignment(&self) -> String {
         match self
             .what
             .strip_prefix('`')
@@ -315,10 +320,18 @@ impl Value<'_> {
         let path = self.line()?;
         if path.value.ends_with('/') {
             let message = format!("{} is a directory", self.what);
-            let help = "name a file; a whole directory is a `tree` of an archive";
+            let help = "name a file; a whole directory is `tree \"/DIRECTORY\" local=\"..\"`";
             self.refuse(message, "ends with `/`", help);
             return None;
         }
+        Some(path)
+    }
+
+    /// Returns the path of a directory of this machine, without a `/` at its end.
+    pub(crate) fn directory(&self) -> Option<Spanned<String>> {
+        let mut path = self.line()?;
+        let end = path.value.trim_end_matches('/').len();
+        path.value.truncate(end.max(1));
         Some(path)
     }
 

@@ -94,7 +94,7 @@ pub fn examine(
         let Some((mut project, plan)) = shared.project(origin, store)? else {
             return Err(ShareError::invalid(object, "it has no recipe"));
         };
-        project.digest = check_lock(&shared, &project)?;
+        project.digest = check_lock(&shared, &project, &plan)?;
         match &whole {
             Some(other) if other.identity() != project.identity() => {
                 let problem = "its recipe is another one than that of the other architecture";
@@ -252,10 +252,10 @@ pub fn substitute(
 }
 
 /// Compares the lock that came along with the recipe and the image; returns the recipe digest.
-fn check_lock(shared: &Shared, project: &Project) -> Result<Digest, ShareError> {
+fn check_lock(shared: &Shared, project: &Project, plan: &Plan) -> Result<Digest, ShareError> {
     let object = "the lock inside";
     let parsed = project.parsed()?;
-    let recipe = lock::recipe_digest(&parsed.source, &project.files);
+    let recipe = lock::recipe_digest(&parsed.source, &plan.local_files());
     shared.check_recipe_digest(&recipe)?;
     let name = format!("{}.lock", project.name);
     let lock = Lock::parse(&name, project.lock.as_bytes())

@@ -15,7 +15,7 @@ use crate::assemble::Assembled;
 use crate::digest::{Digest, Hasher};
 use crate::plan::Plan;
 use crate::realize::Image;
-use crate::recipe::{EntryKind, KernelOrigin, Origin, Place, Spanned};
+use crate::recipe::{KernelOrigin, Place, Spanned};
 use crate::source::fetch::SNAPSHOT_ROOT;
 use crate::store::StoreError;
 use crate::text::shown;
@@ -182,25 +182,13 @@ fn id(kind: &str, name: &str) -> String {
 
 /// Returns the source that an entry of the plan takes its bytes from.
 fn source_of(plan: &Plan, origin: usize) -> Option<&str> {
-    match &plan.entries.get(origin)?.entry.kind {
-        EntryKind::File {
-            origin: Origin::Source { from, .. },
-            ..
-        }
-        | EntryKind::Tree { from, .. } => Some(&from.value),
-        _ => None,
-    }
+    let from = plan.entries.get(origin)?.entry.kind.from()?;
+    Some(&from.value)
 }
 
-/// Returns the file beside the recipe that an entry of the plan takes its bytes from.
+/// Returns the file or directory beside the recipe that an entry of the plan takes its bytes from.
 fn local_of(plan: &Plan, origin: usize) -> Option<&Spanned<String>> {
-    match &plan.entries.get(origin)?.entry.kind {
-        EntryKind::File {
-            origin: Origin::Local(name),
-            ..
-        } => Some(name),
-        _ => None,
-    }
+    plan.entries.get(origin)?.entry.kind.local()
 }
 
 /// Returns what is said of a file that came from beside the recipe.

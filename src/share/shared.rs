@@ -18,7 +18,7 @@ use crate::digest;
 use crate::dir;
 use crate::pack::read::sole;
 use crate::plan::{FORMAT, LocalFile, Plan, local_files};
-use crate::realize::{Image, KERNEL};
+use crate::realize::{Image, KERNEL, unpacked};
 use crate::store::{Blob, Store, StoreError};
 
 /// The most bytes of a config, of `image.json`, of a recipe or of a lock.
@@ -337,11 +337,13 @@ impl Shared {
             project.files.insert(path.clone(), file);
         }
         project.check_paths()?;
-        let plan =
-            Plan::resolve(&parsed.recipe, self.image.arch, &project.files).map_err(|problems| {
-                let problem = problems.first().map(|problem| problem.message.clone());
-                ShareError::invalid("the recipe inside", problem.unwrap_or_default())
-            })?;
+        let locals = unpacked(&parsed.recipe, &project.files).map_err(|(name, error)| {
+            ShareError::invalid(format!("the file `{}`", fit(&name)), error.to_string())
+        })?;
+        let plan = Plan::resolve(&parsed.recipe, self.image.arch, &locals).map_err(|problems| {
+            let problem = problems.first().map(|problem| problem.message.clone());
+            ShareError::invalid("the recipe inside", problem.unwrap_or_default())
+        })?;
         if plan.id() != self.image.plan {
             return Err(ShareError::Mismatch {
                 object: "the plan of the recipe inside".to_owned(),

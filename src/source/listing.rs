@@ -187,7 +187,7 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-fn unescaped(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unescaped(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
     for part in parts {
