@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{AssembleError, applets};
 use crate::digest::Digest;
-use crate::plan::{LocalFile, Planned};
+use crate::plan::{LocalFile, Plan, Planned};
 use crate::progress::{Event, Progress};
 use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
 use crate::source::{Member, MemberKind, matching};
@@ -74,6 +74,7 @@ pub(super) fn content_of(member: &Member) -> Content {
 }
 
 pub(super) struct Builder<'a> {
+    pub(super) plan: &'a Plan,
     pub(super) blobs: &'a BTreeMap<String, Blob>,
     pub(super) tree: Tree,
     /// Entries of `tree` nodes that are not root's in their archive: their number, and the first of them with its owner.
@@ -111,9 +112,16 @@ impl Builder<'_> {
             EntryKind::Applets { of, except } => {
                 return self.add_applets(index, planned, of, except);
             }
-            EntryKind::Tree { strip, modes, .. } => {
+            EntryKind::Tree {
+                origin,
+                strip,
+                modes,
+                owners,
+                ..
+            } => {
                 let members = with_modes(members, modes, index)?;
-                return self.add_tree(index, planned, *strip, members);
+                let owners = owners.unwrap_or(self.plan.is_oci(origin.source()));
+                return self.add_tree(index, planned, *strip, members, owners);
             }
         };
         let path = entry_path(entry.path.value.as_bytes(), index)?;
@@ -178,6 +186,7 @@ impl Builder<'_> {
         planned: &Planned,
         strip: u32,
         members: Vec<Member>,
+        owners: bool,
     ) -> Result<(), AssembleError> {
         let entry = &planned.entry;
         let mut placed_any = false;
@@ -191,7 +200,11 @@ impl Builder<'_> {
                 error,
                 entry: index,
             })?;
-            if (member.uid, member.gid) != (0, 0) {
+            let owner = match owners {
+                true => owner_of(&member, index)?,
+                false => entry.owner,
+            };
+            if !owners && (member.uid, member.gid) != (0, 0) {
                 let (count, first) = &mut self.other_owners;
                 if *count == 0 {
                     *first = format!("`{path}`, {}:{}", member.uid, member.gid);
@@ -205,13 +218,20 @@ impl Builder<'_> {
                 MemberKind::Directory => (Kind::Directory, member.mode),
                 MemberKind::Symlink(target) => (Kind::Symlink(target.clone()), SYMLINK_MODE),
                 MemberKind::File(_) => (Kind::File(content_of(&member)), member.mode),
+                MemberKind::Flawed(problem) => {
+                    return Err(AssembleError::Flawed {
+                        member: shown(&member.path),
+                        problem: problem.clone(),
+                        entry: index,
+                    });
+                }
                 MemberKind::Device {
                     class,
                     major,
                     minor,
                 } => (device(*class, *major, *minor), member.mode),
             };
-            self.put(index, path, kind, mode, entry.owner, entry.replaces)?;
+            self.put(index, path, kind, mode, owner, entry.replaces)?;
         }
         if !placed_any {
             self.progress.event(Event::Warning(format!(
@@ -329,6 +349,22 @@ impl Builder<'_> {
             found,
             entry: index,
         })
+    }
+}
+
+/// Returns whose a member is in its archive.
+fn owner_of(member: &Member, entry: usize) -> Result<Owner, AssembleError> {
+    let id = |id: u64| u32::try_from(id).ok();
+    match (id(member.uid), id(member.gid)) {
+        (Some(uid), Some(gid)) => Ok(Owner { uid, gid }),
+        _ => Err(AssembleError::Flawed {
+            member: shown(&member.path),
+            problem: format!(
+                "its owner {}:{} does not fit into 32 bits",
+                member.uid, member.gid
+            ),
+            entry,
+        }),
     }
 }
 

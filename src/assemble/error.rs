@@ -35,6 +35,16 @@ pub enum AssembleError {
         /// The entry: its index in the plan.
         entry: usize,
     },
+    /// A member of a container image that no image of mkimg can have.
+    #[error("`{member}` is refused: {problem}")]
+    Flawed {
+        /// The member.
+        member: String,
+        /// Why.
+        problem: String,
+        /// The entry: its index in the plan.
+        entry: usize,
+    },
     /// Two entries do not go together.
     #[error("{conflict}")]
     Conflict {

@@ -57,6 +57,7 @@ pub fn assemble(
         },
     };
     let mut builder = Builder {
+        plan,
         blobs,
         tree: Tree::new(plan.epoch),
         other_owners: (0, String::new()),

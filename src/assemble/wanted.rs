@@ -6,7 +6,7 @@ use super::AssembleError;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::recipe::{EntryKind, Origin, Span, Spanned, TreeOrigin};
-use crate::source::{self, ArchiveError, Limits, Member, Want};
+use crate::source::{self, ArchiveError, Limits, Member, Want, oci};
 use crate::store::{Blob, Store};
 
 /// Who wants members of an archive.
@@ -96,7 +96,15 @@ impl<'p> Wanted<'p> {
                     error: Box::new(error),
                 }
             };
-            let listings = match source::members(store, blob, name, &wants, limits, progress) {
+            let image = plan.sources.get(*name).filter(|source| source.is_oci());
+            let listings = match image {
+                Some(image) => {
+                    let (digest, arch) = (&image.digest, plan.arch);
+                    oci::members(store, digest, arch, name, &wants, limits, progress)
+                }
+                None => source::members(store, blob, name, &wants, limits, progress),
+            };
+            let listings = match listings {
                 Ok(listings) => listings,
                 // The other sources are asked, too: all that is not there is told at once.
                 Err(error) if error.is_absence() => {

@@ -56,10 +56,12 @@ pub(super) fn image(
         unlike_lock = locking::check_image(opened, beside, &stored).err();
     }
     let is_local = |name: &String| {
-        let places = &plan.sources[name].places;
-        places
-            .iter()
-            .any(|place| matches!(place, recipe::Place::Local(_)))
+        let source = name.split('@').next().unwrap_or(name);
+        let places = plan.sources.get(source).map(|source| &source.places);
+        let local = |place: &recipe::Place| {
+            matches!(place, recipe::Place::Local(_) | recipe::Place::OciLocal(_))
+        };
+        places.is_some_and(|places| places.iter().any(local))
     };
     let given: Vec<_> = blobs
         .iter()

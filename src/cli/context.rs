@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::lock;
 use super::locking::{self, LockUse};
 use super::recipes;
+use super::registry;
 use super::sharing;
 use super::signing::now;
 use super::substitutes::SubstituteArgs;
@@ -23,6 +24,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::realize::{self, Image, Realized, Workshop};
 use crate::recipe::{self, Mode, Parsed};
+use crate::share::Repositories;
 use crate::share::bundle::is_bundle;
 use crate::share::substitutes::Taken;
 use crate::source::apt;
@@ -190,7 +192,7 @@ impl Context<'_> {
                 )
             })?);
         }
-        Ok(FetchOptions {
+        let options = FetchOptions {
             offline: self.global.offline,
             max_download: self.global.max_download,
             now: i64::try_from(now()).ok(),
@@ -204,6 +206,13 @@ impl Context<'_> {
                 no: proxy("no_proxy"),
             },
             ..FetchOptions::default()
+        };
+        let remote = Repositories {
+            options: registry::options_with(options.clone(), &Default::default()),
+        };
+        Ok(FetchOptions {
+            remote: Some(Arc::new(remote)),
+            ..options
         })
     }
 

@@ -32,6 +32,7 @@ mod man;
 mod new;
 mod output;
 mod pin;
+mod pin_image;
 mod place;
 mod pull;
 mod push;

@@ -9,6 +9,7 @@ use super::args::Pin as Args;
 use super::context::{Context, Opened};
 use super::failure::{Code, Failure};
 use super::output;
+use super::pin_image;
 use crate::arch::Arch;
 use crate::progress::{Event, Progress as _};
 use crate::recipe::edit::{self, Pin, PinError};
@@ -16,7 +17,7 @@ use crate::recipe::{EntryKind, Location, Mode, Origin, Place, Recipe, Source};
 use crate::source::apt_lists::{Listed, listed};
 use crate::source::fetch::{FetchOptions, Fetcher, FirstSeen, SNAPSHOT_ROOT, Wanted, first_line};
 use crate::source::is_archive;
-use crate::store::{Blob, There, replace};
+use crate::store::{Blob, Store, There, replace};
 use crate::ui::bytes;
 
 /// Where apt keeps the lists of its archives.
@@ -54,9 +55,16 @@ pub(super) fn run(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
         reach,
         ..context.fetch_options()?
     };
-    let fetcher = Fetcher::new(&store, context.terminal, fetch);
+    let fetcher = Fetcher::new(&store, context.terminal, fetch.clone());
     for source in recipe.sources.iter().filter(wanted) {
-        pins.extend(pins_of(context, &fetcher, &opened, source, args.refresh)?);
+        let images = source
+            .locations
+            .iter()
+            .any(|location| location.place.is_oci());
+        pins.extend(match images {
+            true => image_pins(context, &store, &fetch, &opened, source, args.refresh)?,
+            false => pins_of(context, &fetcher, &opened, source, args.refresh)?,
+        });
     }
     context.terminal.clear();
     let before = fs::read(&opened.path)
@@ -141,6 +149,46 @@ fn pins_of(
                 drop_snapshot: stale.is_some(),
             });
         }
+    }
+    Ok(pins)
+}
+
+/// Returns what to write for the locations of a container image.
+fn image_pins(
+    context: &Context<'_>,
+    store: &Store,
+    fetch: &FetchOptions,
+    opened: &Opened,
+    source: &Source,
+    refresh: bool,
+) -> Result<Vec<Pin>, Failure> {
+    let mut groups: BTreeMap<Option<Arch>, Vec<&Location>> = BTreeMap::new();
+    for location in &source.locations {
+        groups.entry(location.arch).or_default().push(location);
+    }
+    let mut pins = Vec::new();
+    for (arch, locations) in groups {
+        if !refresh && locations.iter().all(|location| location.sha256.is_some()) {
+            continue;
+        }
+        let known = locations
+            .iter()
+            .find_map(|location| location.sha256.as_ref());
+        let (digest, how) = match known.filter(|_| !refresh) {
+            Some(known) => (known.value, "the digest that the recipe has".to_owned()),
+            None => pin_image::resolve(context, store, fetch, opened, &locations)?,
+        };
+        let of = arch.map_or(String::new(), |arch| format!(" {arch}"));
+        let name = &source.name.value;
+        context
+            .terminal
+            .line(&format!("{name}{of}: sha256:{digest}, {how}"));
+        pins.extend(locations.into_iter().map(|location| Pin {
+            location: location.span.clone(),
+            sha256: digest,
+            size: None,
+            drop_snapshot: false,
+        }));
     }
     Ok(pins)
 }

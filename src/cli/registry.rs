@@ -13,6 +13,7 @@ use super::values::parse_time;
 use crate::digest::Digest;
 use crate::share::registry::{Registry, RegistryOptions};
 use crate::share::{MAX_PINS, Pins, Reference};
+use crate::source::fetch::FetchOptions;
 use crate::store::{There, replace};
 
 /// How to reach a registry.
@@ -41,16 +42,20 @@ pub(super) fn repository<'c>(
 
 /// Returns how registries are talked to.
 pub(super) fn options(context: &Context<'_>, reach: &Reach) -> Result<RegistryOptions, Failure> {
-    let mut fetch = context.fetch_options()?;
+    Ok(options_with(context.fetch_options()?, reach))
+}
+
+/// Returns how registries are talked to, with what is known of fetching already.
+pub(super) fn options_with(mut fetch: FetchOptions, reach: &Reach) -> RegistryOptions {
     if let Some(timeout) = reach.timeout {
         fetch.idle_timeout = timeout;
         fetch.connect_timeout = fetch.connect_timeout.min(timeout);
     }
-    Ok(RegistryOptions {
+    RegistryOptions {
         fetch,
         credentials: credential_files(),
         plain_http: reach.plain_http,
-    })
+    }
 }
 
 /// Returns the files that may have credentials: what a variable names first, then Podman's and Docker's own.

@@ -58,6 +58,13 @@ pub struct Pinned {
     pub span: Span,
 }
 
+impl Pinned {
+    /// Says whether it is a container image.
+    pub fn is_oci(&self) -> bool {
+        self.places.iter().any(Place::is_oci)
+    }
+}
+
 /// An entry of the recipe with what had to be looked up for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
@@ -145,6 +152,12 @@ impl Plan {
         let entries =
             entries.filter_map(|planned| local_key(&planned.entry.kind).zip(planned.local.clone()));
         kernel.into_iter().chain(entries).collect()
+    }
+
+    /// Says whether a source is a container image.
+    pub fn is_oci(&self, source: Option<&Spanned<String>>) -> bool {
+        let source = source.and_then(|from| self.sources.get(&from.value));
+        source.is_some_and(Pinned::is_oci)
     }
 
     /// Returns the plan id: the sha256 of the canonical text.

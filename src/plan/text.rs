@@ -47,7 +47,7 @@ impl fmt::Display for Plan {
             Compress::Gzip { level } => writeln!(f, "\ninitramfs compress=gzip level={level}")?,
         }
         for entry in &self.entries {
-            write_entry(f, entry)?;
+            write_entry(f, entry, self)?;
         }
         let boot = &self.boot;
         let cmdline = Quoted(&boot.cmdline);
@@ -77,13 +77,15 @@ impl Plan {
                     writeln!(f)?;
                 }
                 Place::Local(path) => writeln!(f, "  local {}", Quoted(path))?,
+                Place::Oci(reference) => writeln!(f, "  oci {}", Quoted(reference))?,
+                Place::OciLocal(path) => writeln!(f, "  oci local={}", Quoted(path))?,
             }
         }
         Ok(())
     }
 }
 
-fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned) -> fmt::Result {
+fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned, plan: &Plan) -> fmt::Result {
     let entry = &planned.entry;
     let path = Quoted(&entry.path.value);
     match &entry.kind {
@@ -130,6 +132,7 @@ fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned) -> fmt::Result {
             include,
             exclude,
             modes,
+            owners,
         } => {
             write!(f, "tree {path}")?;
             match origin {
@@ -144,6 +147,11 @@ fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned) -> fmt::Result {
                         write!(f, " {word}={}", Quoted(&glob.value))?;
                     }
                 }
+            }
+            // Of an archive the owners are not taken, of a container image they are: nothing is said of that.
+            let usual = plan.is_oci(origin.source());
+            if let Some(owners) = owners.filter(|owners| *owners != usual) {
+                write!(f, " owners={owners}")?;
             }
             for (glob, mode) in modes {
                 write!(f, " mode={mode:04o}:{}", Quoted(&glob.value))?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::images::ImageFailure;
 use crate::pack::PackError;
 use crate::recipe::Diagnostic;
 use crate::source::fetch::{FetchError, Kind};
@@ -16,6 +17,9 @@ pub enum RealizeError {
     /// The sources cannot be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A container image cannot be had.
+    #[error(transparent)]
+    Image(Box<ImageFailure>),
     /// The cache fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -52,6 +56,7 @@ impl RealizeError {
                 Kind::Unreachable => Outcome::Failed,
                 Kind::Store => error.store().map_or(Outcome::Failed, StoreError::outcome),
             },
+            RealizeError::Image(failure) => failure.outcome,
             RealizeError::Store(error) => error.outcome(),
             RealizeError::Pack(_) => Outcome::Failed,
         }

@@ -50,6 +50,15 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
             Diagnostic::error(error.to_string(), at, "has a mode of its own here")
                 .help("a glob is matched against the paths before `strip`; a symlink has no mode")
         }
+        AssembleError::Flawed {
+            member,
+            problem,
+            entry,
+        } => {
+            let message = format!("`{member}` in the container image is refused: {problem}");
+            Diagnostic::error(message, span(plan, entry), "put there by this")
+                .help("leave it out with `exclude \"..\"`, or take another image")
+        }
         AssembleError::Conflict { conflict, entry } => clash(plan, &conflict, entry),
         AssembleError::Path {
             member,
@@ -170,6 +179,7 @@ fn archive_help(error: &ArchiveError) -> Option<&'static str> {
         ArchiveError::Unsupported { .. } => {
             "pack it anew in one of these forms, or take another source"
         }
+        ArchiveError::Image { .. } => "take another image, or name another digest of it",
         ArchiveError::Several { .. } => "make the pattern narrower",
         ArchiveError::NoMatch { .. } => {
             "a path starts at the root of the archive, without a leading `/` or `./`, and is matched as a whole"

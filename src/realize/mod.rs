@@ -5,6 +5,7 @@ mod error;
 mod explain;
 mod findings;
 mod image;
+mod images;
 mod kernel;
 mod libraries;
 mod locals;
@@ -23,6 +24,7 @@ use std::thread;
 
 pub use error::{Outcome, RealizeError};
 pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
+pub use images::ImageFailure;
 pub use locals::{Beside, plan, plan_within, shareable, unpacked};
 pub use stored::{holds, made_here, sums};
 
@@ -130,7 +132,8 @@ impl Workshop<'_> {
         })
     }
 
-    /// Returns the sources of a plan by name, every byte compared with its digest.
+    /// Returns the sources of a plan by name, every byte compared with its digest. What a container image is made of comes as
+    /// `NAME@sha256:HEX`, but for the document that the recipe names.
     ///
     /// # Errors
     /// [`RealizeError`].
@@ -200,8 +203,21 @@ impl Workshop<'_> {
 
     /// Returns the blob of each source of a plan. Whoever reads it compares.
     fn fetch(&self, plan: &Plan, base: &Path) -> Result<BTreeMap<String, Blob>, RealizeError> {
-        let blobs = self.fetch_wanted(&wishes(plan, base))?;
-        Ok(plan.sources.keys().cloned().zip(blobs).collect())
+        let wanted = wishes(plan, base);
+        let blobs = self.fetch_wanted(&wanted)?;
+        let names = wanted.into_iter().map(|wanted| wanted.name);
+        let mut found: BTreeMap<String, Blob> = names.zip(blobs).collect();
+        for (name, parts) in self.fetch_images(plan, base)? {
+            // The document that the recipe names stands for the image.
+            for (index, blob) in parts.blobs.into_iter().enumerate() {
+                let part = match index {
+                    0 => name.clone(),
+                    _ => format!("{name}@sha256:{}", blob.digest),
+                };
+                found.insert(part, blob);
+            }
+        }
+        Ok(found)
     }
 
     fn fetch_wanted(&self, wanted: &[Wanted]) -> Result<Vec<Blob>, RealizeError> {
@@ -311,7 +327,7 @@ impl Workshop<'_> {
 }
 
 fn wishes(plan: &Plan, base: &Path) -> Vec<Wanted> {
-    let sources = plan.sources.iter();
+    let sources = plan.sources.iter().filter(|(_, source)| !source.is_oci());
     sources
         .map(|(name, source)| wish(name, source, base))
         .collect()

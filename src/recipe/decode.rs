@@ -9,7 +9,7 @@ use super::diagnostic::{Diagnostic, SourceText};
 use super::model::{Boot, Budget, Kernel, KernelOrigin, Recipe, Source, Span, Spanned, Test};
 use super::node::{Form, Node, Value, kinds, range};
 use super::report::Report;
-use super::{Invalid, Mode, Parsed, budget, entry, location, script};
+use super::{Invalid, Mode, Parsed, budget, entry, location, oci, script};
 
 /// The nodes of a recipe.
 pub(super) const NODES: [&str; 7] = [
@@ -69,6 +69,7 @@ pub(super) fn recipe(
     let recipe = parts.whole();
     if let Some(recipe) = &recipe {
         architectures(recipe, &report);
+        oci::members_only(recipe, &report);
     }
     let found = report.into_found();
     match recipe {

@@ -11,14 +11,14 @@ use super::model::{Location, Place, Source, Span, Spanned};
 use super::node::{Form, Node, Value};
 use super::quantity::{is_normal, normal};
 use super::report::Report;
-use super::{Mode, word};
+use super::{Mode, oci, word};
 
 pub(super) const SOURCE: Form = Form {
     name: "source",
     arguments: &["the name"],
     required: 1,
     properties: &[],
-    children: &["url", "debian", "local"],
+    children: &["url", "debian", "local", "oci"],
     example: "`source \"NAME\" { url \"https://..\" sha256=\"..\" }`",
 };
 
@@ -81,6 +81,7 @@ pub(super) fn source(kdl: &KdlNode, report: &Report<'_>) -> Declared {
     let locations: Vec<Location> = nodes.into_iter().filter_map(read).collect();
     let complete = locations.len() == count && count > 0;
     if complete {
+        oci::alone(&locations, report);
         agreement(&locations, report);
     }
     Declared {
@@ -94,6 +95,9 @@ pub(super) fn source(kdl: &KdlNode, report: &Report<'_>) -> Declared {
 }
 
 fn location(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Location> {
+    if kind == "oci" {
+        return oci::location(kdl, report);
+    }
     let form = match kind {
         "url" => &URL,
         "debian" => &DEBIAN,
@@ -151,7 +155,7 @@ fn size(value: &Value<'_>) -> Option<Spanned<u64>> {
     })
 }
 
-fn architecture(value: &Value<'_>) -> Option<Arch> {
+pub(super) fn architecture(value: &Value<'_>) -> Option<Arch> {
     let names = Arch::ALL.map(Arch::name);
     value.choice(&names)?.parse().ok()
 }

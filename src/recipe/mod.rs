@@ -20,6 +20,7 @@ mod decode;
 mod entry;
 mod location;
 pub(crate) mod node;
+mod oci;
 mod quantity;
 pub(crate) mod report;
 mod scan;
@@ -56,6 +57,7 @@ pub(crate) fn language() -> (&'static [&'static str], Vec<&'static node::Form>) 
         decode::FORMS,
         entry::FORMS,
         tree::FORMS,
+        oci::FORMS,
         location::FORMS,
         script::FORMS,
     ];

@@ -82,6 +82,17 @@ pub enum Place {
     },
     /// `local`: a file of this machine, absolute or relative to the recipe.
     Local(String),
+    /// `oci`: a container image in a registry.
+    Oci(String),
+    /// `oci local=`: a container image on this machine, a layout or a tar.
+    OciLocal(String),
+}
+
+impl Place {
+    /// Says whether it is a container image.
+    pub fn is_oci(&self) -> bool {
+        matches!(self, Place::Oci(_) | Place::OciLocal(_))
+    }
 }
 
 /// The kernel node.
@@ -228,6 +239,8 @@ pub enum EntryKind {
         exclude: Vec<Spanned<String>>,
         /// Permission bits of the members that a glob matches; the last glob that matches counts.
         modes: Vec<(Spanned<String>, u32)>,
+        /// Are the owners those of the archive? Nothing said: those of a container image are.
+        owners: Option<bool>,
     },
 }
 

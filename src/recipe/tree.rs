@@ -11,7 +11,9 @@ pub(super) const TREE: Form = Form {
     name: "tree",
     arguments: &["the directory"],
     required: 1,
-    properties: &["from", "local", "git", "strip", "uid", "gid", "override"],
+    properties: &[
+        "from", "local", "git", "strip", "owners", "uid", "gid", "override",
+    ],
     children: &["include", "exclude", "modes"],
     example: "`tree \"/\" from=\"SOURCE\" { include \"GLOB\" }` or `tree \"/\" local=\"DIRECTORY\"`",
 };
@@ -57,6 +59,7 @@ pub(super) const FORMS: &[&Form] = &[&TREE, &INCLUDE, &EXCLUDE, &MODES, &GLOB];
 /// Reads a `tree` node.
 pub(super) fn tree(node: &Node<'_>, declared: &mut Declared) -> Option<EntryKind> {
     let origin = origin(node, declared);
+    let owners = owners(node);
     let strip = node
         .prop("strip")
         .map_or(Some(0), |value| value.number(0..=255));
@@ -84,7 +87,28 @@ pub(super) fn tree(node: &Node<'_>, declared: &mut Declared) -> Option<EntryKind
         include: Some(include).filter(|_| complete)?,
         exclude,
         modes,
+        owners: owners?,
     })
+}
+
+/// Reads whose the entries are: the node's own `uid` and `gid` say that they are not the archive's.
+fn owners(node: &Node<'_>) -> Option<Option<bool>> {
+    let own = ["uid", "gid"].map(|name| node.prop(name));
+    let own = own.into_iter().flatten().next();
+    let Some(value) = node.prop("owners") else {
+        return Some(own.map(|_| false));
+    };
+    let flag = value.flag()?;
+    let other = own.or(node.prop("local"));
+    if let Some(other) = other.filter(|_| flag) {
+        let message = "`owners=#true` takes the owners of an archive or a container image";
+        let error = Diagnostic::error(message, value.whole.clone(), "from there");
+        let error = error.and(other.whole.clone(), "not from here");
+        let help = "keep one of them: who owns a file on this machine never counts";
+        node.report.add(error.help(help));
+        return None;
+    }
+    Some(Some(flag))
 }
 
 fn origin(node: &Node<'_>, declared: &mut Declared) -> Option<TreeOrigin> {

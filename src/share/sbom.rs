@@ -314,7 +314,8 @@ pub(super) fn download(places: &[Place]) -> String {
             snapshot: Some(snapshot),
             archive,
         } => Some(format!("{SNAPSHOT_ROOT}{archive}/{snapshot}/{path}")),
-        Place::Debian { .. } | Place::Local(_) => None,
+        Place::Oci(reference) => Some(format!("docker://{reference}")),
+        Place::Debian { .. } | Place::Local(_) | Place::OciLocal(_) => None,
     });
     found.unwrap_or_else(|| "NOASSERTION".to_owned())
 }

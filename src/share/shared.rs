@@ -387,6 +387,17 @@ impl Shared {
         for (role, layer) in &self.layers {
             let Role::Source(name) = role else { continue };
             let object = || format!("the source `{}`", fit(name));
+            // A part of a container image is known by its own digest, and is asked for by nothing else.
+            if let Some((image, digest)) = name.split_once("@sha256:")
+                && plan
+                    .sources
+                    .get(image)
+                    .is_some_and(|source| source.is_oci())
+                && digest == layer.digest.to_string()
+            {
+                fetch(origin, layer, store)?;
+                continue;
+            }
             let Some(source) = plan.sources.get(name) else {
                 return Err(ShareError::invalid(
                     object(),

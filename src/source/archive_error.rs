@@ -38,6 +38,15 @@ pub enum ArchiveError {
         #[source]
         source: io::Error,
     },
+    /// A document of a container image.
+    #[error("`{archive}`: {problem}")]
+    Image {
+        /// The image.
+        archive: String,
+        /// What is wrong with it.
+        #[source]
+        problem: super::oci::DocumentError,
+    },
     /// The first bytes are those of no known archive.
     #[error("`{archive}` is not an archive: {SUPPORTED}")]
     NotAnArchive {

@@ -18,6 +18,7 @@ pub mod local;
 mod members;
 mod name;
 mod names;
+pub mod oci;
 mod octal;
 mod pax;
 mod pick;

@@ -185,3 +185,68 @@ impl<'a> Input<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns an index of version 2 with two entries.
+    fn index() -> Vec<u8> {
+        let mut bytes = b"DIRC\0\0\0\x02\0\0\0\x02".to_vec();
+        for (mode, name) in [(0o100_755_u32, &b"a/b"[..]), (0o120_000, b"c")] {
+            let start = bytes.len();
+            bytes.extend([0; 24]);
+            bytes.extend(mode.to_be_bytes());
+            bytes.extend([0; 32]);
+            bytes.extend([0, name.len() as u8]);
+            bytes.extend(name);
+            let size = bytes.len() - start;
+            bytes.resize(start + (size + 8) / 8 * 8, 0);
+        }
+        bytes.extend(b"TREE\0\0\0\x01x");
+        bytes
+    }
+
+    fn summed(mut bytes: Vec<u8>) -> Vec<u8> {
+        let sum = digest(&SHA1_FOR_LEGACY_USE_ONLY, &bytes);
+        bytes.extend(sum.as_ref());
+        bytes
+    }
+
+    #[test]
+    fn an_index_lists_what_is_tracked_and_one_with_any_byte_changed_is_refused() {
+        let expected = [
+            (b"a/b".to_vec(), Tracked::Executable),
+            (b"c".to_vec(), Tracked::Symlink),
+        ];
+        let whole = summed(index());
+        assert_eq!(tracked(&whole), Ok(expected.clone().into()));
+        let unsummed = [index(), vec![0; 20]].concat();
+        assert_eq!(tracked(&unsummed), Ok(expected.into()));
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            assert_eq!(tracked(&changed), Err(IndexError::Checksum), "{at}");
+            // And what only has the right sum.
+            let mut changed = index();
+            if let Some(byte) = changed.get_mut(at) {
+                *byte ^= 0xff;
+                let _ = tracked(&summed(changed));
+            }
+            let _ = tracked(&summed(index()[..at.min(index().len())].to_vec()));
+        }
+        let with = |from: &[u8], to: &[u8]| {
+            let mut bytes = index();
+            let at = bytes
+                .windows(from.len())
+                .position(|part| part == from)
+                .unwrap();
+            bytes.splice(at..at + from.len(), to.iter().copied());
+            tracked(&summed(bytes))
+        };
+        assert_eq!(with(b"TREE", b"link"), Err(IndexError::Partial));
+        assert_eq!(with(b"a/b", b"../"), Err(IndexError::Path));
+        assert_eq!(with(&[0, 3], &[0x10, 3]), Err(IndexError::Conflict));
+        assert_eq!(with(&[0, 0, 0, 2], &[0, 0, 0, 5]), Err(IndexError::Version));
+    }
+}

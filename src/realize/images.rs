@@ -1,0 +1,157 @@
+//! The container images among the sources of a plan: all that they are made of, in the cache.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use super::{Outcome, RealizeError, Workshop};
+use crate::plan::{Pinned, Plan};
+use crate::recipe::{Diagnostic, Place};
+use crate::source::oci::{self, Found, ImageError, LayoutError, Parts};
+use crate::store::StoreError;
+
+/// A container image that no place gave.
+#[derive(Debug)]
+pub struct ImageFailure {
+    /// The source.
+    pub name: String,
+    /// Its digest.
+    pub digest: crate::digest::Digest,
+    /// Each place with what it gave, and what to do about it.
+    pub attempts: Vec<(String, String, Option<String>)>,
+    /// What kind of failure it is.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for ImageFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "could not fetch `{}` (sha256:{})",
+            self.name, self.digest
+        )?;
+        for (place, what, _) in &self.attempts {
+            write!(f, "\n  `{place}`: {what}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ImageFailure {}
+
+impl ImageFailure {
+    /// Returns what to do.
+    pub fn help(&self) -> Option<String> {
+        self.attempts.iter().find_map(|(.., help)| help.clone())
+    }
+}
+
+impl Workshop<'_> {
+    /// Brings the container images of a plan into the cache; returns what they are made of, by the names of their sources.
+    pub(super) fn fetch_images(
+        &self,
+        plan: &Plan,
+        base: &Path,
+    ) -> Result<BTreeMap<String, Parts>, RealizeError> {
+        let images = plan.sources.iter().filter(|(_, source)| source.is_oci());
+        images
+            .map(|(name, source)| Ok((name.clone(), self.fetch_image(plan, name, source, base)?)))
+            .collect()
+    }
+
+    fn fetch_image(
+        &self,
+        plan: &Plan,
+        name: &str,
+        source: &Pinned,
+        base: &Path,
+    ) -> Result<Parts, RealizeError> {
+        let refused = |error: ImageError| refused(name, source, error);
+        let mut failure = ImageFailure {
+            name: name.to_owned(),
+            digest: source.digest,
+            attempts: Vec::new(),
+            outcome: Outcome::Failed,
+        };
+        // What is there needs no place.
+        if let Found::Whole(parts) =
+            oci::find(self.store, &source.digest, plan.arch).map_err(refused)?
+        {
+            return Ok(parts);
+        }
+        for place in &source.places {
+            let (shown, what, help) = match place {
+                Place::Oci(reference) => {
+                    let Some(remote) = &self.fetch.remote else {
+                        continue;
+                    };
+                    let (store, progress) = (self.store, self.progress);
+                    match remote.fetch(reference, &source.digest, plan.arch, store, progress) {
+                        Ok(()) => (reference.clone(), String::new(), None),
+                        Err(error) => {
+                            if error.mismatch {
+                                failure.outcome = Outcome::Mismatch;
+                            }
+                            (reference.clone(), error.message, error.help)
+                        }
+                    }
+                }
+                Place::OciLocal(path) => {
+                    let shown = base.join(path).display().to_string();
+                    let (limit, store) = (self.max_unpacked, self.store);
+                    match oci::take_local(
+                        base,
+                        path,
+                        &source.digest,
+                        plan.arch,
+                        store,
+                        limit,
+                        self.progress,
+                    ) {
+                        Ok(()) => (shown, String::new(), None),
+                        Err(LayoutError::Store(error)) => return Err(RealizeError::Store(error)),
+                        Err(error) => {
+                            match &error {
+                                LayoutError::Mismatch { .. } => failure.outcome = Outcome::Mismatch,
+                                _ if failure.outcome == Outcome::Failed => {
+                                    failure.outcome = Outcome::Wrong
+                                }
+                                _ => {}
+                            }
+                            let help = "name a directory in the OCI layout, a tar of one, or what `docker save` wrote";
+                            (shown, error.to_string(), Some(help.to_owned()))
+                        }
+                    }
+                }
+                _ => continue,
+            };
+            match oci::find(self.store, &source.digest, plan.arch).map_err(refused)? {
+                Found::Whole(parts) => return Ok(parts),
+                Found::Missing(digest, _) if what.is_empty() => {
+                    failure
+                        .attempts
+                        .push((shown, format!("it has no `sha256:{digest}`"), help));
+                }
+                Found::Missing(..) => failure.attempts.push((shown, what, help)),
+            }
+        }
+        Err(RealizeError::Image(Box::new(failure)))
+    }
+}
+
+/// Returns what documents mean that are none, or are for something else.
+fn refused(name: &str, source: &Pinned, error: ImageError) -> RealizeError {
+    match error {
+        ImageError::Store(error @ StoreError::Damaged { .. }) => RealizeError::Store(error),
+        ImageError::Store(error) => RealizeError::Store(error),
+        ImageError::Document(error) => {
+            let message = format!(
+                "the container image `{name}` (sha256:{}) cannot be used: {error}",
+                source.digest
+            );
+            let problem = Diagnostic::error(message, source.span.clone(), "pinned here");
+            let help = "pin another image, or another digest of it: `skopeo inspect --raw` shows what there is";
+            RealizeError::Recipe(vec![problem.help(help)])
+        }
+    }
+}
