@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{AssembleError, applets};
+use super::{AssembleError, InitError, applets, container};
 use crate::digest::Digest;
 use crate::plan::{LocalFile, Plan, Planned};
 use crate::progress::{Event, Progress};
 use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
-use crate::source::{Member, MemberKind, matching};
-use crate::store::{Blob, StoreError};
+use crate::source::{Member, MemberKind, matching, oci};
+use crate::store::{Blob, Store, StoreError};
 use crate::text::shown;
 use crate::tree::lookup::{Root, find};
 use crate::tree::{Content, DeviceClass, Entry, EntryPath, Kind, Place, Region, Tree};
@@ -75,6 +75,7 @@ pub(super) fn content_of(member: &Member) -> Content {
 
 pub(super) struct Builder<'a> {
     pub(super) plan: &'a Plan,
+    pub(super) store: &'a Store,
     pub(super) blobs: &'a BTreeMap<String, Blob>,
     pub(super) tree: Tree,
     /// Entries of `tree` nodes that are not root's in their archive: their number, and the first of them with its owner.
@@ -111,6 +112,9 @@ impl Builder<'_> {
             } => (device(*class, *major, *minor), *mode),
             EntryKind::Applets { of, except } => {
                 return self.add_applets(index, planned, of, except);
+            }
+            EntryKind::Init { from, busybox } => {
+                return self.add_init(index, planned, from, busybox.is_some(), members);
             }
             EntryKind::Tree {
                 origin,
@@ -284,6 +288,53 @@ impl Builder<'_> {
             up = parent.parent();
         }
         Some(path)
+    }
+
+    /// Puts in what runs a container image's program.
+    fn add_init(
+        &mut self,
+        index: usize,
+        planned: &Planned,
+        from: &Spanned<String>,
+        busybox: bool,
+        members: Vec<Member>,
+    ) -> Result<(), AssembleError> {
+        let missing = || AssembleError::Missing {
+            name: from.value.clone(),
+            at: planned.entry.span.clone(),
+        };
+        let source = self.plan.sources.get(&from.value).ok_or_else(missing)?;
+        let refused = |error: oci::ImageError| match error {
+            oci::ImageError::Store(error) => AssembleError::Store(error),
+            oci::ImageError::Document(error) => AssembleError::Init {
+                error: InitError::Config(error.to_string()),
+                entry: index,
+            },
+        };
+        let found = oci::find(self.store, &source.digest, self.plan.arch).map_err(refused)?;
+        let oci::Found::Whole(parts) = found else {
+            return Err(missing());
+        };
+        let config = oci::config(self.store, &parts).map_err(refused)?;
+        let root = container::Tree(&self.tree);
+        let scripts = container::scripts(&config, &root, busybox);
+        let scripts = scripts.map_err(|error| AssembleError::Init {
+            error,
+            entry: index,
+        })?;
+        let memory = |text: String| Content::memory(text.into_bytes());
+        let mut files = vec![
+            ("/init", memory(scripts.init), planned.entry.replaces),
+            (container::ENTRYPOINT, memory(scripts.entrypoint), false),
+        ];
+        let own = members.first().filter(|_| busybox);
+        files.extend(own.map(|member| (container::BUSYBOX, content_of(member), false)));
+        for (path, content, replaces) in files {
+            let path = entry_path(path.as_bytes(), index)?;
+            let owner = Owner::default();
+            self.put(index, path, Kind::File(content), 0o755, owner, replaces)?;
+        }
+        Ok(())
     }
 
     fn add_applets(

@@ -6,6 +6,7 @@ use crate::store::StoreError;
 use crate::tree::{Conflict, PathError};
 
 use super::applets::AppletsError;
+use super::container::InitError;
 
 /// Why a plan gives no tree.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,15 @@ pub enum AssembleError {
         /// What is wrong.
         #[source]
         error: Box<ArchiveError>,
+        /// The entry: its index in the plan.
+        entry: usize,
+    },
+    /// A container image that no `/init` can be written for.
+    #[error("no `/init` can be written: {error}")]
+    Init {
+        /// Why not.
+        #[source]
+        error: InitError,
         /// The entry: its index in the plan.
         entry: usize,
     },

@@ -4,11 +4,13 @@
 
 pub mod applets;
 mod builder;
+mod container;
 mod error;
 mod wanted;
 
 use std::collections::BTreeMap;
 
+pub use container::InitError;
 pub use error::AssembleError;
 
 use crate::plan::Plan;
@@ -58,12 +60,13 @@ pub fn assemble(
     };
     let mut builder = Builder {
         plan,
+        store,
         blobs,
         tree: Tree::new(plan.epoch),
         other_owners: (0, String::new()),
         progress,
     };
-    let mut waiting = Vec::new();
+    let (mut waiting, mut inits) = (Vec::new(), Vec::new());
     for (index, planned) in plan.entries.iter().enumerate() {
         let local = locals.remove(&index);
         let members = local.or_else(|| read.remove(&Wisher::Entry(index)));
@@ -74,10 +77,18 @@ pub fn assemble(
             waiting.push((index, planned));
             continue;
         }
+        // What is in the root decides how the program is run.
+        if let EntryKind::Init { .. } = &planned.entry.kind {
+            inits.push((index, planned, members));
+            continue;
+        }
         builder.add(index, planned, members)?;
     }
     for (index, planned) in waiting {
         builder.add(index, planned, Vec::new())?;
+    }
+    for (index, planned, members) in inits {
+        builder.add(index, planned, members)?;
     }
     let (count, first) = builder.other_owners;
     if count > 0 {

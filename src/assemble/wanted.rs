@@ -9,6 +9,9 @@ use crate::recipe::{EntryKind, Origin, Span, Spanned, TreeOrigin};
 use crate::source::{self, ArchiveError, Limits, Member, Want, oci};
 use crate::store::{Blob, Store};
 
+/// The BusyBox of a package.
+const BUSYBOX: &str = "**/busybox";
+
 /// Who wants members of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wisher {
@@ -55,6 +58,13 @@ impl<'p> Wanted<'p> {
                         exclude: texts(exclude),
                     };
                     (from, want, &planned.entry.span)
+                }
+                EntryKind::Init {
+                    busybox: Some(from),
+                    ..
+                } => {
+                    let path = BUSYBOX.to_owned();
+                    (from, Want::One { path }, &from.span)
                 }
                 _ => continue,
             };

@@ -120,6 +120,12 @@ fn origin(kind: &EntryKind, itself: bool) -> String {
         EntryKind::Symlink { .. } => "`symlink`".to_owned(),
         EntryKind::Device { .. } => "`device`".to_owned(),
         EntryKind::Applets { of, .. } => format!("`applets`: a name that `{}` lists", of.value),
+        EntryKind::Init { from, .. } if itself => {
+            format!("`init`: written from the config of source `{}`", from.value)
+        }
+        EntryKind::Init { from, .. } => {
+            format!("`init`: what runs source `{}`", from.value)
+        }
         EntryKind::Tree { origin, .. } => {
             let what = match origin {
                 TreeOrigin::Source(from) => format!("source `{}`", from.value),

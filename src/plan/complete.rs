@@ -39,7 +39,8 @@ initramfs compress="gzip" level=7 {
     tree "/d" local="dir" git=#true
     tree "/i" from="img" owners=#false
     tree "/j" from="img2"
-    tree "/k" from="img3"
+    tree "/" from="img3"
+    init from="img2" busybox="url"
     file "/t/f" from="one" path="f" mode=0o644 uid=1 gid=1
     file "/t/text" text="g"
     file "/t/local" local="here"
@@ -169,6 +170,10 @@ const DECIDING: &[Change] = &[
     ("oci", "local", r#"local="i""#, r#"local="j""#),
     ("oci", "digest", r#"d" digest="sha256:7@""#, r#"d" digest="sha256:8@""#),
     ("oci", "arch", r#"f" digest="sha256:7@" arch="x86_64""#, r#"f" digest="sha256:7@" arch="aarch64""#),
+    ("initramfs", "init", r#"    init from="img2" busybox="url""#, ""),
+    ("init", "from", r#"init from="img2""#, r#"init from="img""#),
+    ("init", "busybox", r#" busybox="url""#, ""),
+    ("init", "override", r#"init from="img2""#, r#"init override=#true from="img2""#),
     ("tree", "owners", " owners=#false", ""),
     ("tree", "strip", "strip=1", "strip=2"),
     ("tree", "uid", "strip=1 uid=1", "strip=1 uid=2"),
@@ -230,7 +235,7 @@ fn everything_that_the_language_has_is_in_the_plan_or_known_to_decide_no_byte() 
             let what = format!("`{field}` of `{node}`");
             // A new name of a source is one wherever the source is named.
             let times = if (*node, *field) == ("source", "the name") {
-                2
+                3
             } else {
                 1
             };

@@ -126,6 +126,12 @@ fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned, plan: &Plan) -> fm
                 write!(f, " except={}", Quoted(name))?;
             }
         }
+        EntryKind::Init { from, busybox } => {
+            write!(f, "init from={}", Quoted(&from.value))?;
+            if let Some(busybox) = busybox {
+                write!(f, " busybox={}", Quoted(&busybox.value))?;
+            }
+        }
         EntryKind::Tree {
             origin,
             strip,

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::path::Path;
 
 use super::RealizeError;
-use crate::assemble::AssembleError;
 use crate::assemble::applets::AppletsError;
+use crate::assemble::{AssembleError, InitError};
 use crate::pack::PackError;
 use crate::plan::{Plan, Planned};
 use crate::recipe::{Diagnostic, EntryKind, Span};
@@ -49,6 +49,16 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
         AssembleError::Modes { at, error, .. } => {
             Diagnostic::error(error.to_string(), at, "has a mode of its own here")
                 .help("a glob is matched against the paths before `strip`; a symlink has no mode")
+        }
+        AssembleError::Init { error, entry } => {
+            let help = match error {
+                InitError::NoShell | InitError::NoProgram(_) | InitError::NoSwitch(_) => {
+                    "name a source with a static BusyBox: `init from=\"..\" busybox=\"busybox\"`; or write `file \"/init\"` yourself"
+                }
+                _ => "write `file \"/init\"` yourself: it mounts, and runs what you want",
+            };
+            let message = format!("no `/init` can be written: {error}");
+            Diagnostic::error(message, span(plan, entry), "wanted here").help(help)
         }
         AssembleError::Flawed {
             member,

@@ -39,7 +39,7 @@ impl Recipe {
     pub fn used_sources(&self) -> impl Iterator<Item = &Source> {
         self.sources.iter().filter(|source| {
             let name = &source.name.value;
-            let used = |kind: &EntryKind| kind.from().is_some_and(|from| from.value == *name);
+            let used = |kind: &EntryKind| kind.sources().any(|from| from.value == *name);
             self.kernel.from().is_some_and(|from| from.value == *name)
                 || self.initramfs.entries.iter().any(|entry| used(&entry.kind))
         })

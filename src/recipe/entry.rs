@@ -4,17 +4,21 @@ use kdl::KdlNode;
 
 use super::check::{Declared, Shape};
 use super::diagnostic::Diagnostic;
-use super::model::{Compress, DeviceClass, Entry, EntryKind, GZIP_LEVEL, Initramfs, Origin, Owner};
+use super::model::{
+    Compress, DeviceClass, Entry, EntryKind, GZIP_LEVEL, Initramfs, Origin, Owner, Spanned,
+};
 use super::node::{Form, Node, Value};
 use super::report::Report;
-use super::tree;
+use super::{init, tree};
 
 pub(super) const INITRAMFS: Form = Form {
     name: "initramfs",
     arguments: &[],
     required: 0,
     properties: &["compress", "level"],
-    children: &["file", "dir", "symlink", "device", "applets", "tree"],
+    children: &[
+        "file", "dir", "symlink", "device", "applets", "tree", "init",
+    ],
     example: "`initramfs compress=\"gzip\" { .. }`",
 };
 
@@ -148,12 +152,19 @@ fn entry(kind: &str, kdl: &KdlNode, report: &Report<'_>, declared: &mut Declared
         "symlink" => (&SYMLINK, Shape::Symlink),
         "device" => (&DEVICE, Shape::Device),
         "applets" => (&APPLETS, Shape::Applets),
+        "init" => (&init::INIT, Shape::File),
         _ => (&tree::TREE, Shape::Tree),
     };
     let node = Node::read(kdl, form, report);
-    let path = node
-        .get(0)
-        .and_then(|value| value.image_path(shape.is_many()));
+    let path = match kind {
+        "init" => Some(Spanned {
+            value: "/init".to_owned(),
+            span: node.head.clone(),
+        }),
+        _ => node
+            .get(0)
+            .and_then(|value| value.image_path(shape.is_many())),
+    };
     let flag = node.prop("override").map_or(Some(false), Value::flag);
     let owner = owner(&node);
     let whole = node.prop("override").map(|value| value.whole.clone());
@@ -162,6 +173,7 @@ fn entry(kind: &str, kdl: &KdlNode, report: &Report<'_>, declared: &mut Declared
         None => declared.unknown_path = true,
     }
     let kind = match shape {
+        Shape::File if kind == "init" => init::init(&node, declared),
         Shape::File => file(&node, declared),
         Shape::Dir => mode(&node, 0o755).map(|mode| EntryKind::Dir { mode }),
         Shape::Symlink => symlink(&node),

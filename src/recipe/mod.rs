@@ -18,6 +18,7 @@ mod budget;
 mod check;
 mod decode;
 mod entry;
+mod init;
 mod location;
 pub(crate) mod node;
 mod oci;
@@ -57,6 +58,7 @@ pub(crate) fn language() -> (&'static [&'static str], Vec<&'static node::Form>) 
         decode::FORMS,
         entry::FORMS,
         tree::FORMS,
+        init::FORMS,
         oci::FORMS,
         location::FORMS,
         script::FORMS,

@@ -227,6 +227,13 @@ pub enum EntryKind {
         /// Applets that get no link.
         except: Vec<String>,
     },
+    /// `init`: an `/init` that runs what a container image would run.
+    Init {
+        /// The source that is the image.
+        from: Spanned<String>,
+        /// The source of a BusyBox, for an image without a shell.
+        busybox: Option<Spanned<String>>,
+    },
     /// `tree`: a whole archive, or a directory beside the recipe.
     Tree {
         /// Where its entries come from.
@@ -277,8 +284,18 @@ impl EntryKind {
                 ..
             } => Some(from),
             EntryKind::Tree { origin, .. } => origin.source(),
+            EntryKind::Init { from, .. } => Some(from),
             _ => None,
         }
+    }
+
+    /// Returns the sources that it uses.
+    pub fn sources(&self) -> impl Iterator<Item = &Spanned<String>> {
+        let busybox = match self {
+            EntryKind::Init { busybox, .. } => busybox.as_ref(),
+            _ => None,
+        };
+        self.from().into_iter().chain(busybox)
     }
 
     /// Returns the file or directory beside the recipe that it is, where it is one.

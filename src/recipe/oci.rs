@@ -171,8 +171,42 @@ pub(super) fn alone(locations: &[Location], report: &Report<'_>) {
     }
 }
 
+/// Reports an `init` of what is no container image, and a container image where a BusyBox is wanted.
+fn inits(recipe: &Recipe, report: &Report<'_>) {
+    let is_image = |name: &str| {
+        let source = recipe.source(name);
+        source.is_some_and(|source| {
+            source
+                .locations
+                .iter()
+                .any(|location| location.place.is_oci())
+        })
+    };
+    for entry in &recipe.initramfs.entries {
+        let EntryKind::Init { from, busybox } = &entry.kind else {
+            continue;
+        };
+        if recipe.source(&from.value).is_some() && !is_image(&from.value) {
+            let message = format!("`{}` is no container image", from.value);
+            let help = "`init` reads the config of a source with `oci`; write `file \"/init\"` for a script of your own";
+            report.error(message, &from.span, "has no config to run", help);
+        }
+        if let Some(busybox) = busybox.as_ref().filter(|busybox| is_image(&busybox.value)) {
+            let message = format!("`{}` is a container image, not a BusyBox", busybox.value);
+            let help = "name a source with a static BusyBox in it, such as Debian's package `busybox-static`";
+            report.error(
+                message,
+                &busybox.span,
+                "a package or archive is wanted",
+                help,
+            );
+        }
+    }
+}
+
 /// Reports what takes a container image as if it were one file.
 pub(super) fn members_only(recipe: &Recipe, report: &Report<'_>) {
+    inits(recipe, report);
     let entries = recipe.initramfs.entries.iter();
     let files = entries.filter_map(|entry| match &entry.kind {
         EntryKind::File {

@@ -10,6 +10,7 @@
 mod artifact;
 pub mod bundle;
 pub mod config;
+pub mod container;
 mod copy;
 mod document;
 mod error;
