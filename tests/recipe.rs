@@ -24,8 +24,10 @@ fn said(name: &str, bytes: &[u8]) -> String {
     };
     let mut out = String::new();
     for diagnostic in diagnostics {
-        let located = diagnostic.located(&text);
-        handler.render_report(&mut out, &located).unwrap();
+        for piece in diagnostic.by_file() {
+            let located = piece.clone().located(text.file(piece.file()));
+            handler.render_report(&mut out, &located).unwrap();
+        }
         out.push('\n');
     }
     out
@@ -74,7 +76,7 @@ fn wrong(text: &[u8]) -> Vec<(String, String)> {
     let Err(Invalid::Wrong { text, diagnostics }) = parse("test.kdl", text, Mode::Strict) else {
         panic!("not a wrong recipe: {}", String::from_utf8_lossy(text));
     };
-    let place = |found: &Diagnostic| text.text[found.labels[0].0.clone()].to_owned();
+    let place = |found: &Diagnostic| text.slice(&found.labels[0].0).to_owned();
     let told = |found: Diagnostic| (found.message.clone(), place(&found));
     diagnostics.into_iter().map(told).collect()
 }
@@ -277,7 +279,8 @@ fn no_bytes_make_the_parser_panic() {
                 assert!(!diagnostics.is_empty());
                 for found in &diagnostics {
                     for (span, _) in &found.labels {
-                        assert!(text.text.get(span.clone()).is_some(), "{found:?}");
+                        let text = &text.file(span.file).text;
+                        assert!(text.get(span.range.clone()).is_some(), "{found:?}");
                     }
                     assert!(found.help.is_some(), "{found:?}");
                 }

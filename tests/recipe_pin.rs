@@ -3,7 +3,7 @@
 
 use mkimg::digest::Digest;
 use mkimg::recipe::edit::pin;
-use mkimg::recipe::{Mode, Parsed, Pin, PinError, parse};
+use mkimg::recipe::{Mode, Parsed, Pin, PinError, Span, parse};
 
 const BEFORE: &str = r##"// sha256="keep me"
 image "é" /* 漢 */
@@ -56,7 +56,7 @@ fn pins(parsed: &Parsed, size: Option<u64>) -> Vec<Pin> {
         .sources
         .iter()
         .flat_map(|source| &source.locations);
-    let pin = |span: &std::ops::Range<usize>| Pin {
+    let pin = |span: &Span| Pin {
         location: span.clone(),
         sha256: digest("d"),
         size,
@@ -124,7 +124,7 @@ fn a_size_that_is_not_given_is_left_alone() {
 fn a_pin_of_another_text_is_refused() {
     let text = include_str!("../images/minimal.kdl");
     let stray = Pin {
-        location: 3..9,
+        location: (3..9).into(),
         sha256: digest("d"),
         size: None,
         drop_snapshot: false,

@@ -91,7 +91,7 @@ pub(super) fn image(
         _ => "recipe.kdl".to_owned(),
     };
     let round = Round {
-        recipe: (&name, opened.parsed.source.text.as_bytes()),
+        recipe: (&name, opened.parsed.source.root().text.as_bytes()),
         files: &files,
         arch,
         blobs: &given,
@@ -143,7 +143,7 @@ fn judge(
     let source = &opened.parsed.source;
     let mut checked = Checked::new(opened.path.display().to_string(), Some(stored.image.arch));
     checked.identities = vec![[stored.image.initramfs.digest, stored.image.kernel.digest]];
-    checked.line = source.line(opened.parsed.recipe.name.span.start);
+    checked.line = source.line(&opened.parsed.recipe.name.span);
     let mut table = Vec::new();
     let mut failed = Vec::new();
     for (world, done) in worlds.into_iter().zip(done) {
@@ -167,7 +167,7 @@ fn judge(
                 true => &recipe.kernel.span,
                 false => &recipe.initramfs.span,
             };
-            checked.line = source.line(span.start);
+            checked.line = source.line(span);
             checked.lines = explain(stored, &done, world.number + 1);
             checked.keep(stored, &done, ground);
         }

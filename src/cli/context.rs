@@ -122,7 +122,7 @@ impl Context<'_> {
         let bytes = read_recipe(&path)?;
         let parsed =
             recipe::parse(&path.display().to_string(), &bytes, mode).map_err(Failure::invalid)?;
-        sharing::check_imported(&path, &parsed.source.text)?;
+        sharing::check_imported(&path, &parsed.source.root().text)?;
         if !self.global.quiet {
             ui::print_diagnostics(&parsed.source, &parsed.warnings, self.terminal.color());
         }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::realize::{Outcome, RealizeError};
-use crate::recipe::{Diagnostic, Invalid, SourceText};
+use crate::recipe::{Diagnostic, Invalid, SourceMap, SourceText};
 use crate::share::ShareError;
 use crate::source::fetch::FetchError;
 use crate::store::{StoreError, limit_help_behind};
@@ -33,8 +33,8 @@ pub(super) enum Code {
 pub(super) enum Failure {
     /// Diagnostics that point into a recipe.
     Recipe {
-        /// The recipe's text.
-        source: SourceText,
+        /// The texts of the recipe's files.
+        source: SourceMap,
         /// What is wrong with it.
         diagnostics: Vec<Diagnostic>,
         /// The code.
@@ -140,7 +140,7 @@ impl Failure {
     }
 
     /// Returns the failure of a realization of a recipe.
-    pub(super) fn realize(error: RealizeError, source: &SourceText) -> Failure {
+    pub(super) fn realize(error: RealizeError, source: &SourceMap) -> Failure {
         let code = match error.outcome() {
             Outcome::Failed => Code::Failed,
             Outcome::Wrong => Code::Wrong,
@@ -214,7 +214,7 @@ impl Failure {
             return None;
         };
         let (span, _) = diagnostics.first()?.labels.first()?;
-        Some((source.name.clone(), source.line(span.start)))
+        Some((source.name(span).to_owned(), source.line(span)))
     }
 
     /// Says it on standard error and returns the exit code.
@@ -231,7 +231,7 @@ impl Failure {
                     terminal.error(&format!(
                         "{} errors in `{}`",
                         diagnostics.len(),
-                        source.name
+                        source.root().name
                     ));
                 }
                 code as u8
@@ -312,10 +312,10 @@ impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Failure {
         Failure::realize(
             RealizeError::Fetch(error),
-            &SourceText {
+            &SourceMap::from(SourceText {
                 name: String::new(),
                 text: "".into(),
-            },
+            }),
         )
     }
 }

@@ -239,16 +239,13 @@ fn stale(opened: &Opened, what: &str, changes: &[Change], help: String) -> Failu
 
 /// Returns the part of a place on its first line.
 fn first_line(opened: &Opened, span: Span) -> Span {
-    let text = opened
-        .parsed
-        .source
-        .text
-        .get(span.clone())
-        .unwrap_or_default();
+    let text = opened.parsed.source.slice(&span);
     let line = text
         .lines()
         .next()
         .unwrap_or_default()
         .trim_end_matches([' ', '\\', '{']);
-    span.start..span.start + line.len().max(1)
+    let start = span.start();
+    let range = start..start + line.len().max(1);
+    Span { range, ..span }
 }

@@ -137,7 +137,7 @@ fn project(
     Ok(Project {
         name: recipe.name.value.clone(),
         description: recipe.description.clone(),
-        recipe: normal_text(&opened.parsed.source),
+        recipe: normal_text(opened.parsed.source.root()),
         digest: lock.recipe,
         lock: lock.to_string(),
         files: shareable(&plan, store, context.jobs().get())

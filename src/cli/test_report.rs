@@ -46,23 +46,24 @@ pub(super) fn counts(tested: &[Tested<'_>]) -> (usize, usize, usize) {
     (passed, tested.len() - passed - skipped, skipped)
 }
 
-/// Returns the line in the recipe of the step that a test stopped at, and the step's text.
-fn step(opened: &Opened, test: &Test, report: &Report) -> Option<(usize, String)> {
+/// Returns the file and the line of the step that a test stopped at, and the step's text.
+fn step<'o>(opened: &'o Opened, test: &Test, report: &Report) -> Option<(&'o str, usize, String)> {
     // What is served is no step of the script.
     let serves = |step: &&Step| matches!(step.kind, StepKind::Serve { .. });
     let mut played = test.steps.iter().filter(|step| !serves(step));
     let step = played.nth(report.step?)?;
     let source = &opened.parsed.source;
-    let text = source.text.get(step.span.clone()).unwrap_or_default();
-    Some((source.line(step.span.start), text.trim().to_owned()))
+    let text = source.slice(&step.span);
+    let line = source.line(&step.span);
+    Some((source.name(&step.span), line, text.trim().to_owned()))
 }
 
 /// Returns what a person is told of a test that failed.
 pub(super) fn told(opened: &Opened, test: &Test, report: &Report) -> String {
     let mut text = format!("  {}: {}\n", report.kind.name(), report.message);
-    if let Some((line, step)) = step(opened, test, report) {
+    if let Some((file, line, step)) = step(opened, test, report) {
         // Writing into a string cannot fail, here and below.
-        let _ = writeln!(text, "  at {}:{line}: {step}", opened.parsed.source.name);
+        let _ = writeln!(text, "  at {file}:{line}: {step}");
     }
     if let Some(cause) = &report.cause {
         let _ = writeln!(text, "  likely cause: {}", cause.text);
@@ -111,7 +112,8 @@ pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Val
         value["message"] = json!(report.message);
         value["console"] = report.tail().iter().map(|line| json!(line.text)).collect();
         value["diagnosis"] = json!(report.cause.as_ref().map(|cause| &cause.text));
-        if let Some((line, step)) = step(opened, tested.test, report) {
+        if let Some((file, line, step)) = step(opened, tested.test, report) {
+            value["file"] = json!(file);
             value["line"] = json!(line);
             value["step"] = json!(step);
         }

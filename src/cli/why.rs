@@ -56,16 +56,13 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
             "{path}: no line of its own; it is there for the {inside} entries in it\n"
         ));
     };
-    let line = source.line(planned.entry.span.start);
-    let node = source
-        .text
-        .get(planned.entry.span.clone())
-        .unwrap_or_default();
+    let line = source.line(&planned.entry.span);
+    let node = source.slice(&planned.entry.span);
     let how = origin(
         &planned.entry.kind,
         planned.entry.path.value.trim_matches('/').as_bytes() == path.as_bytes(),
     );
-    let file = &source.name;
+    let file = source.name(&planned.entry.span);
     if args.json {
         return output::print_json(&json!({
             "file": file,

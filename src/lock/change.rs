@@ -56,7 +56,7 @@ impl Lock {
             changes.push(Change { what, span });
         }
         // In the order of the recipe.
-        changes.sort_by_key(|change| change.span.as_ref().map_or(0, |span| span.start));
+        changes.sort_by_key(|change| change.span.as_ref().map(Span::order));
         for name in self
             .statements
             .keys()

@@ -20,7 +20,7 @@ use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::plan::{FORMAT, LocalFile, Plan};
 use crate::realize::{Image, ImageFile};
-use crate::recipe::{Parsed, SourceText, statements};
+use crate::recipe::{Parsed, SourceMap, SourceText, statements};
 
 pub use change::Change;
 pub use parse::LockError;
@@ -133,17 +133,20 @@ pub fn normal_text(source: &SourceText) -> String {
 /// Returns the recipe digest: the sha256 of what `sha256sum` prints for the recipe, under the name `recipe`, with LF line ends
 /// and without a byte order mark, and then for each file beside it that its kernel and its entries name, in the
 /// order of the names.
-pub fn recipe_digest(source: &SourceText, files: &BTreeMap<String, LocalFile>) -> Digest {
-    let mut listed = format!("{}  recipe\n", Digest::of(normal_text(source).as_bytes()));
+pub fn recipe_digest(source: &SourceMap, files: &BTreeMap<String, LocalFile>) -> Digest {
+    let mut listed = format!(
+        "{}  recipe\n",
+        Digest::of(normal_text(source.root()).as_bytes())
+    );
     for (path, file) in files {
         listed.push_str(&format!("{}  {path}\n", file.digest));
     }
     Digest::of(listed.as_bytes())
 }
 
-fn statement_digests(source: &SourceText) -> BTreeMap<String, String> {
+fn statement_digests(source: &SourceMap) -> BTreeMap<String, String> {
     let found = statements(source).into_iter().map(|statement| {
-        let text = source.text.get(statement.span).unwrap_or_default();
+        let text = source.slice(&statement.span);
         let digest = Digest::of(text.replace("\r\n", "\n").as_bytes());
         (statement.name, short(digest))
     });

@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::plan::FORMAT;
 use crate::recipe::node::{Form, Node, Value, kinds};
 use crate::recipe::report::Report;
-use crate::recipe::{Diagnostic, Invalid, Mode, SourceText, syntax, text};
+use crate::recipe::{Diagnostic, FileId, Invalid, Mode, SourceText, syntax, text};
 
 const NODES: [&str; 4] = ["lock", "image", "statement", "file"];
 
@@ -119,7 +119,7 @@ impl Lock {
         let source = text::read(name, bytes)?;
         let document = syntax::document(&source.text)
             .map_err(|diagnostics| Invalid::wrong(source.clone(), diagnostics))?;
-        let report = Report::new(&source.name, &source.text, Mode::Strict);
+        let report = Report::new(FileId::default(), &source, Mode::Strict);
         let mut parts = Parts::default();
         for (kind, node) in kinds(document.nodes(), "a lock", &NODES, &report) {
             match kind {
@@ -138,7 +138,7 @@ impl Lock {
         let end = source.text.trim_end().len();
         if !parts.seen {
             let message = "the lock has no `lock` node";
-            report.error(message, &(end..end), "ends without one", ANEW);
+            report.error(message, &report.place(end..end), "ends without one", ANEW);
         }
         let found = report.into_found();
         match parts.head {
@@ -254,7 +254,7 @@ impl Parts {
                 }
             };
             if twice {
-                let place = crate::recipe::node::range(child.name().span());
+                let place = report.place(crate::recipe::node::range(child.name().span()));
                 report.error(
                     format!("`{kind}` is given twice"),
                     &place,

@@ -251,7 +251,11 @@ pub fn shareable(
                     .map(|planned| planned.entry.span.clone());
                 let message =
                     format!("what is taken of the directory `{name}` cannot be packed: {error}");
-                let problem = Diagnostic::error(message, at.unwrap_or(0..0), "named here");
+                let problem = Diagnostic::error(
+                    message,
+                    at.unwrap_or_else(|| plan.kernel.span.clone()),
+                    "named here",
+                );
                 RealizeError::Recipe(vec![problem.help("take it with one `tree` node")])
             }
         })?;

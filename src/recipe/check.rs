@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::Diagnostic;
-use super::model::{Recipe, Span, Spanned};
+use super::model::{Recipe, Spanned};
 use super::node::Value;
 use super::report::Report;
+use super::source_map::Span;
 use super::word::{list, nearest, suggest};
 use crate::text::shown;
 
@@ -281,7 +282,7 @@ impl Declared {
                 warning.help("the kernel starts `/init`: `file \"/init\" mode=0o755 text=\"..\"`"),
             );
         }
-        warnings.sort_by_key(Diagnostic::start);
+        warnings.sort_by_key(Diagnostic::order);
         warnings
     }
 }

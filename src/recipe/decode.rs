@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use kdl::{KdlDocument, KdlNode};
 
 use super::check::{Declared, twice};
-use super::diagnostic::{Diagnostic, SourceText};
-use super::model::{Boot, Budget, Kernel, KernelOrigin, Recipe, Source, Span, Spanned, Test};
+use super::diagnostic::Diagnostic;
+use super::model::{Boot, Budget, Kernel, KernelOrigin, Recipe, Source, Spanned, Test};
 use super::node::{Form, Node, Value, kinds, range};
 use super::report::Report;
+use super::source_map::{FileId, SourceText, Span};
 use super::{Invalid, Mode, Parsed, budget, entry, location, oci, script};
 
 /// The nodes of a recipe.
@@ -62,7 +63,7 @@ pub(super) fn recipe(
     source: SourceText,
     mode: Mode,
 ) -> Result<Parsed, Invalid> {
-    let report = Report::new(&source.name, &source.text, mode);
+    let report = Report::new(FileId::default(), &source, mode);
     let mut declared = Declared::default();
     let parts = parts(document, &report, &mut declared);
     declared.check(&report);
@@ -76,7 +77,7 @@ pub(super) fn recipe(
         Some(recipe) if found.is_empty() => Ok(Parsed {
             warnings: declared.warnings(&recipe),
             recipe,
-            source,
+            source: source.into(),
         }),
         _ => Err(Invalid::wrong(source, found)),
     }
@@ -88,11 +89,16 @@ fn parts(document: &KdlDocument, report: &Report<'_>, declared: &mut Declared) -
     let mut tests = Vec::new();
     if document.nodes().is_empty() {
         let help = "`mkimg new NAME` writes a recipe to start from";
-        report.error("the recipe is empty", &(0..0), "no node is here", help);
+        report.error(
+            "the recipe is empty",
+            &report.place(0..0),
+            "no node is here",
+            help,
+        );
         return parts;
     }
     for (kind, node) in kinds(document.nodes(), "a recipe", &NODES, report) {
-        let name = range(node.name().span());
+        let name = report.place(range(node.name().span()));
         if !matches!(kind, "source" | "test") {
             if let Some(first) = single.get(kind) {
                 let message = format!("`{kind}` is given twice");
@@ -131,7 +137,7 @@ fn parts(document: &KdlDocument, report: &Report<'_>, declared: &mut Declared) -
             let end = report.text.trim_end().len();
             let message = format!("the recipe has no `{kind}`");
             let help = format!("write {}", form.example);
-            report.error(message, &(end..end), "ends without one", help);
+            report.error(message, &report.place(end..end), "ends without one", help);
         }
     }
     parts

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use miette::{LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
-use super::model::Span;
+use super::source_map::{FileId, SourceText, Span};
 
 /// How much a diagnostic weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Severity {
     Error,
     /// The recipe can be used, and does perhaps not say what its author meant.
     Warning,
+    /// What belongs to the finding before it, in another file.
+    Advice,
 }
 
 /// One finding.
@@ -32,17 +34,25 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// Returns an error with one label.
-    pub fn error(message: impl Into<String>, span: Span, label: impl Into<String>) -> Diagnostic {
+    pub fn error(
+        message: impl Into<String>,
+        span: impl Into<Span>,
+        label: impl Into<String>,
+    ) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
             message: message.into(),
-            labels: vec![(span, label.into())],
+            labels: vec![(span.into(), label.into())],
             help: None,
         }
     }
 
     /// Returns a warning with one label.
-    pub fn warning(message: impl Into<String>, span: Span, label: impl Into<String>) -> Diagnostic {
+    pub fn warning(
+        message: impl Into<String>,
+        span: impl Into<Span>,
+        label: impl Into<String>,
+    ) -> Diagnostic {
         Diagnostic {
             severity: Severity::Warning,
             ..Diagnostic::error(message, span, label)
@@ -51,8 +61,8 @@ impl Diagnostic {
 
     /// Adds a further label.
     #[must_use]
-    pub fn and(mut self, span: Span, label: impl Into<String>) -> Diagnostic {
-        self.labels.push((span, label.into()));
+    pub fn and(mut self, span: impl Into<Span>, label: impl Into<String>) -> Diagnostic {
+        self.labels.push((span.into(), label.into()));
         self
     }
 
@@ -63,31 +73,49 @@ impl Diagnostic {
         self
     }
 
-    /// Joins the diagnostic with the text that it points into, for rendering.
+    /// Returns what diagnostics are sorted by: the place of the main label.
+    pub fn order(&self) -> (FileId, usize) {
+        let main = self.labels.first();
+        main.map_or_else(Default::default, |(span, _)| span.order())
+    }
+
+    /// Returns the file of the main label.
+    pub fn file(&self) -> FileId {
+        let main = self.labels.first();
+        main.map_or_else(FileId::default, |(span, _)| span.file)
+    }
+
+    /// Returns the diagnostic in pieces, each of which points into one file; the last one says what to do.
+    pub fn by_file(&self) -> Vec<Diagnostic> {
+        let mut pieces: Vec<Diagnostic> = Vec::new();
+        for (span, label) in &self.labels {
+            if let Some(piece) = pieces.iter_mut().find(|piece| piece.file() == span.file) {
+                piece.labels.push((span.clone(), label.clone()));
+                continue;
+            }
+            let (severity, message) = match pieces.is_empty() {
+                true => (self.severity, self.message.as_str()),
+                false => (Severity::Advice, "the other place"),
+            };
+            let piece = Diagnostic::error(message, span.clone(), label);
+            pieces.push(Diagnostic { severity, ..piece });
+        }
+        if pieces.is_empty() {
+            return vec![self.clone()];
+        }
+        if let Some(last) = pieces.last_mut() {
+            last.help.clone_from(&self.help);
+        }
+        pieces
+    }
+
+    /// Joins the diagnostic with the one text that it points into, for rendering.
     pub fn located(self, source: &SourceText) -> Located {
         Located {
             source: NamedSource::new(source.name.as_str(), Arc::clone(&source.text))
                 .with_language("kdl"),
             diagnostic: self,
         }
-    }
-}
-
-/// A recipe's text and the name it goes by in messages.
-#[derive(Debug, Clone)]
-pub struct SourceText {
-    /// The path, as the user gave it.
-    pub name: String,
-    /// The whole text.
-    pub text: Arc<str>,
-}
-
-impl SourceText {
-    /// Returns the line number (from 1) of a byte offset.
-    pub fn line(&self, offset: usize) -> usize {
-        let bytes = self.text.as_bytes();
-        let end = offset.min(bytes.len());
-        1 + bytes[..end].iter().filter(|byte| **byte == b'\n').count()
     }
 }
 
@@ -118,6 +146,7 @@ impl miette::Diagnostic for Located {
         Some(match self.diagnostic.severity {
             Severity::Error => miette::Severity::Error,
             Severity::Warning => miette::Severity::Warning,
+            Severity::Advice => miette::Severity::Advice,
         })
     }
 
@@ -133,7 +162,7 @@ impl miette::Diagnostic for Located {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let labels = self.diagnostic.labels.iter().enumerate();
         Some(Box::new(labels.map(|(index, (span, text))| {
-            let place = SourceSpan::new(span.start.into(), span.end.saturating_sub(span.start));
+            let place = SourceSpan::new(span.start().into(), span.range.len());
             let text = Some(text.clone()).filter(|text| !text.is_empty());
             if index == 0 {
                 LabeledSpan::new_primary_with_span(text, place)

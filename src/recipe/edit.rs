@@ -11,8 +11,8 @@ use kdl::{KdlDocument, KdlEntry, KdlNode, KdlValue};
 
 use crate::digest::Digest;
 
-use super::model::Span;
 use super::node::range;
+use super::source_map::Span;
 use super::{Invalid, Mode, parse, syntax, text};
 
 /// What to write into one location.
@@ -54,7 +54,7 @@ type Record = (usize, String, Vec<KdlValue>, BTreeMap<String, KdlValue>);
 /// [`PinError`]; then nothing should be written.
 pub fn pin(name: &str, bytes: &[u8], pins: &[Pin]) -> Result<Vec<u8>, PinError> {
     let parsed = parse(name, bytes, Mode::Pin)?;
-    let mut edited = parsed.source.text.to_string();
+    let mut edited = parsed.source.root().text.to_string();
     let document = nodes(&edited)?;
     let locations: BTreeMap<usize, &KdlNode> = document
         .nodes()
@@ -66,7 +66,7 @@ pub fn pin(name: &str, bytes: &[u8], pins: &[Pin]) -> Result<Vec<u8>, PinError> 
     let mut edits: Vec<Edit> = Vec::new();
     let mut wanted: BTreeMap<usize, &Pin> = BTreeMap::new();
     for pin in pins {
-        let start = pin.location.start;
+        let start = pin.location.start();
         let node = locations.get(&start).ok_or(PinError::NoLocation(start))?;
         if wanted.insert(start, pin).is_none() {
             edits.extend(changes(&edited, node, pin));

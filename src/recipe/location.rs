@@ -7,10 +7,11 @@ use kdl::KdlNode;
 use crate::arch::Arch;
 
 use super::diagnostic::Diagnostic;
-use super::model::{Location, Place, Source, Span, Spanned};
+use super::model::{Location, Place, Source, Spanned};
 use super::node::{Form, Node, Value};
 use super::quantity::{is_normal, normal};
 use super::report::Report;
+use super::source_map::Span;
 use super::{Mode, oci, word};
 
 pub(super) const SOURCE: Form = Form {

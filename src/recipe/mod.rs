@@ -27,6 +27,7 @@ pub(crate) mod report;
 mod scan;
 mod script;
 mod shape;
+mod source_map;
 mod statement;
 mod string;
 pub(crate) mod syntax;
@@ -35,9 +36,10 @@ mod tree;
 mod word;
 
 pub use choose::ArchError;
-pub use diagnostic::{Diagnostic, Located, Severity, SourceText};
+pub use diagnostic::{Diagnostic, Located, Severity};
 pub use edit::{Pin, PinError};
 pub use model::*;
+pub use source_map::{FileId, SourceMap, SourceText, Span};
 pub use statement::{Statement, statements};
 pub use template::template;
 pub use word::check_name;
@@ -81,8 +83,8 @@ pub enum Mode {
 pub struct Parsed {
     /// What it says.
     pub recipe: Recipe,
-    /// Its text, into which all spans point: the file without a byte order mark.
-    pub source: SourceText,
+    /// The texts of its files, into which all spans point: each without a byte order mark.
+    pub source: SourceMap,
     /// What its author should perhaps know, in the order of the text.
     pub warnings: Vec<Diagnostic>,
 }
@@ -99,10 +101,10 @@ pub enum Invalid {
         help: String,
     },
     /// The text is no recipe.
-    #[error("`{}` has {}", .text.name, count(.diagnostics.len()))]
+    #[error("`{}` has {}", .text.root().name, count(.diagnostics.len()))]
     Wrong {
-        /// The text, into which the diagnostics point.
-        text: SourceText,
+        /// The texts, into which the diagnostics point.
+        text: SourceMap,
         /// All errors, in the order of the text; at least one.
         diagnostics: Vec<Diagnostic>,
     },
@@ -129,8 +131,8 @@ pub fn parse(name: &str, bytes: &[u8], mode: Mode) -> Result<Parsed, Invalid> {
 }
 
 impl Invalid {
-    pub(crate) fn wrong(text: SourceText, mut diagnostics: Vec<Diagnostic>) -> Invalid {
-        diagnostics.sort_by_key(Diagnostic::start);
+    pub(crate) fn wrong(text: impl Into<SourceMap>, mut diagnostics: Vec<Diagnostic>) -> Invalid {
+        diagnostics.sort_by_key(Diagnostic::order);
         diagnostics.dedup();
         if diagnostics.len() > MAX_ERRORS {
             diagnostics.truncate(MAX_ERRORS);
@@ -140,13 +142,7 @@ impl Invalid {
             });
             diagnostics.extend(last);
         }
+        let text = text.into();
         Invalid::Wrong { text, diagnostics }
-    }
-}
-
-impl Diagnostic {
-    /// Returns the offset of the main label.
-    pub fn start(&self) -> usize {
-        self.labels.first().map_or(0, |(span, _)| span.start)
     }
 }

@@ -1,12 +1,9 @@
 //! What a recipe says, as plain types that keep their places in the text.
 
-use std::ops::Range;
-
 use crate::arch::Arch;
 use crate::digest::Digest;
 
-/// A place in the recipe's text: byte offsets, end excluded.
-pub type Span = Range<usize>;
+use super::source_map::Span;
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,14 @@
 //! One node against its form: arguments, properties and block, with an error for each that should not be there.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use kdl::{KdlEntry, KdlNode, KdlValue};
 
 use super::diagnostic::Diagnostic;
-use super::model::{Span, Spanned};
+use super::model::Spanned;
 use super::report::Report;
+use super::source_map::Span;
 use super::word::{list, nearest, suggest};
 use crate::text::shown;
 
@@ -67,8 +68,8 @@ impl<'a> Node<'a> {
         let mut node = Node {
             form,
             report,
-            span: name.start..(whole.start + trimmed.len()).max(last),
-            head: name.start..last,
+            span: report.place(name.start..(whole.start + trimmed.len()).max(last)),
+            head: report.place(name.start..last),
             arguments: Vec::new(),
             properties: BTreeMap::new(),
             children: kdl.children().map_or(&[], |block| block.nodes()),
@@ -76,15 +77,15 @@ impl<'a> Node<'a> {
         for entry in kdl.entries() {
             match entry.name() {
                 None => node.argument(entry),
-                Some(name) => node.property(name.value(), range(name.span()), entry),
+                Some(name) => node.property(name.value(), &report.place(range(name.span())), entry),
             }
         }
         node.count();
         if form.children.is_empty() && kdl.children().is_some() {
             let message = format!("`{}` has no block", form.name);
-            let open = report.slice(&node.span).get(last - node.span.start..);
-            let skip = open.and_then(|rest| rest.find('{')).unwrap_or(0);
-            let brace = last + skip..last + skip + 1;
+            let open = report.slice(&(last..node.span.end()));
+            let skip = open.find('{').unwrap_or(0);
+            let brace = report.place(last + skip..last + skip + 1);
             report.error(
                 message,
                 &brace,
@@ -101,8 +102,8 @@ impl<'a> Node<'a> {
         Value {
             report: self.report,
             what,
-            span: whole.end.saturating_sub(length).max(whole.start)..whole.end,
-            whole,
+            span: (self.report).place(whole.end.saturating_sub(length).max(whole.start)..whole.end),
+            whole: self.report.place(whole),
             kdl: entry.value(),
         }
     }
@@ -110,7 +111,7 @@ impl<'a> Node<'a> {
     fn argument(&mut self, entry: &'a KdlEntry) {
         let form = self.form;
         let Some(what) = form.arguments.get(self.arguments.len()) else {
-            let span = range(entry.span());
+            let span = self.report.place(range(entry.span()));
             let message = match form.arguments.len() {
                 0 => format!("`{}` takes no argument, only properties", form.name),
                 1 => format!("`{}` takes one argument, {}", form.name, form.arguments[0]),
@@ -131,7 +132,7 @@ impl<'a> Node<'a> {
         self.arguments.push(self.value(entry, (*what).to_owned()));
     }
 
-    fn property(&mut self, name: &str, span: Span, entry: &'a KdlEntry) {
+    fn property(&mut self, name: &str, span: &Span, entry: &'a KdlEntry) {
         let form = self.form;
         let known = form.properties.iter().find(|known| **known == name);
         if known.is_none() {
@@ -144,7 +145,7 @@ impl<'a> Node<'a> {
                 [one] => suggest(name, form.properties, &format!("it takes `{one}`")),
                 all => suggest(name, all, &format!("it takes {}", list(all))),
             };
-            self.report.error(message, &span, "unknown property", help);
+            self.report.error(message, span, "unknown property", help);
         }
         // What was meant is taken for it, so that it is not missing as well.
         let guess =
@@ -239,15 +240,16 @@ pub(crate) fn kinds<'a>(
             let message = format!("unknown node `{}`", shown(name));
             let label = format!("{parent} has no such node");
             let help = suggest(name, allowed, &format!("it may have {}", list(allowed)));
-            report.error(message, &range(node.name().span()), label, help);
+            let name = report.place(range(node.name().span()));
+            report.error(message, &name, label, help);
         }
         Some((kind.or_else(|| nearest(name, allowed))?, node))
     };
     nodes.iter().filter_map(known).collect()
 }
 
-/// Returns the range of a place.
-pub(crate) fn range(span: miette::SourceSpan) -> Span {
+/// Returns the bytes of a place.
+pub(crate) fn range(span: miette::SourceSpan) -> Range<usize> {
     span.offset()..span.offset() + span.len()
 }
 
@@ -264,7 +266,7 @@ impl Value<'_> {
 
     /// Returns the value as it is written.
     pub(crate) fn raw(&self) -> &str {
-        self.report.slice(&self.span)
+        self.report.slice(&self.span.range)
     }
 
     /// Returns the property's name, or nothing for an argument.

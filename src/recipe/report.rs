@@ -1,13 +1,15 @@
 //! Where the errors of meaning are gathered: a bad node never hides the errors of the others.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
-use super::model::Span;
+use super::source_map::{FileId, SourceText, Span};
 use super::{MAX_ERRORS, Mode};
 
 /// The errors so far, and what every part of the decoder needs to know.
 pub(crate) struct Report<'t> {
+    file: FileId,
     pub(crate) text: &'t str,
     pub(crate) name: &'t str,
     pub(crate) mode: Mode,
@@ -15,10 +17,11 @@ pub(crate) struct Report<'t> {
 }
 
 impl<'t> Report<'t> {
-    pub(crate) fn new(name: &'t str, text: &'t str, mode: Mode) -> Report<'t> {
+    pub(crate) fn new(file: FileId, source: &'t SourceText, mode: Mode) -> Report<'t> {
         Report {
-            text,
-            name,
+            file,
+            text: &source.text,
+            name: &source.name,
             mode,
             found: RefCell::new(Vec::new()),
         }
@@ -44,9 +47,15 @@ impl<'t> Report<'t> {
         self.add(Diagnostic::error(message, span.clone(), label).help(help));
     }
 
-    /// Returns the text at a place.
-    pub(crate) fn slice(&self, span: &Span) -> &'t str {
-        self.text.get(span.clone()).unwrap_or_default()
+    /// Returns the place of some bytes of the file.
+    pub(crate) fn place(&self, range: Range<usize>) -> Span {
+        let file = self.file;
+        Span { file, range }
+    }
+
+    /// Returns some bytes of the file.
+    pub(crate) fn slice(&self, range: &Range<usize>) -> &'t str {
+        self.text.get(range.clone()).unwrap_or_default()
     }
 
     pub(crate) fn into_found(self) -> Vec<Diagnostic> {

@@ -1,9 +1,10 @@
 //! Text to tokens: as much of KDL 2's spelling as is needed to know where strings, comments and braces begin and end, and to
 //! name each mistake of spelling at its place. Strings are checked in [`super::string`], bare words in [`super::word`].
 
+use std::ops::Range;
+
 use super::MAX_DEPTH;
 use super::diagnostic::Diagnostic;
-use super::model::Span;
 use super::word;
 
 /// The most tokens of a text. The largest recipe that means something has half as many; each costs kdl a kilobyte or so.
@@ -32,7 +33,7 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
-    pub(super) span: Span,
+    pub(super) span: Range<usize>,
 }
 
 /// What a text consists of.
@@ -40,7 +41,7 @@ pub(super) struct Token {
 pub(super) struct Scan {
     pub(super) tokens: Vec<Token>,
     /// The block comments.
-    pub(super) comments: Vec<Span>,
+    pub(super) comments: Vec<Range<usize>>,
     pub(super) errors: Vec<Diagnostic>,
     /// Where the quotes are that are not closed on their line, in order.
     pub(super) unclosed: Vec<usize>,
@@ -220,7 +221,7 @@ impl<'t> Scanner<'t> {
 }
 
 /// Returns the error for braces or comments that are nested deeper than [`MAX_DEPTH`].
-pub(super) fn too_deep(what: &str, span: Span, label: &str) -> Diagnostic {
+pub(super) fn too_deep(what: &str, span: Range<usize>, label: &str) -> Diagnostic {
     let message = format!("{what} nested more than {MAX_DEPTH} deep");
     Diagnostic::error(message, span, label).help("a recipe needs 3 levels")
 }

@@ -1,15 +1,16 @@
 //! Tokens to the structure of nodes: is there a name, a value after each `=`, a brace for each brace? And the text that kdl may
 //! see: without block comments and without what `/-` takes out.
 
+use std::ops::Range;
+
 use super::MAX_DEPTH;
 use super::diagnostic::Diagnostic;
-use super::model::Span;
 use super::scan::{self, Kind, Scan, Token};
 use super::word;
 
 /// A block that is open.
 struct Block {
-    open: Span,
+    open: Range<usize>,
     /// The indentation of the line that opens it.
     indent: usize,
     /// Where the `/-` of its node stands.
@@ -47,10 +48,10 @@ struct Shape<'t> {
     /// The `/-` of the node at hand.
     node_drop: Option<usize>,
     /// The parts that `/-` took out.
-    dropped: Vec<Span>,
+    dropped: Vec<Range<usize>>,
     errors: Vec<Diagnostic>,
     /// The first block with a node that is not indented more than the block is, and that node.
-    suspect: Option<(Span, Span)>,
+    suspect: Option<(Range<usize>, Range<usize>)>,
     cut_short: bool,
 }
 
@@ -94,7 +95,7 @@ pub(super) fn plain(text: &str) -> Result<String, Vec<Diagnostic>> {
         let torn: Vec<usize> = unclosed.iter().map(|at| shape.line(*at)).collect();
         let mut errors = std::mem::take(&mut shape.errors);
         errors.retain(|error| {
-            let at = error.start();
+            let at = error.order().1;
             unclosed.binary_search(&at).is_ok() || torn.binary_search(&shape.line(at)).is_err()
         });
         return Err(errors);

@@ -1,10 +1,11 @@
 //! The statements of a recipe's text: what a lock names when one of them is no longer what it was.
 
+use std::ops::Range;
+
 use kdl::KdlNode;
 
-use super::diagnostic::SourceText;
-use super::model::Span;
 use super::node::range;
+use super::source_map::{FileId, SourceMap, Span};
 use super::syntax;
 
 /// A node of the recipe that has a name: a top-level one, or an entry of the initramfs.
@@ -16,12 +17,19 @@ pub struct Statement {
     pub span: Span,
 }
 
-/// Returns the statements of a text in its order; none where it is no KDL.
-pub fn statements(source: &SourceText) -> Vec<Statement> {
-    let Ok(document) = syntax::document(&source.text) else {
-        return Vec::new();
+/// Returns the statements of a recipe, file by file in their order; none of a file that is no KDL.
+pub fn statements(source: &SourceMap) -> Vec<Statement> {
+    let mut found = Vec::new();
+    for (file, source) in source.files() {
+        of_file(file, &source.text, &mut found);
+    }
+    found
+}
+
+fn of_file(file: FileId, text: &str, found: &mut Vec<Statement>) {
+    let Ok(document) = syntax::document(text) else {
+        return;
     };
-    let mut found: Vec<Statement> = Vec::new();
     let mut add = |node: &KdlNode, head: bool| {
         let base = name(node);
         let mut own = base.clone();
@@ -30,7 +38,8 @@ pub fn statements(source: &SourceText) -> Vec<Statement> {
             count += 1;
             own = format!("{base} ({count})");
         }
-        let span = place(node, head, &source.text);
+        let range = place(node, head, text);
+        let span = Span { file, range };
         found.push(Statement { name: own, span });
     };
     for node in document.nodes() {
@@ -41,7 +50,6 @@ pub fn statements(source: &SourceText) -> Vec<Statement> {
             add(child, false);
         }
     }
-    found
 }
 
 fn name(node: &KdlNode) -> String {
@@ -53,7 +61,7 @@ fn name(node: &KdlNode) -> String {
     }
 }
 
-fn place(node: &KdlNode, head: bool, text: &str) -> Span {
+fn place(node: &KdlNode, head: bool, text: &str) -> Range<usize> {
     let start = range(node.name().span()).start;
     let last = node
         .entries()
@@ -73,6 +81,7 @@ fn place(node: &KdlNode, head: bool, text: &str) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::SourceText;
 
     #[test]
     fn statements_are_named_and_placed() {
@@ -81,9 +90,10 @@ mod tests {
             name: "r".to_owned(),
             text: text.into(),
         };
+        let source = SourceMap::from(source);
         let found: Vec<(String, &str)> = statements(&source)
             .into_iter()
-            .map(|one| (one.name, &text[one.span]))
+            .map(|one| (one.name, source.slice(&one.span)))
             .collect();
         let found: Vec<(&str, &str)> = found.iter().map(|(name, text)| (&**name, *text)).collect();
         let expected = [

@@ -1,7 +1,8 @@
 //! Strings: `"one line"`, `"""` several lines `"""`, and both raw, `#"..."#`.
 
+use std::ops::Range;
+
 use super::diagnostic::Diagnostic;
-use super::model::Span;
 use super::scan::{Scanner, is_newline, is_space};
 
 /// What to do about a backslash that escapes nothing.
@@ -51,7 +52,7 @@ impl Scanner<'_> {
         self.error(Diagnostic::error(message, open, "opened here").help(help));
     }
 
-    fn unclosed(&mut self, open: Span) {
+    fn unclosed(&mut self, open: Range<usize>) {
         self.found.unclosed.push(open.start);
         let message = "the text is not closed on its line";
         let error = Diagnostic::error(message, open, "this quote is not closed");
@@ -154,7 +155,7 @@ impl Scanner<'_> {
     }
 
     /// Reads to the end of a line of a string; `false` where the string ended.
-    fn line(&mut self, raw: bool, close: &str, open: &Span) -> bool {
+    fn line(&mut self, raw: bool, close: &str, open: &Range<usize>) -> bool {
         loop {
             if self.line_break() {
                 return true;
@@ -186,9 +187,9 @@ impl Scanner<'_> {
     }
 
     /// Checks that each line starts with the white space that stands before the closing quotes.
-    fn indentation(&mut self, lines: &[usize], indent: Span, quotes: Span) {
+    fn indentation(&mut self, lines: &[usize], indent: Range<usize>, quotes: Range<usize>) {
         let prefix = self.text.get(indent).unwrap_or_default();
-        let wrong: Vec<Span> = lines
+        let wrong: Vec<Range<usize>> = lines
             .iter()
             .filter_map(|start| {
                 let rest = self.text.get(*start..)?;

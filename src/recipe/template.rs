@@ -63,7 +63,7 @@ fn sources() -> String {
     };
     let mut text = String::new();
     for source in &parsed.recipe.sources {
-        text.push_str(MINIMAL.get(source.span.clone()).unwrap_or_default());
+        text.push_str(parsed.source.slice(&source.span));
         text.push('\n');
     }
     text

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::diagnostic::SourceText;
+use super::source_map::SourceText;
 use super::{Invalid, MAX_BYTES};
 
 /// The byte order mark of UTF-8.

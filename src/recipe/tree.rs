@@ -161,7 +161,7 @@ fn read_modes(kdl: &KdlNode, node: &Node<'_>) -> Option<Vec<(Spanned<String>, u3
     let modes = Node::read(kdl, &MODES, node.report);
     let read = |kdl: &KdlNode| {
         let child = Node::read(kdl, &GLOB, node.report);
-        let span = range(kdl.name().span());
+        let span = node.report.place(range(kdl.name().span()));
         let name = Value {
             report: node.report,
             what: "the glob".to_owned(),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::place::{Place, expand};
 use crate::recipe::node::{Form, Node, kinds};
 use crate::recipe::report::Report;
-use crate::recipe::{Invalid, Mode, syntax, text};
+use crate::recipe::{FileId, Invalid, Mode, syntax, text};
 
 const NODES: [&str; 3] = ["from", "trust", "allow-local"];
 
@@ -80,7 +80,7 @@ impl Config {
         let source = text::read(name, bytes)?;
         let document = syntax::document(&source.text)
             .map_err(|diagnostics| Invalid::wrong(source.clone(), diagnostics))?;
-        let report = Report::new(&source.name, &source.text, Mode::Strict);
+        let report = Report::new(FileId::default(), &source, Mode::Strict);
         let mut config = Config::default();
         for (kind, kdl) in kinds(document.nodes(), "a configuration", &NODES, &report) {
             let (form, users) = match kind {
@@ -207,7 +207,7 @@ mod tests {
             };
             let first = diagnostics.first().unwrap();
             let (span, _) = first.labels.first().unwrap();
-            assert!(source.text[span.clone()].contains(at), "{text}: {first:?}");
+            assert!(source.slice(span).contains(at), "{text}: {first:?}");
             let told = first.help.clone().unwrap_or_default();
             assert!(told.contains(help), "{text}: {told}");
         }

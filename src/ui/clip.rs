@@ -1,5 +1,7 @@
 //! Recipes' lines cut to a terminal's width, so that a label stays below what it points at.
 
+use std::ops::Range;
+
 use crate::recipe::{Diagnostic, SourceText, Span};
 
 /// What stands for what was cut off.
@@ -9,9 +11,9 @@ const ARROW: usize = 6;
 
 /// A line that was cut: where it was, where it is, and the part of it that is left.
 struct Line {
-    was: Span,
+    was: Range<usize>,
     is: usize,
-    left: Span,
+    left: Range<usize>,
 }
 
 /// Returns a diagnostic and the text that it points into, whose lines near its labels take at most `columns`. The name of the text
@@ -27,9 +29,9 @@ pub(super) fn clipped(
     for (_, label) in &mut diagnostic.labels {
         *label = textwrap::fill(label, columns.saturating_sub(ARROW).div_ceil(2).max(12));
     }
-    let starts = diagnostic.labels.iter().map(|(span, _)| span.start);
+    let starts = diagnostic.labels.iter().map(|(span, _)| span.start());
     let first = source.line(starts.clone().min().unwrap_or_default());
-    let ends = diagnostic.labels.iter().map(|(span, _)| span.end);
+    let ends = diagnostic.labels.iter().map(|(span, _)| span.end());
     let last = source.line(ends.max().unwrap_or_default());
     let mut text = String::new();
     let mut lines = Vec::new();
@@ -49,9 +51,9 @@ pub(super) fn clipped(
         }
         text.push('\n');
     }
-    let place = diagnostic.labels.first().map(|(span, _)| span.start);
+    let place = diagnostic.labels.first().map(|(span, _)| span.start());
     for (span, _) in &mut diagnostic.labels {
-        *span = moved(&lines, span.start)..moved(&lines, span.end);
+        span.range = moved(&lines, span.start())..moved(&lines, span.end());
     }
     let (line, column) = place.map_or((1, 1), |place| {
         let before = source.text.get(..place).unwrap_or_default();
@@ -66,15 +68,15 @@ pub(super) fn clipped(
 }
 
 /// Returns the part of a line that is left, in bytes of it: the beginning, unless its first label would then be cut off.
-fn part(line: &str, at: usize, diagnostic: &Diagnostic, columns: usize) -> Span {
+fn part(line: &str, at: usize, diagnostic: &Diagnostic, columns: usize) -> Range<usize> {
     let chars: Vec<usize> = line.char_indices().map(|(index, _)| index).collect();
     let column = |byte: usize| chars.partition_point(|index| *index < byte);
-    let here = |span: &Span| (at..=at + line.len()).contains(&span.start);
+    let here = |span: &Span| (at..=at + line.len()).contains(&span.start());
     let labels = diagnostic.labels.iter().filter(|(span, _)| here(span));
     let mut first = 0;
-    if let Some((span, label)) = labels.min_by_key(|(span, _)| span.start) {
-        let start = column(span.start - at);
-        let middle = (start + column(span.end.min(at + line.len()) - at)) / 2;
+    if let Some((span, label)) = labels.min_by_key(|(span, _)| span.start()) {
+        let start = column(span.start() - at);
+        let middle = (start + column(span.end().min(at + line.len()) - at)) / 2;
         let text = label.lines().map(|line| line.chars().count()).max();
         let room = columns.saturating_sub(ARROW + text.unwrap_or_default());
         first = middle.saturating_sub(room).min(start);
@@ -133,7 +135,7 @@ mod tests {
                 let diagnostic = Diagnostic::error("m", span.clone(), "a label with some words");
                 let (cut, moved) = clipped(&source(&text), &diagnostic, columns);
                 let (place, _) = moved.labels[0].clone();
-                assert_eq!(&cut.text[place], target, "{columns} of {text}");
+                assert_eq!(&cut.text[place.range], target, "{columns} of {text}");
                 let longest = cut.text.lines().map(|line| line.chars().count()).max();
                 assert!(
                     longest <= Some(columns.max(16 + 5)),

@@ -8,7 +8,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use textwrap::{WordSeparator, WordSplitter};
 
 use super::clip;
-use crate::recipe::{Diagnostic, Severity, SourceText};
+use crate::recipe::{Diagnostic, Severity, SourceMap, SourceText};
 use crate::text::safe;
 
 /// Columns of a message where the terminal's width is not known.
@@ -17,11 +17,11 @@ const WIDTH: usize = 100;
 const LONGEST: usize = 1000;
 
 /// Prints diagnostics of a recipe to standard error, each with the piece of text that it points into.
-pub fn print_diagnostics(source: &SourceText, diagnostics: &[Diagnostic], color: bool) {
+pub fn print_diagnostics(source: &SourceMap, diagnostics: &[Diagnostic], color: bool) {
     print(&drawn(source, diagnostics, color));
 }
 
-fn drawn(source: &SourceText, diagnostics: &[Diagnostic], color: bool) -> String {
+fn drawn(source: &SourceMap, diagnostics: &[Diagnostic], color: bool) -> String {
     let theme = if color {
         GraphicalTheme::unicode()
     } else {
@@ -33,10 +33,6 @@ fn drawn(source: &SourceText, diagnostics: &[Diagnostic], color: bool) -> String
         .with_break_words(false)
         .with_word_separator(WordSeparator::AsciiSpace)
         .with_word_splitter(WordSplitter::NoHyphenation);
-    let source = &SourceText {
-        name: safe(&source.name).into_owned(),
-        text: source.text.clone(),
-    };
     let mut text = String::new();
     let columns = terminal_width();
     let handler = match columns {
@@ -44,8 +40,13 @@ fn drawn(source: &SourceText, diagnostics: &[Diagnostic], color: bool) -> String
         Some(_) => handler.without_primary_span_start(),
         None => handler,
     };
-    for diagnostic in diagnostics {
-        let diagnostic = &safely(diagnostic);
+    for diagnostic in diagnostics.iter().flat_map(Diagnostic::by_file) {
+        let diagnostic = &safely(&diagnostic);
+        let source = source.file(diagnostic.file());
+        let source = &SourceText {
+            name: safe(&source.name).into_owned(),
+            text: source.text.clone(),
+        };
         let (source, diagnostic) = match columns {
             Some(columns) => clip::clipped(source, diagnostic, columns),
             None => (source.clone(), diagnostic.clone()),
@@ -85,8 +86,11 @@ fn coloured(text: &str, color: bool) -> String {
 /// long before that nobody would see what it points at.
 fn fits(source: &SourceText, diagnostic: &Diagnostic) -> bool {
     diagnostic.labels.iter().all(|(span, _)| {
-        let (before, rest) = source.text.split_at_checked(span.start).unwrap_or_default();
-        let (within, after) = rest.split_at_checked(span.len()).unwrap_or_default();
+        let (before, rest) = source
+            .text
+            .split_at_checked(span.start())
+            .unwrap_or_default();
+        let (within, after) = rest.split_at_checked(span.range.len()).unwrap_or_default();
         let first = before.rsplit('\n').next().unwrap_or_default().len();
         let last = after.split('\n').next().unwrap_or_default().len();
         let longest = within.split('\n').map(str::len).max().unwrap_or_default();
@@ -99,17 +103,18 @@ fn undrawn(text: &mut String, source: &SourceText, diagnostic: &Diagnostic) {
     let sign = match diagnostic.severity {
         Severity::Error => '×',
         Severity::Warning => '⚠',
+        Severity::Advice => '☞',
     };
     let _ = writeln!(text, "  {sign} {}", diagnostic.message);
     for (span, label) in &diagnostic.labels {
-        let before = source.text.get(..span.start).unwrap_or_default();
+        let before = source.text.get(..span.start()).unwrap_or_default();
         let column = 1 + before
             .rsplit('\n')
             .next()
             .unwrap_or_default()
             .chars()
             .count();
-        let line = source.line(span.start);
+        let line = source.line(span.start());
         let _ = writeln!(text, "    {}:{line}:{column}: {label}", source.name);
     }
     if let Some(help) = &diagnostic.help {
@@ -185,10 +190,10 @@ mod tests {
     fn a_diagnostic_has_no_other_escapes_than_its_colours() {
         let evil = "x\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\r";
         // ESC and what turns the text around the parser refuses; the rest may stand in a recipe.
-        let source = SourceText {
+        let source = SourceMap::from(SourceText {
             name: format!("images/{evil}.kdl"),
             text: "image \"a\u{200b}b\u{ad}\u{61c}\"\nimage".into(),
-        };
+        });
         let diagnostic = Diagnostic::error(format!("no `{evil}`"), 0..5, evil).help(evil);
         for color in [false, true] {
             let text = drawn(&source, std::slice::from_ref(&diagnostic), color);
