@@ -141,7 +141,7 @@ fn every_block_of_kdl_is_what_its_mark_says() {
             match (block.mark == "must-fail", parsed) {
                 (true, Ok(_)) => panic!("{} should be refused", block.place),
                 (false, Err(Invalid::Wrong { text, diagnostics })) => {
-                    panic!("{}: {diagnostics:#?}\n{}", block.place, text.text)
+                    panic!("{}: {diagnostics:#?}\n{}", block.place, text.root().text)
                 }
                 (false, Err(error)) => panic!("{error}"),
                 _ => {}
