@@ -113,7 +113,9 @@ fn reference(value: &Value<'_>) -> Option<Place> {
 fn digest(node: &Node<'_>) -> Option<Option<Spanned<Digest>>> {
     let report = node.report;
     let Some(value) = node.prop("digest") else {
-        if report.mode == Mode::Pin {
+        // The reference has it, in the wrong place: that is told already.
+        let inside = node.get(0).and_then(|value| value.kdl.as_string());
+        if report.mode == Mode::Pin || inside.is_some_and(|text| text.contains('@')) {
             return Some(None);
         }
         let help = format!(
