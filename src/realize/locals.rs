@@ -277,7 +277,7 @@ pub fn shareable(
 pub fn unpacked(
     recipe: &Recipe,
     files: &BTreeMap<String, LocalFile>,
-) -> Result<BTreeMap<String, LocalFile>, (String, DirectoryError)> {
+) -> Result<BTreeMap<String, LocalFile>, (String, Box<DirectoryError>)> {
     let mut locals = files.clone();
     for entry in &recipe.initramfs.entries {
         let (EntryKind::Tree { .. }, Some(name)) = (&entry.kind, entry.kind.local()) else {
@@ -290,7 +290,7 @@ pub fn unpacked(
             let members = packed::open(&file.path)?;
             select(members, &selection(&entry.kind), &name.value).map_err(DirectoryError::Pattern)
         };
-        let members = read().map_err(|error| (name.value.clone(), error))?;
+        let members = read().map_err(|error| (name.value.clone(), Box::new(error)))?;
         let local = LocalFile {
             path: file.path.clone(),
             digest: Digest::of(directory::manifest(&members).as_bytes()),

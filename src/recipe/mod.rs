@@ -22,6 +22,7 @@ mod init;
 mod location;
 pub(crate) mod node;
 mod oci;
+mod plain;
 mod quantity;
 pub(crate) mod report;
 mod scan;

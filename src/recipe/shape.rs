@@ -55,11 +55,32 @@ struct Shape<'t> {
     cut_short: bool,
 }
 
-/// Returns the text that kdl may parse: of the same length, so that every offset stays.
+/// A text without mistakes of spelling and structure.
+pub(super) struct Checked {
+    pub(super) tokens: Vec<Token>,
+    /// The block comments and what `/-` takes out.
+    unseen: Vec<Range<usize>>,
+}
+
+impl Checked {
+    /// Returns the text that kdl may parse: of the same length, so that every offset stays.
+    pub(super) fn seen(&self, text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        for span in &self.unseen {
+            if let Some(part) = bytes.get_mut(span.clone()) {
+                part.fill(b' ');
+            }
+        }
+        // Only whole characters were replaced.
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+/// Checks a text.
 ///
 /// # Errors
 /// All mistakes of spelling and structure.
-pub(super) fn plain(text: &str) -> Result<String, Vec<Diagnostic>> {
+pub(super) fn check(text: &str) -> Result<Checked, Vec<Diagnostic>> {
     let Scan {
         tokens,
         comments,
@@ -100,14 +121,9 @@ pub(super) fn plain(text: &str) -> Result<String, Vec<Diagnostic>> {
         });
         return Err(errors);
     }
-    let mut bytes = text.as_bytes().to_vec();
-    for span in comments.into_iter().chain(shape.dropped) {
-        if let Some(part) = bytes.get_mut(span) {
-            part.fill(b' ');
-        }
-    }
-    // Only whole characters were replaced.
-    Ok(String::from_utf8(bytes).unwrap_or_default())
+    let mut unseen = comments;
+    unseen.append(&mut shape.dropped);
+    Ok(Checked { tokens, unseen })
 }
 
 impl<'t> Shape<'t> {

@@ -3,15 +3,18 @@
 use kdl::{KdlDiagnostic, KdlDocument};
 
 use super::diagnostic::Diagnostic;
-use super::shape;
+use super::{plain, shape};
 
 /// Returns the nodes of a text.
 ///
 /// # Errors
 /// All mistakes of spelling and structure.
 pub(crate) fn document(text: &str) -> Result<KdlDocument, Vec<Diagnostic>> {
-    let plain = shape::plain(text)?;
-    KdlDocument::parse_v2(&plain).map_err(|error| {
+    let checked = shape::check(text)?;
+    if let Some(document) = plain::document(text, &checked.tokens) {
+        return Ok(document);
+    }
+    KdlDocument::parse_v2(&checked.seen(text)).map_err(|error| {
         let length = text.len();
         error
             .diagnostics
@@ -140,19 +143,75 @@ mod tests {
             state ^= state << 17;
             (state % bound as u64) as usize
         };
-        let mut passed = 0;
+        let (mut passed, mut same) = (0, 0);
         for _ in 0..60_000 {
             let length = 1 + next(12);
             let text: String = (0..length)
                 .map(|_| alphabet[next(alphabet.len())])
                 .collect();
-            let Ok(plain) = shape::plain(&text) else {
+            let Ok(checked) = shape::check(&text) else {
                 continue;
             };
             passed += 1;
-            let found = KdlDocument::parse_v2(&plain);
-            assert!(found.is_ok(), "{text:?}: {found:?}");
+            let found = KdlDocument::parse_v2(&checked.seen(&text));
+            let found = found.unwrap_or_else(|error| panic!("{text:?}: {error:?}"));
+            if let Some(ours) = plain::document(&text, &checked.tokens) {
+                same += 1;
+                assert_eq!(places(&text, &ours), places(&text, &found), "{text:?}");
+            }
         }
-        assert!(passed > 5_000, "{passed}");
+        assert!(passed > 5_000 && same > 3_000, "{passed} {same}");
+    }
+
+    /// Returns the nodes with their places, values as they are written and values as they are meant.
+    fn places(text: &str, document: &KdlDocument) -> Vec<String> {
+        let mut found = Vec::new();
+        for node in document.nodes() {
+            let (name, start) = (node.name(), node.span().offset());
+            found.push(format!("{:?} {:?} {start}", name.value(), name.span()));
+            // Where a node ends kdl counts the white space and comments behind it.
+            found.extend(node.children().map(|_| {
+                let part = &text[start..start + node.span().len()];
+                part[..=part.rfind('}').unwrap()].to_owned()
+            }));
+            for entry in node.entries() {
+                let name = entry.name().map(|name| (name.value(), name.span()));
+                let written = entry.format().map(|format| &format.value_repr);
+                let (value, span) = (entry.value(), entry.span());
+                found.push(format!("{name:?} {value:?} {written:?} {span:?}"));
+            }
+            if let Some(block) = node.children() {
+                found.push("{".to_owned());
+                found.extend(places(text, block));
+                found.push("}".to_owned());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_recipes_of_the_repository_are_plain_and_read_as_kdl_reads_them() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut paths: Vec<_> = std::fs::read_dir(root.join("images")).unwrap().collect();
+        paths.extend(std::fs::read_dir(root.join("tests/mistakes")).unwrap());
+        let mut plain = 0;
+        for path in paths {
+            let path = path.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "kdl") {
+                continue;
+            }
+            let Ok(text) = std::fs::read_to_string(&path) else {
+                continue;
+            };
+            let Ok(checked) = shape::check(&text) else {
+                continue;
+            };
+            if let Some(ours) = plain::document(&text, &checked.tokens) {
+                plain += 1;
+                let found = KdlDocument::parse_v2(&checked.seen(&text)).unwrap();
+                assert_eq!(places(&text, &ours), places(&text, &found), "{path:?}");
+            }
+        }
+        assert!(plain > 50, "{plain}");
     }
 }
