@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{AssembleError, InitError, applets, container};
+use super::meta::{owner_of, with_modes};
+use super::{AssembleError, applets};
 use crate::digest::Digest;
 use crate::plan::{LocalFile, Plan, Planned};
 use crate::progress::{Event, Progress};
 use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
-use crate::source::{Member, MemberKind, matching, oci};
+use crate::source::{Member, MemberKind};
 use crate::store::{Blob, Store, StoreError};
 use crate::text::shown;
 use crate::tree::lookup::{Root, find};
@@ -132,7 +133,7 @@ impl Builder<'_> {
         self.put(index, path, kind, mode, entry.owner, entry.replaces)
     }
 
-    fn put(
+    pub(super) fn put(
         &mut self,
         index: usize,
         path: EntryPath,
@@ -290,53 +291,6 @@ impl Builder<'_> {
         Some(path)
     }
 
-    /// Puts in what runs a container image's program.
-    fn add_init(
-        &mut self,
-        index: usize,
-        planned: &Planned,
-        from: &Spanned<String>,
-        busybox: bool,
-        members: Vec<Member>,
-    ) -> Result<(), AssembleError> {
-        let missing = || AssembleError::Missing {
-            name: from.value.clone(),
-            at: planned.entry.span.clone(),
-        };
-        let source = self.plan.sources.get(&from.value).ok_or_else(missing)?;
-        let refused = |error: oci::ImageError| match error {
-            oci::ImageError::Store(error) => AssembleError::Store(error),
-            oci::ImageError::Document(error) => AssembleError::Init {
-                error: InitError::Config(error.to_string()),
-                entry: index,
-            },
-        };
-        let found = oci::find(self.store, &source.digest, self.plan.arch).map_err(refused)?;
-        let oci::Found::Whole(parts) = found else {
-            return Err(missing());
-        };
-        let config = oci::config(self.store, &parts).map_err(refused)?;
-        let root = container::Tree(&self.tree);
-        let scripts = container::scripts(&config, &root, busybox);
-        let scripts = scripts.map_err(|error| AssembleError::Init {
-            error,
-            entry: index,
-        })?;
-        let memory = |text: String| Content::memory(text.into_bytes());
-        let mut files = vec![
-            ("/init", memory(scripts.init), planned.entry.replaces),
-            (container::ENTRYPOINT, memory(scripts.entrypoint), false),
-        ];
-        let own = members.first().filter(|_| busybox);
-        files.extend(own.map(|member| (container::BUSYBOX, content_of(member), false)));
-        for (path, content, replaces) in files {
-            let path = entry_path(path.as_bytes(), index)?;
-            let owner = Owner::default();
-            self.put(index, path, Kind::File(content), 0o755, owner, replaces)?;
-        }
-        Ok(())
-    }
-
     fn add_applets(
         &mut self,
         index: usize,
@@ -403,44 +357,6 @@ impl Builder<'_> {
     }
 }
 
-/// Returns whose a member is in its archive.
-fn owner_of(member: &Member, entry: usize) -> Result<Owner, AssembleError> {
-    let id = |id: u64| u32::try_from(id).ok();
-    match (id(member.uid), id(member.gid)) {
-        (Some(uid), Some(gid)) => Ok(Owner { uid, gid }),
-        _ => Err(AssembleError::Flawed {
-            member: shown(&member.path),
-            problem: format!(
-                "its owner {}:{} does not fit into 32 bits",
-                member.uid, member.gid
-            ),
-            entry,
-        }),
-    }
-}
-
-/// Gives members the modes that a `tree` has for them.
-fn with_modes(
-    mut members: Vec<Member>,
-    modes: &[(Spanned<String>, u32)],
-    entry: usize,
-) -> Result<Vec<Member>, AssembleError> {
-    for (glob, mode) in modes {
-        let nothing = |error| AssembleError::Modes {
-            at: glob.span.clone(),
-            error: Box::new(error),
-            entry,
-        };
-        let matched = matching(&members, &glob.value).map_err(nothing)?;
-        for index in matched {
-            if let Some(member) = members.get_mut(index) {
-                member.mode = *mode;
-            }
-        }
-    }
-    Ok(members)
-}
-
 /// Returns the device node of the tree for one of a recipe or an archive.
 fn device(class: recipe::DeviceClass, major: u32, minor: u32) -> Kind {
     let class = match class {
@@ -475,7 +391,7 @@ fn read(content: &Content) -> Result<Vec<u8>, AssembleError> {
 }
 
 /// Returns the entry path of an absolute path of the recipe.
-fn entry_path(path: &[u8], entry: usize) -> Result<EntryPath, AssembleError> {
+pub(super) fn entry_path(path: &[u8], entry: usize) -> Result<EntryPath, AssembleError> {
     EntryPath::new(path.strip_prefix(b"/").unwrap_or(path)).map_err(|error| AssembleError::Path {
         member: shown(path),
         error,

@@ -6,6 +6,8 @@ pub mod applets;
 mod builder;
 mod container;
 mod error;
+mod init;
+mod meta;
 mod wanted;
 
 use std::collections::BTreeMap;
