@@ -39,10 +39,7 @@ fn layout(root: PathBuf, layers: &[Vec<u8>], compress: &[Option<&str>], config: 
                 fs::write(&file, layer).unwrap();
                 let output = run(Command::new(program).arg("-c").arg(&file));
                 fs::remove_file(&file).unwrap();
-                put(
-                    &output.stdout,
-                    &format!("{plain}+{}", program.replace("zstd", "zstd")),
-                )
+                put(&output.stdout, &format!("{plain}+{program}"))
             }
         });
     }
