@@ -5,16 +5,17 @@
 //! ```
 //!
 //! Each module is one step of it, or what steps share; `docs/design.md` says what each may know, and `tests/layers.rs` holds
-//! them to it. The library reports events ([`progress`]) and never prints; only [`cli`] reads the environment, the clock and
-//! the terminal.
+//! them to it. [`session`] is where a program that embeds mkimg begins. The library reports events ([`progress`]) and never prints;
+//! only `cli` reads the environment, the clock and the terminal.
 
 pub mod arch;
 pub mod assemble;
 pub mod check;
-pub mod cli;
+mod cli;
 pub mod diff;
 pub mod digest;
 pub mod dir;
+pub mod fault;
 pub mod lock;
 pub mod machine;
 pub mod pack;
@@ -22,6 +23,7 @@ pub mod plan;
 pub mod progress;
 pub mod realize;
 pub mod recipe;
+pub mod session;
 pub mod share;
 pub mod source;
 pub mod store;
@@ -29,3 +31,7 @@ pub mod text;
 pub mod tools;
 pub mod tree;
 pub mod ui;
+pub mod units;
+
+#[doc(hidden)]
+pub use cli::main;

@@ -1,7 +1,7 @@
-//! The program `mkimg`: everything is in the library, see `mkimg::cli`.
+//! The program `mkimg`: everything is in the library, in its private module `cli`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    mkimg::cli::main()
+    mkimg::main()
 }

@@ -43,9 +43,10 @@ fn typed(command: &mut Command, text: &str) -> Output {
 
 #[test]
 fn the_recipes_of_the_repository_pass_their_tests() {
+    // The minimal image for x86_64 passes in the workflows of docs/ci.md (tests/docs/ci.rs).
     for (name, arch) in [
-        ("minimal", "x86_64"),
         ("minimal", "aarch64"),
+        ("minimal-riscv64", "riscv64"),
         ("net", "x86_64"),
         ("net", "aarch64"),
         ("modules", "x86_64"),
@@ -109,10 +110,13 @@ fn a_page_of_a_test_is_reached_and_nothing_else_unless_the_user_opens_the_networ
 }
 
 #[test]
-fn a_shell_between_pipes_reads_what_is_typed_and_prints_nothing_else() {
+fn a_shell_between_pipes_reads_what_is_typed_prints_nothing_else_and_ends_with_its_input() {
     let project = Project::with("minimal");
-    let mut command = mkimg(&project, &["run", "minimal", "--arch", "x86_64"]);
-    let output = typed(&mut command, "uname -m\necho sum=$((40 + 2))\nexit\n");
+    let mut command = mkimg(
+        &project,
+        &["run", "minimal", "--arch", "x86_64", "--timeout", "5min"],
+    );
+    let output = typed(&mut command, "uname -m\necho sum=$((40 + 2))\n");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
     let text = stdout(&output);
@@ -121,22 +125,6 @@ fn a_shell_between_pipes_reads_what_is_typed_and_prints_nothing_else() {
         "{text}"
     );
     assert!(!text.contains('\r') && !text.contains('\u{1b}'), "{text:?}");
-}
-
-#[test]
-fn the_end_of_standard_input_ends_the_shell_and_so_the_guest() {
-    let project = Project::with("minimal");
-    let mut command = mkimg(
-        &project,
-        &["run", "minimal", "--arch", "x86_64", "--timeout", "5min"],
-    );
-    let output = typed(&mut command, "");
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 #[test]
@@ -156,33 +144,13 @@ fn the_printed_command_boots_by_itself() {
     )));
     let mut shell = Command::new("sh");
     project.prepare(&mut shell);
+    // Typed again and again, since what comes too early is lost, and of the first line that is not its first bytes.
     let script = format!(
-        "(sleep 4; echo 'echo by=hand'; sleep 1; echo exit; sleep 2) | {}",
+        "while echo 'true true; echo by=$((40+2)); exit'; do sleep 1; done | {}",
         line.trim_end()
     );
     let output = run(shell.args(["-c", &script]));
-    assert!(stdout(&output).contains("by=hand"), "{}", stdout(&output));
-}
-
-#[test]
-fn a_panic_ends_with_5_and_the_last_lines() {
-    let recipe = repository_recipe("minimal").replace(
-        "        setsid cttyhack sh\n        poweroff -f\n",
-        "        exit 3\n",
-    );
-    let project = Project::new();
-    project.recipe("minimal", &recipe);
-    let said = fails(
-        mkimg(&project, &["run", "minimal", "--arch", "x86_64"]).stdin(Stdio::null()),
-        5,
-    );
-    assert!(said.contains("kernel panic: "), "{said}");
-    assert!(
-        said.contains("Attempted to kill init! exitcode=0x00000300"),
-        "{said}"
-    );
-    let cause = "likely cause: `/init` ended with status 3: its last program failed";
-    assert!(said.contains(cause), "{said}");
+    assert!(stdout(&output).contains("by=42"), "{}", stdout(&output));
 }
 
 #[test]
@@ -195,95 +163,6 @@ fn a_qemu_that_refuses_is_not_called_a_silent_guest() {
     assert!(said.contains("'nonsense' is not a valid device"), "{said}");
     assert!(said.contains("help: QEMU gave up by itself"), "{said}");
     assert!(!said.contains("console="), "{said}");
-}
-
-#[test]
-fn a_failed_test_names_the_step_the_console_and_the_cause_in_every_report() {
-    let recipe = repository_recipe("minimal")
-        .replace("expect \"answer=42\"", "expect \"answer=<43> & more\"")
-        .replace("within=\"60s\"", "within=\"4s\"");
-    let project = Project::new();
-    let path = project.recipe("minimal", &recipe);
-    let line = 1 + recipe[..recipe.find("answer=<43>").unwrap()]
-        .matches('\n')
-        .count();
-    let mut command = mkimg(
-        &project,
-        &[
-            "test",
-            "minimal",
-            "--arch",
-            "x86_64",
-            "--json",
-            "--junit",
-            "junit.xml",
-            "--log",
-            "console.log",
-        ],
-    );
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(5));
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
-    assert!(said.contains("FAILED  the shell answers"), "{said}");
-    assert!(
-        said.contains(&format!(
-            "at images/minimal.kdl:{line}: expect \"answer=<43> & more\""
-        )),
-        "{said}"
-    );
-    assert!(said.contains("| answer=42"), "{said}");
-    let told = "did not come within 12s, which is the recipe's 4s as TCG needs it";
-    assert!(
-        said.contains(told) || said.contains("within 4s\n"),
-        "{said}"
-    );
-    let report = json(&output);
-    let test = &report["tests"][0];
-    assert_eq!(
-        (&report["passed"], &test["passed"]),
-        (&false.into(), &false.into())
-    );
-    assert_eq!(test["kind"], "expectation");
-    assert_eq!(test["line"], line);
-    let log = fs::read_to_string(project.path("console.log")).unwrap();
-    assert!(
-        log.contains("== the shell answers (expectation)") && log.contains(" answer=42"),
-        "{log}"
-    );
-    let parse = "import sys, xml.etree.ElementTree as t; s = t.parse(sys.argv[1]).getroot()[0]; \
-                 print(s.get('tests'), s.get('failures'), s[0].get('name'), s[0][0].get('type'))";
-    let mut python = Command::new("python3");
-    python.args(["-c", parse]).arg(project.path("junit.xml"));
-    assert_eq!(
-        stdout(&run(&mut python)),
-        "1 1 the shell answers expectation\n"
-    );
-    assert!(path.exists());
-}
-
-#[test]
-fn one_failure_stops_the_rest_unless_it_is_to_keep_going() {
-    let never = "test \"never\" within=\"2s\" { expect \"what no guest says\" }\n";
-    let recipe = format!("{never}{}", repository_recipe("minimal"));
-    let project = Project::new();
-    project.recipe("minimal", &recipe);
-    let told = |more: &[&str]| {
-        let mut command = mkimg(
-            &project,
-            &["test", "minimal", "--arch", "x86_64", "--jobs", "1"],
-        );
-        let said = fails(command.args(more), 5);
-        said.lines().last().unwrap().to_owned()
-    };
-    assert_eq!(told(&[]), "minimal x86_64: 0 passed, 1 failed, 1 skipped");
-    assert_eq!(
-        told(&["--keep-going"]),
-        "minimal x86_64: 1 passed, 1 failed"
-    );
-    assert_eq!(
-        told(&["--filter", "never"]),
-        "minimal x86_64: 0 passed, 1 failed"
-    );
 }
 
 /// The classic setup needs a file from a server that no test reaches: another static BusyBox stands in for it, with its own

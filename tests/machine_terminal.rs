@@ -7,18 +7,19 @@ mod cli;
 mod guests;
 mod support;
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use guests::{Minimal, booting, minimal};
 use mkimg::arch::Arch;
-use mkimg::machine::{End, Machine, Ran, Seat, TAIL, run, window};
+use mkimg::machine::{End, Invocation, Machine, Ran, Seat, TAIL, run, window};
 use mkimg::progress::Silent;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
@@ -26,8 +27,12 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 
-/// Signals reach the whole process, so these tests run one after the other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// A signal reaches the whole process and so every guest: who sends one writes, the others read.
+static SIGNALS: RwLock<()> = RwLock::new(());
+
+fn no_signals() -> RwLockReadGuard<'static, ()> {
+    SIGNALS.read().unwrap_or_else(|error| error.into_inner())
+}
 
 /// A terminal: the user's end and the program's end.
 struct Terminal {
@@ -90,11 +95,28 @@ fn wait_for(user: &mut File, text: &str) -> String {
     }
 }
 
+/// A shell script in QEMU's place, for what no guest has a part in.
+fn scripted(shell: &str) -> Invocation {
+    Invocation {
+        program: "/bin/sh".into(),
+        arguments: ["-c", shell].map(OsString::from).to_vec(),
+        variables: Vec::new(),
+    }
+}
+
 /// Runs a machine on a terminal while `act` is the user; returns how it ended and what the user saw at last. The terminal must be
 /// as before, flags of its open files included.
 fn on_a_terminal(
     image: &Minimal,
     machine: &Machine,
+    act: impl FnOnce(&mut File) + Send + 'static,
+) -> Ran {
+    invoked_on_a_terminal(&image.invocation(machine), act)
+}
+
+/// The same of any program in QEMU's place.
+fn invoked_on_a_terminal(
+    invocation: &Invocation,
     act: impl FnOnce(&mut File) + Send + 'static,
 ) -> Ran {
     let Terminal { mut user, program } = terminal();
@@ -113,7 +135,7 @@ fn on_a_terminal(
         }
     });
     let ran = run(
-        &image.invocation(machine),
+        invocation,
         Seat {
             input: seat_input.as_fd(),
             output: program.as_fd(),
@@ -131,16 +153,25 @@ fn on_a_terminal(
 
 #[test]
 fn a_terminal_is_as_before_however_the_run_ends() {
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(|error| error.into_inner());
+    let _calm = no_signals();
     let Some(image) = minimal(Arch::X86_64) else {
         return;
     };
     let machine = image.machine();
 
-    let ran = on_a_terminal(&image, &machine, |user| {
+    let init = image.with_init(
+        0o755,
+        b"#!/bin/busybox sh\nexport PATH=/bin PS1='(linux) '\nmount -t devtmpfs dev /dev\n\
+          [ -z \"$LINES\" ] || stty rows \"$LINES\" cols \"$COLUMNS\"\nunset LINES COLUMNS\nsetsid cttyhack sh\npoweroff -f\n",
+    );
+    let mut sized = booting(machine.clone(), &init);
+    sized.window = window(terminal().program.as_fd());
+    assert_eq!(sized.window, Some((33, 101)));
+    let ran = on_a_terminal(&image, &sized, |user| {
         wait_for(user, "(linux) ");
+        // The guest knows the window.
+        user.write_all(b"stty size\n").unwrap();
+        wait_for(user, "\n33 101\r\n");
         // Ctrl-C is the guest's: it ends the `sleep`, nothing else. pitfalls 65, 68
         user.write_all(b"sleep 1000\n").unwrap();
         wait_for(user, "sleep 1000\r\n");
@@ -157,12 +188,6 @@ fn a_terminal_is_as_before_however_the_run_ends() {
 
     let ran = on_a_terminal(&image, &machine, |user| {
         wait_for(user, "(linux) ");
-        user.write_all(b"\x01x").unwrap();
-    });
-    assert_eq!((ran.end.clone(), ran.end.exit_code()), (End::Quit, 0));
-
-    let ran = on_a_terminal(&image, &machine, |user| {
-        wait_for(user, "(linux) ");
         user.write_all(b"echo c > /proc/sysrq-trigger\n").unwrap();
         wait_for(user, "Kernel panic - not syncing");
     });
@@ -176,14 +201,24 @@ fn a_terminal_is_as_before_however_the_run_ends() {
     let last = ran.tail.last().map(|line| line.text.as_str());
     let is_cause = |text: &str| text.contains("Trigger a crash");
     assert!(last.is_some_and(is_cause), "{:?}", ran.tail);
+}
+
+#[test]
+fn a_terminal_is_as_before_where_the_user_a_signal_or_its_own_end_stops_the_guest() {
+    let _alone = SIGNALS.write().unwrap_or_else(|error| error.into_inner());
+    let prompt = "printf '(linux) '; exec sleep 99";
+    let ran = invoked_on_a_terminal(&scripted(prompt), |user| {
+        wait_for(user, "(linux) ");
+        user.write_all(b"\x01x").unwrap();
+    });
+    assert_eq!((ran.end.clone(), ran.end.exit_code()), (End::Quit, 0));
 
     let scratch = tempfile::tempdir().unwrap();
-    let pid_file = scratch.path().join("pid");
-    let mut watched = image.machine();
-    watched.extra = vec!["-pidfile".into(), pid_file.clone().into()];
-    let ran = on_a_terminal(&image, &watched, move |user| {
+    let file = scratch.path().join("pid");
+    let shell = format!("echo $$ > '{}'; {prompt}", file.display());
+    let ran = invoked_on_a_terminal(&scripted(&shell), move |user| {
         wait_for(user, "(linux) ");
-        kill_process(pid(&pid_file), Signal::KILL).unwrap();
+        kill_process(pid(&file), Signal::KILL).unwrap();
     });
     let End::Died { status, .. } = &ran.end else {
         unreachable!("{:?}", ran.end)
@@ -191,7 +226,7 @@ fn a_terminal_is_as_before_however_the_run_ends() {
     assert!(status.starts_with("signal: 9"), "{status}");
 
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
-        let ran = on_a_terminal(&image, &machine, move |user| {
+        let ran = invoked_on_a_terminal(&scripted(prompt), move |user| {
             wait_for(user, "(linux) ");
             kill_process(getpid(), signal).unwrap();
         });
@@ -203,32 +238,6 @@ fn a_terminal_is_as_before_however_the_run_ends() {
 fn pid(file: &Path) -> Pid {
     let text = fs::read_to_string(file).unwrap();
     Pid::from_raw(text.trim().parse().unwrap()).unwrap()
-}
-
-#[test]
-fn the_guest_knows_the_window() {
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(|error| error.into_inner());
-    let Some(image) = minimal(Arch::X86_64) else {
-        return;
-    };
-    let init = image.with_init(
-        0o755,
-        b"#!/bin/busybox sh\nexport PATH=/bin PS1='(linux) '\nmount -t devtmpfs dev /dev\n\
-          [ -z \"$LINES\" ] || stty rows \"$LINES\" cols \"$COLUMNS\"\nunset LINES COLUMNS\nsetsid cttyhack sh\npoweroff -f\n",
-    );
-    let mut machine = booting(image.machine(), &init);
-    machine.window = window(terminal().program.as_fd());
-    assert_eq!(machine.window, Some((33, 101)));
-    let ran = on_a_terminal(&image, &machine, |user| {
-        wait_for(user, "(linux) ");
-        user.write_all(b"stty size\n").unwrap();
-        wait_for(user, "\n33 101\r\n");
-        user.write_all(b"exit\n").unwrap();
-        wait_for(user, "Power down\r\n");
-    });
-    assert_eq!(ran.end, End::PoweredOff);
 }
 
 /// Runs the image between a pipe and a pipe; returns how it ended and all output.
@@ -258,24 +267,23 @@ fn between_pipes(image: &Minimal, machine: &Machine, input: &[u8]) -> (End, Stri
 #[test]
 fn lines_from_a_pipe_are_answered_one_by_one_and_the_end_of_input_ends_the_shell() {
     // pitfall 66
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(|error| error.into_inner());
+    let _calm = no_signals();
     let Some(image) = minimal(Arch::X86_64) else {
         return;
     };
-    let long = format!("echo {}", "0123456789".repeat(30));
-    let cases: [(&str, &str); 5] = [
+    // Longer than a UART's 16 bytes by far.
+    let long = "0123456789".repeat(30);
+    let several = format!("echo $((6*7))\ncat\none\n{long}\n");
+    let cases = [
+        // Without a line end, too.
         (
-            "uname -m\nexit\n",
-            "(linux) uname -m\nx86_64\n(linux) exit\n",
+            "uname -m\nexit",
+            "(linux) uname -m\nx86_64\n(linux) exit\n".to_owned(),
         ),
-        ("uname -m\nexit", "(linux) uname -m\nx86_64\n(linux) exit\n"),
-        ("", "(linux) \n"),
-        ("echo $((6*7))\n", "(linux) echo $((6*7))\n42\n(linux) \n"),
+        ("", "(linux) \n".to_owned()),
         (
-            "cat\none\ntwo\n",
-            "(linux) cat\none\none\ntwo\ntwo\n(linux) \n",
+            &several,
+            format!("(linux) echo $((6*7))\n42\n(linux) cat\none\none\n{long}\n{long}\n(linux) \n"),
         ),
     ];
     for (input, expected) in cases {
@@ -286,20 +294,12 @@ fn lines_from_a_pipe_are_answered_one_by_one_and_the_end_of_input_ends_the_shell
         assert_eq!(&output[from..to], expected, "{input:?}");
         assert!(!output.contains(['\r', '\x1b']), "{output:?}");
     }
-    // Longer than a UART's 16 bytes by far.
-    let (_, output) = between_pipes(&image, &image.machine(), format!("{long}\n").as_bytes());
-    assert!(output.contains(&format!("\n{}\n", &long[5..])), "{output}");
 }
 
 #[test]
 fn a_reader_that_goes_away_ends_the_run_quietly() {
     // pitfall 66
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(|error| error.into_inner());
-    let Some(image) = minimal(Arch::X86_64) else {
-        return;
-    };
+    let _calm = no_signals();
     let (out, sink) = rustix::pipe::pipe().unwrap();
     drop(out);
     let input = File::open("/dev/null").unwrap();
@@ -308,7 +308,7 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
         output: sink.as_fd(),
         limit: None,
     };
-    let ran = run(&image.invocation(&image.machine()), seat, &Silent).unwrap();
+    let ran = run(&scripted("echo hello; exec sleep 99"), seat, &Silent).unwrap();
     assert_eq!(
         (ran.end.clone(), ran.end.exit_code()),
         (End::OutputClosed, 0)
@@ -318,9 +318,7 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
 #[test]
 fn a_guest_that_cannot_switch_off_or_restart_ends_all_the_same() {
     // pitfall 67
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(|error| error.into_inner());
+    let _calm = no_signals();
     let Some(image) = minimal(Arch::X86_64) else {
         return;
     };
@@ -331,8 +329,8 @@ fn a_guest_that_cannot_switch_off_or_restart_ends_all_the_same() {
     let cases = [
         ("quiet acpi=off", "exit\n", End::Halted),
         ("quiet", "reboot -f\n", End::Rebooted),
+        // Without it: on a terminal, above.
         ("quiet panic=0", crash, panicked()),
-        ("quiet", crash, panicked()),
     ];
     for (cmdline, input, expected) in cases {
         let mut machine = image.machine();
@@ -344,25 +342,15 @@ fn a_guest_that_cannot_switch_off_or_restart_ends_all_the_same() {
 
 #[test]
 fn the_time_limit_ends_a_guest_that_does_not() {
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(|error| error.into_inner());
-    let Some(image) = minimal(Arch::X86_64) else {
-        return;
-    };
-    let init = image.with_init(
-        0o755,
-        b"#!/bin/busybox sh\necho up\nwhile :; do busybox sleep 1; done\n",
-    );
-    let machine = booting(image.machine(), &init);
+    let _calm = no_signals();
     let (read, _write) = rustix::pipe::pipe().unwrap();
     let out = tempfile::tempfile().unwrap();
-    let limit = Duration::from_secs(8);
+    let limit = Duration::from_secs(1);
     let seat = Seat {
         input: read.as_fd(),
         output: out.as_fd(),
         limit: Some(limit),
     };
-    let ran = run(&image.invocation(&machine), seat, &Silent).unwrap();
+    let ran = run(&scripted("echo up; exec sleep 99"), seat, &Silent).unwrap();
     assert_eq!(ran.end, End::TimedOut { limit });
 }

@@ -26,7 +26,7 @@ for applet in $(bin/busybox --list); do
     [ "$applet" = busybox ] || ln -s /bin/busybox "bin/$applet"
 done
 if [ "$1" = modules ]; then
-    dpkg-deb --fsys-tarfile "$LINUX" | tar -x ./lib/modules
+    dpkg-deb --fsys-tarfile "$LINUX" | tar -x --wildcards './lib/modules/*/kernel/fs/*'
 fi
 mkdir proc sys dev
 mkdir -m 1777 tmp
@@ -81,9 +81,12 @@ fn gnu_cpio_writes_the_same_bytes_for_the_tree_made_by_hand() {
         return;
     };
     for recipe in ["minimal", "modules"] {
-        let project = Project::with(recipe);
-        let image = project.realize(recipe, &["--arch", "x86_64"]);
+        let project = Project::new();
+        // Of the modules a quarter: the rest lies no deeper, and is packed no other way.
         let text = cli::repository_recipe(recipe);
+        let text = text.replace("lib/modules/**", "lib/modules/*/kernel/fs/**");
+        project.recipe(recipe, &text);
+        let image = project.realize(recipe, &["--arch", "x86_64"]);
         fs::write(project.path("init"), init_of(&project, recipe)).unwrap();
         let mut by_hand = Command::new("bash");
         project.prepare(&mut by_hand);
@@ -222,9 +225,11 @@ fn other_processors_compress_to_the_same_bytes() {
         "aarch64-linux-gnu-gcc",
         "i686-linux-gnu-gcc",
         "s390x-linux-gnu-gcc",
+        "riscv64-linux-gnu-gcc",
         "qemu-aarch64",
         "qemu-i386",
         "qemu-s390x",
+        "qemu-riscv64",
         "python3",
     ] {
         if support::tool(program).is_none() {
@@ -239,7 +244,7 @@ fn other_processors_compress_to_the_same_bytes() {
         .arg(env!("CARGO_BIN_EXE_mkimg"))
         .env("MKIMG_CACHE", cache);
     let said = stdout(&run(&mut script));
-    for machine in ["aarch64", "i686", "s390x"] {
+    for machine in ["aarch64", "i686", "s390x", "riscv64"] {
         for (recipe, level) in [
             ("modules", 7),
             ("minimal", 1),
@@ -247,6 +252,9 @@ fn other_processors_compress_to_the_same_bytes() {
             ("minimal", 9),
             ("minimal", 12),
         ] {
+            if (machine, recipe) == ("riscv64", "modules") {
+                continue;
+            }
             let line = format!("on {machine}, {recipe} at level {level}: ");
             let found = said.lines().find(|shown| shown.contains(&line));
             assert!(

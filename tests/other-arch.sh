@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Shows that other processors compress to the same bytes: builds the C source of the pinned libdeflate with Debian's cross
-# compilers for aarch64, i686 and big-endian s390x, runs it under qemu-user over the blocks of real archives, and compares
+# compilers for aarch64, i686, big-endian s390x and riscv64, runs it under qemu-user over the blocks of real archives, and compares
 # each block with what mkimg wrote here. Exit 1 where one differs; 77 where a program is missing (in CI that is an error).
 #
 #   tests/other-arch.sh MKIMG     the mkimg to compare with, such as target/debug/mkimg
@@ -9,9 +9,11 @@ cd "$(dirname "$0")/.."
 mkimg=$(realpath "${1:?usage: tests/other-arch.sh MKIMG}")
 
 # NAME COMPILER EMULATOR; s390x has the other byte order, i686 the other word size.
-machines="aarch64 aarch64-linux-gnu-gcc qemu-aarch64
+large="aarch64 aarch64-linux-gnu-gcc qemu-aarch64
 i686 i686-linux-gnu-gcc qemu-i386
 s390x s390x-linux-gnu-gcc qemu-s390x"
+machines="$large
+riscv64 riscv64-linux-gnu-gcc qemu-riscv64"
 while read -r _ compiler emulator; do
     for program in "$compiler" "$emulator"; do
         if ! command -v "$program" >/dev/null; then
@@ -38,7 +40,9 @@ done <<<"$machines"
 
 # Makes an image at a level, in the cache that the recipe has anyway; leaves $scratch/image.gz and $scratch/archive.
 image() { # RECIPE LEVEL
-    sed "s/^initramfs {/initramfs level=$2 {/" "images/$1.kdl" >"$scratch/$1.kdl"
+    # Of all modules one file system: the emulators would take minutes for the rest, which is no other code.
+    sed -e "s/^initramfs {/initramfs level=$2 {/" -e 's|"lib/modules/\*\*"|"lib/modules/*/kernel/fs/**"|' \
+        "images/$1.kdl" >"$scratch/$1.kdl"
     grep -q "level=$2 " "$scratch/$1.kdl"
     local path
     path=$("$mkimg" realize -q --cache "${MKIMG_CACHE:-cache}" --arch x86_64 "$scratch/$1.kdl")
@@ -47,11 +51,11 @@ image() { # RECIPE LEVEL
     python3 tests/second/canonical.py check "$scratch/image.gz" >/dev/null
 }
 
-compare() { # RECIPE LEVEL
+compare() { # RECIPE LEVEL MACHINES
     image "$1" "$2"
     while read -r name _ emulator; do
         "$emulator" "$scratch/blocks-$name" "$2" <"$scratch/archive" >"$scratch/streams-$name" &
-    done <<<"$machines"
+    done <<<"$3"
     wait
     while read -r name _ _; do
         blocks=$(python3 tests/second/streams.py "$scratch/image.gz" "$scratch/streams-$name") || {
@@ -59,11 +63,12 @@ compare() { # RECIPE LEVEL
             exit 1
         }
         echo "libdeflate $version on $name, $1 at level $2: $blocks blocks, equal"
-    done <<<"$machines"
+    done <<<"$3"
 }
 
-# All of the large archive at the level that recipes get unless they say otherwise, and the small one at the others.
-compare modules 7
+# The large archive at the level that recipes get unless they say otherwise, and the small one at the others. riscv64 is
+# another aarch64 to the compressor, and goes without the large one.
+compare modules 7 "$large"
 for level in 1 6 9 12; do
-    compare minimal "$level"
+    compare minimal "$level" "$machines"
 done

@@ -197,13 +197,16 @@ fn the_pinned_qemu_is_fetched_once_starts_without_the_host_and_is_repaired() {
     assert_eq!(first_line(&made), expected_line());
     assert_eq!(made.version, PINNED_VERSION);
 
-    // The emulator for the other guest costs itself alone.
-    let arm = qemu(&root, &real(), Arch::Aarch64, &Choice::Pinned, &recorder).unwrap();
-    let note = "fetching the pinned QEMU 7.2.22 for aarch64 (1 package, 8.9 MB), once";
-    assert_eq!(recorder.told(), (vec![note.to_owned()], 1));
-    assert_eq!(first_line(&arm), expected_line());
-    let machines = output(&arm, &["-M", "help"]).stdout;
-    assert!(String::from_utf8_lossy(&machines).contains("\nvirt "));
+    // The emulator for another guest costs itself alone.
+    for (guest, size) in [(Arch::Aarch64, "8.9"), (Arch::Riscv64, "46.2")] {
+        let other = qemu(&root, &real(), guest, &Choice::Pinned, &recorder).unwrap();
+        let note =
+            format!("fetching the pinned QEMU 7.2.22 for {guest} (1 package, {size} MB), once");
+        assert_eq!(recorder.told(), (vec![note], 1));
+        assert_eq!(first_line(&other), expected_line());
+        let machines = output(&other, &["-M", "help"]).stdout;
+        assert!(String::from_utf8_lossy(&machines).contains("\nvirt "));
+    }
 
     // What is compiled in is what comes out of the packages.
     fs::remove_dir_all(root.join("members-v1")).unwrap();

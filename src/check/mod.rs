@@ -19,13 +19,15 @@ mod world;
 use std::io;
 use std::path::PathBuf;
 
-pub use children::abandon_children;
+pub use children::Children;
 pub use place::Place;
 pub use round::{Done, Round};
 pub use slots::{Slot, Slots};
 pub use table::{Row, rows};
 pub use variation::{Seen, VARIATIONS};
 pub use world::{Ground, World, limits_text};
+
+use crate::fault::{Fault, Outcome};
 
 /// Why a round could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,22 @@ pub enum CheckError {
     /// The cache.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+}
+
+impl Fault for CheckError {
+    fn outcome(&self) -> Outcome {
+        match self {
+            CheckError::Store(error) => error.outcome(),
+            CheckError::Io { .. } | CheckError::Child { .. } => Outcome::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            CheckError::Store(error) => error.help(),
+            _ => Some("TMPDIR names another place for the rounds".to_owned()),
+        }
+    }
 }
 
 impl CheckError {

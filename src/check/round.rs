@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::CheckError;
+use super::children::Children;
 use super::place::Place;
 use super::variation::Seen;
 use super::world::{Ground, World};
-use super::{CheckError, children};
 use crate::arch::Arch;
 use crate::plan::LocalFile;
 use crate::store::{Blob, Store};
@@ -32,6 +33,8 @@ pub struct Round<'a> {
     pub arch: Arch,
     /// The sources that are not fetched again.
     pub blobs: &'a [Blob],
+    /// The children that run.
+    pub children: &'a Children,
     /// Options of every verb, for the child.
     pub options: &'a [String],
 }
@@ -58,17 +61,17 @@ impl Round<'_> {
         let root = place.path();
         let images = root.join(DEPTH).join("images");
         for directory in ["home", "tmp", "work dir", "cache é"] {
-            make_dir(&root.join(directory))?;
+            self.make_dir(&root.join(directory))?;
         }
-        make_dir(&images)?;
+        self.make_dir(&images)?;
         let recipe = images.join(self.recipe.0);
         self.lay_out(&images, &recipe, world)?;
         let store = {
-            let _step = children::step();
+            let _step = self.children.step();
             Store::open(&root.join("cache é"))?
         };
         for blob in self.blobs {
-            let _step = children::step();
+            let _step = self.children.step();
             store.blob_from(&mut blob.open()?, &blob.path)?;
         }
         drop(store);
@@ -77,7 +80,9 @@ impl Round<'_> {
         if let Some(user) = world.user {
             give(root, user)?;
         }
-        let output = children::output(&mut self.command(ground, world, root, &recipe))
+        let output = self
+            .children
+            .output(&mut self.command(ground, world, root, &recipe))
             .map_err(|error| CheckError::io("start", &ground.program, error))?;
         let answer: Option<Value> = serde_json::from_slice(&output.stdout).ok();
         let (true, Some(answer)) = (output.status.success(), answer) else {
@@ -143,9 +148,9 @@ impl Round<'_> {
         let slowly = order.len() <= 64;
         for (to, from) in order {
             if let Some(parent) = normal(&to).parent() {
-                make_dir(parent)?;
+                self.make_dir(parent)?;
             }
-            let _step = children::step();
+            let _step = self.children.step();
             let write = match from {
                 Some(from) => fs::copy(from, &to).map(drop),
                 None if to == recipe => fs::write(&to, self.recipe.1),
@@ -161,6 +166,11 @@ impl Round<'_> {
             }
         }
         Ok(())
+    }
+
+    fn make_dir(&self, path: &Path) -> Result<(), CheckError> {
+        let _step = self.children.step();
+        fs::create_dir_all(path).map_err(|error| CheckError::io("make the directory", path, error))
     }
 
     fn command(&self, ground: &Ground, world: &World, root: &Path, recipe: &Path) -> Command {
@@ -229,11 +239,6 @@ fn normal(path: &Path) -> PathBuf {
         }
     }
     normal
-}
-
-fn make_dir(path: &Path) -> Result<(), CheckError> {
-    let _step = children::step();
-    fs::create_dir_all(path).map_err(|error| CheckError::io("make the directory", path, error))
 }
 
 /// Gives a directory and all in it to a user.

@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context<'_>, args: &Add) -> Result<(), Failure> {
         ));
     };
 
-    let store = context.store(Path::new("images"))?;
+    let store = context.session.store(Path::new("images"))?;
     let blob = store.blob_from(&mut file, path)?;
     store.keep_added(&blob.digest)?;
     let name = args.name.clone().unwrap_or_else(|| source_name(path));

@@ -1,16 +1,15 @@
 //! The command line: what may be typed.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::substitutes::SubstituteArgs;
-use super::values::{self, parse_jobs, parse_memory, parse_size, parse_time};
+use super::global::Global;
+use super::shared::{Boot, LockArgs, SubstituteArgs, Target};
+use super::values::{self, parse_time};
 use crate::arch::Arch;
-use crate::machine::{Choice, MachineKind, Net};
 
 /// A KDL recipe in, a kernel and an initramfs out: the same bytes on every machine.
 #[derive(Debug, Parser)]
@@ -30,61 +29,6 @@ pub(super) struct Arguments {
     pub(super) verb: Verb,
 }
 
-/// Options that every verb takes.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every verb")]
-pub(super) struct Global {
-    /// The cache [default: `cache/` beside the recipe's `images/`, else the user's cache directory] [env: MKIMG_CACHE]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(super) cache: Option<PathBuf>,
-    /// Use the cache though others may write it: hash everything, believe nothing else that is in it
-    #[arg(
-        long,
-        global = true,
-        env = "MKIMG_SHARED_CACHE",
-        value_parser = clap::builder::FalseyValueParser::new(),
-        hide_env_values = true
-    )]
-    pub(super) shared_cache: bool,
-    /// Never open a socket: take what the cache and local mirrors have
-    #[arg(long, global = true)]
-    pub(super) offline: bool,
-    /// Threads for reading and compressing [default: all cores]; never changes a byte
-    #[arg(long, global = true, value_name = "N", value_parser = parse_jobs)]
-    pub(super) jobs: Option<NonZeroUsize>,
-    /// A directory (or file:// URL) to look for sources in, before their own locations
-    #[arg(long = "mirror", global = true, value_name = "DIR")]
-    pub(super) mirrors: Vec<String>,
-    /// Debian mirrors to use before the machine's own, separated by commas
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "MKIMG_DEBIAN_MIRROR",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
-    pub(super) debian_mirror: Vec<String>,
-    /// The most that an archive may unpack to, such as 8GiB
-    #[arg(long, global = true, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
-    pub(super) max_unpacked: u64,
-    /// The most bytes of a source that declares no `size=`, such as 8GiB
-    #[arg(long, global = true, value_name = "SIZE", default_value = "4GiB", value_parser = parse_size)]
-    pub(super) max_download: u64,
-    /// A file outside of the recipe's project, or a directory, that `local=` may take without a hash; may be given several times
-    #[arg(long, global = true, value_name = "PATH")]
-    pub(super) allow_local: Vec<PathBuf>,
-    /// Say nothing but results and errors
-    #[arg(short, long, global = true)]
-    pub(super) quiet: bool,
-    /// Say how it came about, too
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
-    pub(super) verbose: u8,
-    /// Run as if started in this directory
-    #[arg(short = 'C', global = true, value_name = "DIR")]
-    pub(super) directory: Option<PathBuf>,
-}
-
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -98,12 +42,12 @@ pub(super) enum Verb {
     Lock(LockVerb),
     /// Realize again from the sources under changed conditions, and compare
     Check(super::check::Check),
-    /// One round of `check`, which `check` alone starts ([`super::command::parse`])
+    /// One round of `check`, which `check` alone starts
     #[command(skip)]
     CheckRound(Box<super::check_round::CheckRound>),
-    /// Answers one connection of a test's guest, which QEMU alone starts ([`super::command::parse`])
+    /// Answers one connection of a test's guest, which QEMU alone starts
     #[command(skip)]
-    Answer(super::serve::Answer),
+    Answer(Answer),
     /// Say what differs between two images, down to entry and field, and the likely cause
     Diff(super::diff::Diff),
     /// Show what an image is, its identities, and what its size is made of
@@ -133,7 +77,7 @@ pub(super) enum Verb {
     /// Check a shared image: its bytes, who signed it, and whether its recipe gives it again
     Verify(super::verify::Verify),
     /// Make a shared image again and, where it is the same, say so beside it, signed
-    Attest(super::verify::Attest),
+    Attest(super::attest::Attest),
     /// Remove from the cache what nobody needs and was not used lately; print what went and what stayed
     Gc(super::gc::Gc),
     /// Take over a cache that came from elsewhere
@@ -148,26 +92,13 @@ pub(super) enum Verb {
     Help(Help),
 }
 
-/// Which recipe, and for which architecture.
+/// `mkimg answer`
 #[derive(Debug, Args)]
-pub(super) struct Target {
-    /// The recipe: a file, the NAME of `images/NAME.kdl`, or a bundle [default: the only one in `images/`]
-    #[arg(value_name = "RECIPE")]
-    pub(super) recipe: Option<PathBuf>,
-    /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
-    pub(super) arch: Option<Arch>,
-}
-
-/// What becomes of the lock beside the recipe.
-#[derive(Debug, Clone, Args)]
-pub(super) struct LockArgs {
-    /// Fail where the recipe has no lock [default: hold it to the lock where there is one]
-    #[arg(long)]
-    pub(super) locked: bool,
-    /// Accept what changed: write the lock anew
-    #[arg(long, conflicts_with = "locked")]
-    pub(super) update_lock: bool,
+pub(super) struct Answer {
+    /// The directory with the pages
+    // Its own id: `directory` is the global `-C`.
+    #[arg(value_name = "DIRECTORY")]
+    pub(super) pages: PathBuf,
 }
 
 /// `mkimg lock`
@@ -202,35 +133,6 @@ pub(super) struct Realize {
     /// Print JSON: what image.json says, and the path
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// How a machine is to be.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Boot {
-    /// Guest memory, such as 256MiB [default: the recipe's]
-    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
-    pub(super) memory: Option<u64>,
-    /// Guest CPUs [default: the recipe's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
-    pub(super) cpus: Option<u32>,
-    /// Words to add to the kernel's command line
-    #[arg(long, value_name = "TEXT")]
-    pub(super) append: Option<String>,
-    /// What runs the guest's instructions: auto, kvm, hvf or tcg
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::accelerator(), hide_possible_values = true)]
-    pub(super) accel: Choice,
-    /// The board: auto, q35, microvm or pc (x86_64), virt (aarch64); pc is the classic QEMU line
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::machine(), hide_possible_values = true)]
-    pub(super) machine: MachineKind,
-    /// The network: none, or user (QEMU's own NAT)
-    #[arg(long, value_name = "NAME", default_value = "none", value_parser = values::net(), hide_possible_values = true)]
-    pub(super) net: Net,
-    /// Which QEMU: system, pinned, or the path of one [default: the system's where it is new enough, else pinned]
-    #[arg(long, value_name = "WHICH")]
-    pub(super) qemu: Option<PathBuf>,
-    /// What answers the pages of a test
-    #[arg(skip)]
-    pub(super) serve: Option<Vec<OsString>>,
 }
 
 /// `mkimg run`
@@ -352,8 +254,7 @@ pub(super) struct Cat {
     /// The file's path in the image; symlinks are followed within it
     #[arg(value_name = "PATH")]
     pub(super) path: String,
-    /// The architecture, x86_64 or aarch64 [default: the host's where the recipe has it]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
+    #[arg(long, help = values::arch_help("the host's where the recipe has it"), value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     pub(super) arch: Option<Arch>,
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::choice;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
@@ -44,7 +43,7 @@ struct Adopt {
 
 pub(super) fn run(context: &Context<'_>, args: &Cache) -> Result<(), Failure> {
     let CacheVerb::Adopt(args) = &args.verb;
-    let Some(state) = choice::state() else {
+    let Some(state) = &context.session.options.environment.state else {
         return Err(Failure::usage(
             "there is no place to remember whose a cache is: HOME is not set",
             "set HOME or XDG_STATE_HOME, or name the cache with `--cache DIR` whenever it is used",
@@ -60,7 +59,7 @@ pub(super) fn run(context: &Context<'_>, args: &Cache) -> Result<(), Failure> {
         let note = "waiting for other processes that use the cache".to_owned();
         context.terminal.event(Event::Note(note));
     };
-    let done = adopt(&args.restored, &state, &mut waiting)?;
+    let done = adopt(&args.restored, state, &mut waiting)?;
     match args.json {
         true => output::print_json(&as_json(&done)),
         false => output::print(&as_text(&done)),

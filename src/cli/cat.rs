@@ -3,12 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use super::archive::{self, Contents};
-use super::args::{Cat, Target};
+use super::args::Cat;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
+use super::shared::Target;
 use crate::pack::read::ReadError;
+use crate::session::{Contents, is_named, open_archive, read_archive, unreadable};
 use crate::text::shown;
 
 pub(super) fn run(context: &Context<'_>, args: &Cat) -> Result<(), Failure> {
@@ -18,7 +19,7 @@ pub(super) fn run(context: &Context<'_>, args: &Cat) -> Result<(), Failure> {
     })?;
     let path = made.initramfs();
     // Read to its end before anything is printed: a sum that is wrong stands behind all that it is about.
-    let contents = archive::read(&path)?;
+    let contents = read_archive(&path)?;
     let Some(found) = contents.find(&args.path) else {
         return Err(absent(&contents, &args.path));
     };
@@ -33,10 +34,10 @@ pub(super) fn run(context: &Context<'_>, args: &Cat) -> Result<(), Failure> {
 
 /// Prints the body of an entry, and reads on to the end, since the file may be another one by now.
 fn print(path: &Path, number: usize) -> Result<(), Failure> {
-    let mut archive = archive::open(path)?;
-    let unreadable = |error| archive::unreadable(path, error);
+    let mut archive = open_archive(path)?;
+    let failed = |error| unreadable(path, error);
     for _ in 0..=number {
-        archive.next_record().map_err(unreadable)?;
+        archive.next_record().map_err(failed)?;
     }
     let mut damage = None;
     output::write(|out| {
@@ -51,9 +52,9 @@ fn print(path: &Path, number: usize) -> Result<(), Failure> {
         }
     })?;
     if let Some(error) = damage {
-        return Err(unreadable(error));
+        return Err(failed(error).into());
     }
-    while archive.next_record().map_err(unreadable)?.is_some() {}
+    while archive.next_record().map_err(failed)?.is_some() {}
     Ok(())
 }
 
@@ -61,7 +62,7 @@ fn absent(contents: &Contents, path: &str) -> Failure {
     let files = contents.files();
     let link = files.iter().find_map(|file| {
         let target = file.target.as_ref()?;
-        archive::is_named(file.record.path(), path).then(|| shown(target))
+        is_named(file.record.path(), path).then(|| shown(target))
     });
     match link {
         Some(target) => Failure::usage(

@@ -1,21 +1,24 @@
 //! Which recipes `mkimg check` checks.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::check::Check;
 use super::failure::Failure;
 
 /// Returns the recipes that were named.
-pub(super) fn recipes(args: &Check) -> Result<Vec<Option<PathBuf>>, Failure> {
-    let Some(directory) = &args.all else {
-        return Ok(match args.recipes.as_slice() {
+pub(super) fn recipes(
+    named: &[PathBuf],
+    all: Option<&Path>,
+    except: &[String],
+) -> Result<Vec<Option<PathBuf>>, Failure> {
+    let Some(directory) = all else {
+        return Ok(match named {
             [] => vec![None],
             named => named.iter().cloned().map(Some).collect(),
         });
     };
     let mut found = Vec::new();
-    let mut except = args.except.clone();
+    let mut except = except.to_vec();
     let entries = fs::read_dir(directory).map_err(|error| Failure::io("read", directory, error))?;
     for entry in entries {
         let path = entry

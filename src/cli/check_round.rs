@@ -1,24 +1,20 @@
 //! `mkimg check-round`, which only `mkimg check` starts: changes its own world, and realizes in it.
 
 use std::env;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::json;
 
-use super::args::Target;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use crate::check::Seen;
-use crate::recipe::Mode;
+use super::shared::Target;
+use crate::session::RealizeOptions;
 
 /// `mkimg check-round`
 #[derive(Debug, Args)]
@@ -61,10 +57,10 @@ pub(super) fn run(context: &Context<'_>, args: &CheckRound) -> Result<(), Failur
     if let Some(umask) = &args.umask {
         return Err(enter(context, args, umask));
     }
-    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
-    let (store, made) = context.realize_opened(&opened, args.target.arch, false)?;
-    let seen = seen(context, store.root(), Some(&opened.base));
-    output::print_json(&json!({ "path": made.path.display().to_string(), "seen": seen }))
+    let opened = context.open(args.target.recipe.as_deref())?;
+    let made = opened.image(&RealizeOptions::look(args.target.arch))?;
+    let seen = context.session.seen(made.store.root(), Some(&opened.base));
+    output::print_json(&json!({ "path": made.realized.path.display().to_string(), "seen": seen }))
 }
 
 /// Changes what of its world a process can change, and goes on as a process that was born there. Whatever could not be
@@ -104,9 +100,9 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
         command.args(["--arch", arch.name()]);
     }
     command
-        .args(options(context))
-        .args(["--jobs", &context.jobs().to_string()]);
-    if let Some(cache) = &context.global.cache {
+        .args(&context.session.options.environment.program_options)
+        .args(["--jobs", &context.session.jobs().to_string()]);
+    if let Some(cache) = &context.session.options.cache {
         command.arg("--cache").arg(cache);
     }
     if let (Some(shift), Some(library)) = (args.shift, &args.clock) {
@@ -123,145 +119,4 @@ fn enter(context: &Context<'_>, args: &CheckRound, umask: &str) -> Failure {
     }
     let error = command.exec();
     Failure::io("start", &program, error)
-}
-
-/// Returns the options of every verb that a child takes over.
-pub(super) fn options(context: &Context<'_>) -> Vec<String> {
-    let global = &context.global;
-    let mut options: Vec<String> = [
-        ("--max-unpacked", global.max_unpacked),
-        ("--max-download", global.max_download),
-    ]
-    .map(|(name, size)| [name.to_owned(), size.to_string()])
-    .concat();
-    for path in &global.allow_local {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        options.extend(["--allow-local".to_owned(), path.display().to_string()]);
-    }
-    if global.offline {
-        options.push("--offline".to_owned());
-    }
-    for mirror in &global.mirrors {
-        options.extend(["--mirror".to_owned(), from_anywhere(mirror)]);
-    }
-    for mirror in global
-        .debian_mirror
-        .iter()
-        .filter(|mirror| !mirror.is_empty())
-    {
-        options.extend(["--debian-mirror".to_owned(), from_anywhere(mirror)]);
-    }
-    options
-}
-
-/// Returns a mirror as it is called in any directory.
-fn from_anywhere(mirror: &str) -> String {
-    match std::path::absolute(mirror) {
-        Ok(path) if !mirror.starts_with("file:") && !mirror.contains("://") => {
-            path.display().to_string()
-        }
-        _ => mirror.to_owned(),
-    }
-}
-
-/// Returns what this process sees of its world.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "`cli` is where environment and clock are read"
-)]
-pub(super) fn seen(context: &Context<'_>, cache: &Path, recipes: Option<&Path>) -> Seen {
-    let variable = |name: &str| env::var(name).unwrap_or_else(|_| "unset".to_owned());
-    let soft = |resource| getrlimit(resource).current.unwrap_or(u64::MAX);
-    let cpus: Vec<String> = cpus().iter().map(usize::to_string).collect();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let id = (rustix::process::geteuid(), rustix::process::getegid());
-    let host = rustix::system::uname();
-    let all = [
-        ("time zone", variable("TZ")),
-        ("locale", variable("LC_ALL")),
-        ("umask", umask()),
-        ("home", variable("HOME")),
-        ("temporary directory", env::temp_dir().display().to_string()),
-        (
-            "working directory",
-            env::current_dir()
-                .map_or_else(|error| error.to_string(), |path| path.display().to_string()),
-        ),
-        ("cache path", cache.display().to_string()),
-        ("user", format!("{}:{}", id.0.as_raw(), id.1.as_raw())),
-        ("host name", host.nodename().to_string_lossy().into_owned()),
-        ("clock", now.map_or(0, |now| now.as_secs()).to_string()),
-        ("threads", context.jobs().to_string()),
-        ("cpu affinity", cpus.join(",")),
-        ("creation order", recipes.map(order).unwrap_or_default()),
-        ("file system", file_system(cache)),
-        (
-            "environment",
-            format!("SOURCE_DATE_EPOCH={}", variable("SOURCE_DATE_EPOCH")),
-        ),
-        ("standard input", standard_input()),
-        (
-            "soft limits",
-            crate::check::limits_text([soft(Resource::Nofile), soft(Resource::Stack)]),
-        ),
-    ];
-    all.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
-/// Returns the processors that this process may run on.
-pub(super) fn cpus() -> Vec<usize> {
-    let Ok(set) = sched_getaffinity(None) else {
-        return Vec::new();
-    };
-    (0..CpuSet::MAX_CPU)
-        .filter(|cpu| set.is_set(*cpu))
-        .collect()
-}
-
-/// Returns the umask: the kernel tells it without its being changed.
-fn umask() -> String {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    let mask = line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok());
-    mask.map_or_else(|| "unknown".to_owned(), |mask| format!("{mask:03o}"))
-}
-
-/// Returns the names of a directory's files in the order in which they were made.
-fn order(directory: &Path) -> String {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if let Ok(found) = entry.metadata()
-            && found.is_file()
-        {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            files.push((found.mtime(), found.mtime_nsec(), name));
-        }
-    }
-    files.sort();
-    let names: Vec<String> = files.into_iter().map(|(_, _, name)| name).collect();
-    names.join(", ")
-}
-
-/// Returns the name of the file system below a path.
-pub(super) fn file_system(path: &Path) -> String {
-    match rustix::fs::statfs(path).map(|found| found.f_type as u64) {
-        Ok(0x0102_1994) => "tmpfs".to_owned(),
-        Ok(0xef53) => "ext4".to_owned(),
-        Ok(0x794c_7630) => "overlay".to_owned(),
-        Ok(0x9123_683e) => "btrfs".to_owned(),
-        Ok(0x5846_5342) => "xfs".to_owned(),
-        Ok(other) => format!("{other:#x}"),
-        Err(error) => error.to_string(),
-    }
-}
-
-fn standard_input() -> String {
-    let file = fs::read_link("/proc/self/fd/0")
-        .map_or_else(|_| "closed".to_owned(), |path| path.display().to_string());
-    let how = match rustix::fs::fcntl_getfl(std::io::stdin()) {
-        Ok(flags) if flags.contains(rustix::fs::OFlags::RDWR) => " to read and write",
-        Ok(_) => " to read",
-        Err(_) => "",
-    };
-    format!("{file}{how}")
 }

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser};
 
-use super::args::{Arguments, Global, Verb};
+use super::args::{Arguments, Verb};
+use super::global::Global;
 
 /// The verbs as `--help` lists them.
 const GROUPS: [(&str, &[&str]); 5] = [
@@ -195,7 +196,7 @@ mod tests {
     fn every_verb_is_in_one_group_and_the_command_is_sound() {
         let (round, answer) = (
             Words::<crate::cli::check_round::CheckRound>::command(),
-            Words::<crate::cli::serve::Answer>::command(),
+            Words::<crate::cli::args::Answer>::command(),
         );
         for command in [shown(), round, answer] {
             command.debug_assert();

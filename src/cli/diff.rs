@@ -1,19 +1,15 @@
 //! `mkimg diff`: what differs between two images, down to entry and field, and the likely cause.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::context::Context;
-use super::failure::{Code, Failure};
+use super::failure::Failure;
 use super::output;
 use super::values;
 use crate::arch::Arch;
-use crate::diff::{self, DiffError, Side};
-use crate::realize::IMAGE_FILE;
-use crate::recipe::Mode;
+use crate::fault::Outcome;
 
 /// `mkimg diff`
 #[derive(Debug, Args)]
@@ -26,8 +22,7 @@ pub(super) struct Diff {
     /// What to compare it with
     #[arg(value_name = "B")]
     b: PathBuf,
-    /// The architecture of recipes and bundles, x86_64 or aarch64 [default: the host's where they have it]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
+    #[arg(long, help = values::arch_help("the host's where recipes and bundles have it"), value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     arch: Option<Arch>,
     /// Print one line for each kind of difference
     #[arg(long, conflicts_with = "json")]
@@ -45,125 +40,19 @@ Examples:
 Exit codes: 0 nothing differs, 4 something does.";
 
 pub(super) fn run(context: &Context<'_>, args: &Diff) -> Result<(), Failure> {
-    let a = side(context, &args.a, args.arch)?;
-    let b = side(context, &args.b, args.arch)?;
-    let difference = diff::compare(&a, &b)?;
+    let difference = context.session.diff(&args.a, &args.b, args.arch)?;
     if args.json {
         output::print_json(&difference.json())?;
     } else {
         let lines = match args.stat {
             true => difference.counts(),
-            false => difference.lines(context.global.verbose > 0),
+            false => difference.lines(context.verbose),
         };
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         output::print(&text)?;
     }
     match difference.is_same() {
         true => Ok(()),
-        false => Err(Failure::Said(Code::Different)),
-    }
-}
-
-/// Returns what a path on the command line means.
-fn side(context: &Context<'_>, path: &Path, arch: Option<Arch>) -> Result<Side, Failure> {
-    if path.is_dir() {
-        if !path.join(IMAGE_FILE).is_file() {
-            return Err(Failure::usage(
-                format!("`{}` is no image: it has no {IMAGE_FILE}", path.display()),
-                "name a recipe, an image's directory (`mkimg realize` prints it), a bundle or an archive",
-            ));
-        }
-        return Ok(Side::open(path)?);
-    }
-    if path == Path::new("-") {
-        return Err(Failure::usage(
-            "standard input cannot be compared",
-            "what is compared is read twice: put it into a file",
-        ));
-    }
-    let found = fs::metadata(path).ok();
-    if found.as_ref().is_some_and(|found| !found.is_file()) {
-        return Err(Failure::usage(
-            format!("`{}` is no regular file", path.display()),
-            "what is compared is read twice: put it into a file",
-        ));
-    }
-    if path.is_file() && is_archive(path)? {
-        return Ok(Side::open(path)?);
-    }
-    if found.is_none() && is_called_archive(path) {
-        return Err(Failure::usage(
-            format!("there is no file `{}`", path.display()),
-            "name a recipe, an image's directory (`mkimg realize` prints it), a bundle or an archive",
-        ));
-    }
-    let opened = context.open(Some(path), Mode::Strict)?;
-    let plan = context.plan(&opened, arch)?;
-    let (_, made) = context.realize_opened(&opened, arch, false)?;
-    let side = Side::open(&made.path)?;
-    Ok(side
-        .named(path.display().to_string())
-        .with_plan(plan.to_string()))
-}
-
-/// What archives begin with, and where mkimg reads no such: what it is, and what makes one of it that is read.
-#[rustfmt::skip]
-const MAGICS: [(&[u8], Option<(&str, &str)>); 14] = [
-    (b"070701", None),
-    (b"\x1f\x8b", None),
-    (b"\xfd7zXZ", None),
-    (b"\x28\xb5\x2f\xfd", None),
-    (b"\0\0\0\0", None),
-    (b"070702", None),
-    (b"070707", Some(("a cpio archive of the old format (odc)", "the kernel unpacks none either: pack it with `cpio -o -H newc`"))),
-    (b"\xc7\x71", Some(("a cpio archive of the oldest format (bin)", "the kernel unpacks none either: pack it with `cpio -o -H newc`"))),
-    (b"\x02\x21\x4c\x18", Some(("lz4 data", "`lz4 -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
-    (b"\x04\x22\x4d\x18", Some(("lz4 data, in the frame format that the kernel does not unpack", "`lz4 -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
-    (b"\x89LZO", Some(("lzop data", "`lzop -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
-    (b"BZh", Some(("bzip2 data", "`bzip2 -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
-    (b"\x5d\0\0", Some(("lzma data", "`xz --format=lzma -dc FILE > FILE.cpio` makes an archive of it that can be compared"))),
-    (b"0707", None),
-];
-
-/// Says whether a file begins as archives do, or is at least called one.
-fn is_archive(path: &Path) -> Result<bool, Failure> {
-    let mut head = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(8).read_to_end(&mut head))
-        .map_err(|error| Failure::io("read", path, error))?;
-    let begins = |(magic, _): &&(&[u8], _)| head.starts_with(magic);
-    match MAGICS.iter().find(begins) {
-        Some((_, Some((what, help)))) => Err(Failure::Plain {
-            error: format!("`{}` is {what}, which mkimg does not read", path.display()).into(),
-            help: Some((*help).to_owned()),
-            code: Code::Failed,
-        }),
-        Some((_, None)) => Ok(true),
-        None => Ok(is_called_archive(path)),
-    }
-}
-
-/// Says whether a file is called as archives are, and not as a recipe.
-fn is_called_archive(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.extension().is_none_or(|extension| extension != "kdl")
-        && (name.contains(".cpio") || name.starts_with("initr"))
-}
-
-impl From<DiffError> for Failure {
-    fn from(error: DiffError) -> Failure {
-        match error {
-            DiffError::Io { path, source } => Failure::io("read", &path, source),
-            error => Failure::Plain {
-                help: Some(match &error {
-                    DiffError::Image { .. } => "make it again with `mkimg realize`".to_owned(),
-                    DiffError::Changed { .. } => "run it again once nobody writes to it".to_owned(),
-                    _ => "name an intact newc archive, plain or compressed with gzip, xz or zstd"
-                        .to_owned(),
-                }),
-                error: Box::new(error),
-                code: Code::Failed,
-            },
-        }
+        false => Err(Failure::Said(Outcome::Different)),
     }
 }

@@ -10,12 +10,9 @@ use super::context::Context;
 use super::export_container::{self, Format};
 use super::failure::Failure;
 use super::output;
-use super::reach::local_files;
-use super::sharing;
-use super::signing::Key;
 use super::values;
 use crate::arch::Arch;
-use crate::recipe::Mode;
+use crate::session::{Key, Loaded, Shared, check_file, local_file_lines};
 use crate::share::bundle::{write, write_to};
 use crate::share::{ShareError, plan_tag};
 use crate::ui::bytes;
@@ -64,11 +61,11 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
                 "leave it out: a container image has the root tree alone, and goes to a file";
             return Err(Failure::usage(format!("{option} is for a bundle"), help));
         }
-        let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
+        let opened = context.open(args.recipe.as_deref())?;
         return export_container::run(context, &opened, form, &args.archs, output, args.json);
     }
     let key = args.sign.as_deref().map(Key::open).transpose()?;
-    let opened = context.open(args.recipe.as_deref(), Mode::Strict)?;
+    let opened = context.open(args.recipe.as_deref())?;
     let name = format!("{}.mkimg", opened.parsed.recipe.name.value);
     let target = args.output.clone().unwrap_or_else(|| PathBuf::from(&name));
     let directory = target.is_dir();
@@ -77,21 +74,21 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
         false => target.clone(),
     };
     if !stream {
-        output::check_place("write", &file)?;
+        check_file("write", &file)?;
     }
     let mut archs = args.archs.clone();
     archs.sort_unstable();
     archs.dedup();
-    let shared = sharing::share(context, &opened, &archs, args.with_sources)?;
+    let shared = opened.share(&archs, args.with_sources)?;
     if let Some(key) = &key {
-        key.attach_all(&shared)?;
+        shared.sign(key)?;
     }
     let size = match stream {
         true => write_out(&shared)?,
         false => write(&shared.artifact.layout, &file)?,
     };
     if directory {
-        each_plan(context, &opened, &shared, &target, args, key.as_ref())?;
+        each_plan(&opened, &shared, &target, args, key.as_ref())?;
     }
     let digest = format!("sha256:{}", shared.artifact.index.digest);
     let archs: Vec<&str> = shared
@@ -109,12 +106,12 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
         archs.join(" and "),
         bytes(size)
     ));
-    context.tell_local_files(&shared.files);
+    local_file_lines(&shared.files).for_each(|line| context.terminal.line(&line));
     if args.json {
         return output::print_json(&json!({
             "archs": archs,
             "digest": digest,
-            "local_files": local_files(&shared.files),
+            "local_files": output::local_files(&shared.files),
             "path": file.display().to_string(),
             "size": size,
         }));
@@ -142,7 +139,7 @@ fn check_stream(json: bool) -> Result<(), Failure> {
 }
 
 /// Writes the bundle to standard output; returns its size.
-fn write_out(shared: &sharing::Shared) -> Result<u64, Failure> {
+fn write_out(shared: &Shared) -> Result<u64, Failure> {
     let mut out = std::io::stdout().lock();
     let written = write_to(
         &shared.artifact.layout,
@@ -161,17 +158,16 @@ fn write_out(shared: &sharing::Shared) -> Result<u64, Failure> {
 
 /// Writes a bundle of one architecture for each plan, by the plan's name.
 fn each_plan(
-    context: &Context<'_>,
-    opened: &super::context::Opened,
-    shared: &sharing::Shared,
+    opened: &Loaded<'_>,
+    shared: &Shared,
     directory: &Path,
     args: &Export,
     key: Option<&Key>,
 ) -> Result<(), Failure> {
     for made in &shared.images {
-        let one = sharing::share(context, opened, &[made.image.arch], args.with_sources)?;
+        let one = opened.share(&[made.image.arch], args.with_sources)?;
         if let Some(key) = key {
-            key.attach_all(&one)?;
+            one.sign(key)?;
         }
         let name = format!("{}.mkimg", plan_tag(&made.image.plan));
         write(&one.artifact.layout, &directory.join(name))?;

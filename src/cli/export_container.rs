@@ -5,10 +5,11 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::context::{Context, Opened};
+use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use crate::arch::Arch;
+use crate::session::{Error, Loaded, check_file};
 use crate::share::ShareError;
 use crate::share::container::{Container, Form};
 use crate::store::{There, replace};
@@ -47,7 +48,7 @@ impl Format {
 /// Writes the container image of one architecture.
 pub(super) fn run(
     context: &Context<'_>,
-    opened: &Opened,
+    opened: &Loaded<'_>,
     form: Form,
     archs: &[Arch],
     file: Option<&Path>,
@@ -60,7 +61,7 @@ pub(super) fn run(
             help,
         ));
     }
-    let plan = context.plan(opened, archs.first().copied())?;
+    let plan = opened.plan(archs.first().copied())?;
     let name = format!("{}.{}", plan.name, Format::suffix(form));
     let file = file.map_or_else(|| Path::new(&name).to_path_buf(), Path::to_path_buf);
     let file = if file.is_dir() {
@@ -68,13 +69,13 @@ pub(super) fn run(
     } else {
         file
     };
-    output::check_place("write", &file)?;
-    let store = context.store(&opened.base)?;
-    let fetch = context.fetch_options()?;
-    let workshop = context.workshop(&store, &fetch);
+    check_file("write", &file)?;
+    let store = context.session.store(&opened.base)?;
+    let fetch = context.session.fetch_options()?;
+    let workshop = context.session.workshop(&store, &fetch);
     let assembled = workshop.tree(&plan, &opened.base);
     context.terminal.clear();
-    let assembled = assembled.map_err(|error| Failure::realize(error, &opened.parsed.source))?;
+    let assembled = assembled.map_err(|error| Error::realize(error, &opened.parsed.source))?;
     let container = Container::new(&plan.name, plan.arch, &assembled.tree, &store)?;
     let io = |error| ShareError::io("write", &file, error);
     replace(&file, There::Follow, io, |out| {

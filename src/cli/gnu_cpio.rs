@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::archive::Listed;
 use super::failure::Failure;
 use crate::realize::Realized;
+use crate::session::Listed;
 
 /// Where the number of links stands in a header: behind the magic and four fields.
 const NLINK: u64 = 6 + 4 * 8;

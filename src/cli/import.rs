@@ -8,9 +8,9 @@ use serde_json::json;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use super::sharing::{foremost, import_bundle};
 use super::values;
 use crate::arch::Arch;
+use crate::session::foremost;
 use crate::ui::bytes;
 
 /// `mkimg import`
@@ -31,7 +31,7 @@ pub(super) struct Import {
 }
 
 pub(super) fn run(context: &Context<'_>, args: &Import) -> Result<(), Failure> {
-    let (_, imported) = import_bundle(context, &args.file, args.arch)?;
+    let imported = context.session.import(&args.file, args.arch)?;
     let recipe = match &args.extract {
         Some(directory) => imported.project.extract(directory)?,
         None => imported.recipe.clone(),

@@ -10,8 +10,7 @@ use signal_hook::consts::signal::SIGXFSZ;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::failure::Code;
-use crate::{check, store};
+use crate::session::Begun;
 
 /// Whether the next signal is noted, and does not end the process.
 static NOTING: AtomicBool = AtomicBool::new(false);
@@ -27,7 +26,7 @@ static HANDED_OVER: AtomicBool = AtomicBool::new(false);
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Watches for signals on a thread of its own, until the process ends; says so when one comes, unless all is to be `quiet`.
-pub(super) fn watch(quiet: bool) {
+pub(super) fn watch(quiet: bool, begun: Begun) {
     // Without a thread, or a handler, the system's own way to end the process is left, which is as safe for the cache. The
     // thread sets up the handler: one that nobody listens to would be worse than none.
     let (ready, waiting) = mpsc::channel::<()>();
@@ -48,17 +47,12 @@ pub(super) fn watch(quiet: bool) {
                 continue;
             }
             ENDING.store(true, Ordering::SeqCst);
-            check::abandon_children();
-            store::abandon_scratch();
+            begun.abandon();
             if !quiet {
                 // Below whatever bar is drawn; what cannot be said is not needed.
                 let _ = std::io::stderr().write_all(b"\ninterrupted\n");
             }
-            let code = match signal {
-                SIGINT => Code::Interrupted as i32,
-                other => 128 + other,
-            };
-            std::process::exit(code);
+            std::process::exit(128 + signal);
         }
     });
     // Nothing is begun before the handler is there. Where there is no thread, the channel is closed as well.

@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use super::archive;
 use super::args::{List, ListFormat};
 use super::context::Context;
 use super::failure::Failure;
 use super::gnu_cpio::Script;
 use super::output;
 use crate::progress::{Event, Progress as _};
+use crate::session;
 
 pub(super) fn run(context: &Context<'_>, args: &List) -> Result<(), Failure> {
     let made = context.realized(&args.target)?;
-    let contents = archive::read(&made.initramfs())?;
+    let contents = session::read_archive(&made.initramfs())?;
     if args.format == ListFormat::GnuCpio {
         if args.path.is_some() {
             return Err(Failure::usage(
@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context<'_>, args: &List) -> Result<(), Failure> {
         }
     }
     if args.json {
-        return output::print_json(&listed.iter().map(archive::Listed::json).collect::<Value>());
+        return output::print_json(&listed.iter().map(session::Listed::json).collect::<Value>());
     }
     output::write(|out| {
         for entry in &listed {

@@ -1,19 +1,14 @@
 //! The command line: one file for each verb. Only here are the environment, the clock and the terminal read.
 
 mod add;
-mod archive;
 mod args;
-mod boot;
-mod budget;
+mod attest;
 mod cache;
 mod cat;
 mod check;
-mod check_ground;
-mod check_image;
 mod check_recipes;
 mod check_report;
 mod check_round;
-mod choice;
 mod command;
 mod completions;
 mod context;
@@ -22,33 +17,27 @@ mod export;
 mod export_container;
 mod failure;
 mod gc;
+mod global;
 mod gnu_cpio;
 mod help;
 mod import;
 mod interrupt;
 mod lock;
-mod locking;
 mod ls;
 mod man;
 mod new;
+mod options;
 mod output;
 mod pin;
-mod pin_image;
-mod place;
 mod pull;
 mod push;
-mod reach;
 mod realize;
-mod recipes;
-mod registry;
 mod run;
 mod sbom;
-mod serve;
-mod sharing;
+mod seen;
+mod shared;
 mod show;
 mod sign;
-mod signing;
-mod substitutes;
 mod test;
 mod test_report;
 mod values;
@@ -59,10 +48,12 @@ use std::env;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use args::{Arguments, Global, Verb};
+use args::{Arguments, Verb};
 use context::Context;
 use failure::Failure;
+use global::Global;
 
+use crate::session::{self, Begun};
 use crate::ui::{Terminal, Verbosity};
 
 /// Runs the command line of this process and returns its exit code.
@@ -70,8 +61,9 @@ pub fn main() -> ExitCode {
     let arguments = command::parse(env::args_os()).unwrap_or_else(|error| error.exit());
     let terminal = terminal(&arguments.global);
     interrupt::outlive_size_limit();
-    interrupt::watch(arguments.global.quiet);
-    let done = run(arguments, &terminal);
+    let begun = Begun::default();
+    interrupt::watch(arguments.global.quiet, begun.clone());
+    let done = run(arguments, &terminal, begun);
     interrupt::wait_if_ending();
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,13 +71,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
+fn run(arguments: Arguments, terminal: &Terminal, begun: Begun) -> Result<(), Failure> {
     let Arguments { global, verb } = arguments;
     if let Some(directory) = &global.directory {
         env::set_current_dir(directory)
             .map_err(|error| Failure::io("change to", directory, error))?;
     }
-    let context = Context::new(global, terminal);
+    let context = Context::new(&global, terminal, begun)?;
     match verb {
         Verb::Realize(args) => realize::run(&context, &args),
         Verb::Run(args) => run::run(&context, &args),
@@ -93,7 +85,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Check(args) => check::run(&context, &args),
         Verb::CheckRound(args) => check_round::run(&context, &args),
         Verb::Answer(args) => {
-            serve::run(&args);
+            session::serve(&args.pages);
             Ok(())
         }
         Verb::Lock(args) => lock::run(&context, &args),
@@ -111,7 +103,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Verb::Pull(args) => pull::run(&context, &args),
         Verb::Sign(args) => sign::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),
-        Verb::Attest(args) => verify::attest(&context, &args),
+        Verb::Attest(args) => attest::run(&context, &args),
         Verb::Gc(args) => gc::run(&context, &args),
         Verb::Cache(args) => cache::run(&context, &args),
         Verb::New(args) => new::run(&context, &args),

@@ -1,12 +1,14 @@
 //! Standard output: results. Whoever reads it may go away, which is no error.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
 
-use rustix::fs::{Access, access};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::failure::{Code, Failure};
+use super::failure::Failure;
+use crate::fault::Outcome;
+use crate::plan::LocalFile;
+use crate::session::Error;
 use crate::text;
 
 /// Writes text to standard output, with nothing in it that could steer a terminal.
@@ -30,37 +32,18 @@ pub(super) fn failure(error: io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Failure::Silent;
     }
-    Failure::Plain {
-        error: Box::new(error),
-        help: Some("standard output cannot be written".to_owned()),
-        code: Code::Failed,
-    }
+    let help = "standard output cannot be written".to_owned();
+    Error::new(Outcome::Failed, error, Some(help)).into()
 }
 
-/// Finds out, before the work for it is done, whether a file can be written, new or in the place of the one that is there; `what`
-/// completes "could not ..".
-pub(super) fn check_place(what: &'static str, path: &Path) -> Result<(), Failure> {
-    match std::fs::metadata(path) {
-        // Files are replaced; pipes and devices are written into.
-        Ok(found) if !found.is_file() => {
-            may(path, Access::WRITE_OK).map_err(|error| Failure::io(what, path, error))
-        }
-        _ => check_directory(what, path),
-    }
-}
-
-/// Finds out whether the directory that `path` is in takes a new file.
-pub(super) fn check_directory(what: &'static str, path: &Path) -> Result<(), Failure> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    may(
-        parent.unwrap_or(Path::new(".")),
-        Access::WRITE_OK | Access::EXEC_OK,
-    )
-    .map_err(|error| Failure::io(what, path, error))
-}
-
-fn may(path: &Path, how: Access) -> io::Result<()> {
-    Ok(access(path, how)?)
+/// Returns the files of this machine that went in, as JSON.
+pub(super) fn local_files(files: &BTreeMap<String, LocalFile>) -> Value {
+    let one = |(name, file): (&String, &LocalFile)| {
+        json!({
+            "path": name,
+            "sha256": file.digest.to_string(),
+            "size": file.size,
+        })
+    };
+    files.iter().map(one).collect()
 }

@@ -5,20 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::context::{Context, Opened};
-use super::failure::{Code, Failure};
+use super::context::Context;
+use super::failure::Failure;
 use super::output;
-use super::reach::local_files;
-use super::registry::{Reach, repository};
-use super::sbom;
-use super::sharing::{self, Shared};
-use super::signing::Key;
-use crate::digest::Digest;
-use crate::progress::{Event, Progress as _};
-use crate::realize::Realized;
-use crate::recipe::Mode;
-use crate::share::{Document, IN_TOTO, Reference, SPDX, attach, copy};
-use crate::ui::bytes;
+use super::shared::Reach;
+use crate::session::{PushOptions, local_file_lines};
+use crate::share::Reference;
+use crate::units::bytes;
 
 /// `mkimg push`
 #[derive(Debug, Args)]
@@ -45,98 +38,34 @@ pub(super) struct Push {
 
 pub(super) fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     let reference = &args.reference;
-    if reference.digest.is_some() {
-        return Err(Failure::usage(
-            format!("`{reference}` names an image by its digest: what is pushed gets a tag"),
-            "write REGISTRY/REPOSITORY:TAG; the digest follows from the image, and is printed",
-        ));
-    }
-    if is_reserved(reference.tag_or_default()) {
-        return Err(Failure::usage(
-            format!("`{reference}` is a tag that mkimg itself writes: it has a meaning of its own"),
-            "name another tag: those of plans and of referrers follow from what is pushed",
-        ));
-    }
-    let key = args.sign.as_deref().map(Key::open).transpose()?;
-    let registry = repository(context, reference, &args.reach)?;
-    let opened = context.open(Some(&args.what), Mode::Strict)?;
-    let shared = sharing::share(context, &opened, &[], args.with_sources)?;
-    for made in &shared.images {
-        attach_documents(context, &opened, &shared, made)?;
-    }
-    if let Some(key) = &key {
-        key.attach_all(&shared)?;
-    }
-    let (store, artifact) = (&shared.store, &shared.artifact);
-    let tag = reference.tag_or_default();
-    let copied = copy(&artifact.layout, &registry, store, &artifact.index, tag);
-    context.terminal.clear();
-    let copied = copied?;
-    let digest = artifact.index.digest;
+    let options = PushOptions {
+        with_sources: args.with_sources,
+        sign: args.sign.clone(),
+        connection: args.reach.connection(),
+    };
+    let pushed = context.session.push(&args.what, reference, &options)?;
+    let (copied, digest) = (&pushed.copied, pushed.digest);
+    let (tag, name) = (reference.tag_or_default(), reference.name());
     context.terminal.line(&format!(
-        "{}:{tag}: sent {} ({}), {} ({}) were there",
-        reference.name(),
+        "{name}:{tag}: sent {} ({}), {} ({}) were there",
         blobs(copied.sent),
         bytes(copied.sent_bytes),
         copied.kept,
         bytes(copied.kept_bytes),
     ));
-    let by_digest = format!("{}@sha256:{digest}", reference.name());
-    context.tell_local_files(&shared.files);
+    let by_digest = format!("{name}@sha256:{digest}");
+    local_file_lines(&pushed.files).for_each(|line| context.terminal.line(&line));
     if args.json {
         return output::print_json(&json!({
             "digest": format!("sha256:{digest}"),
             "kept": { "blobs": copied.kept, "bytes": copied.kept_bytes },
-            "local_files": local_files(&shared.files),
+            "local_files": output::local_files(&pushed.files),
             "reference": by_digest,
             "sent": { "blobs": copied.sent, "bytes": copied.sent_bytes },
             "tag": tag,
         }));
     }
     output::print(&format!("{by_digest}\n"))
-}
-
-/// Attaches what is in an image, and how it came about. Where the sources cannot be had, as for a bundle without them, the image
-/// goes without.
-fn attach_documents(
-    context: &Context<'_>,
-    opened: &Opened,
-    shared: &Shared,
-    made: &Realized,
-) -> Result<(), Failure> {
-    let Some(subject) = shared.artifact.manifests.get(&made.image.arch) else {
-        return Ok(());
-    };
-    let (contents, provenance) = match sbom::documents(context, opened, &shared.store, made) {
-        Ok(documents) => documents,
-        Err(failure) if matches!(failure.code(), Some(Code::Failed | Code::Wrong)) => {
-            context.terminal.event(Event::Warning(format!(
-                "the {} image goes without an SBOM and provenance, which its sources are needed for: {}",
-                made.image.arch,
-                failure.first_line()
-            )));
-            return Ok(());
-        }
-        Err(failure) => return Err(failure),
-    };
-    let name = format!("{}-{}", made.image.name, made.image.arch);
-    for (media_type, kind, document) in [(SPDX, "spdx", contents), (IN_TOTO, "slsa", provenance)] {
-        let text = format!("{document:#}\n");
-        let document = Document {
-            media_type,
-            title: &format!("{name}.{kind}.json"),
-            bytes: text.as_bytes(),
-        };
-        attach(&shared.artifact.layout, subject, document, &shared.store)?;
-    }
-    Ok(())
-}
-
-/// Says whether a tag is that of a plan, or of what is said about a manifest.
-fn is_reserved(tag: &str) -> bool {
-    let digests = ["plan-", "sha256-"].map(|prefix| tag.strip_prefix(prefix));
-    let mut digests = digests.into_iter().flatten();
-    digests.any(|hex| hex.parse::<Digest>().is_ok())
 }
 
 fn blobs(count: usize) -> String {

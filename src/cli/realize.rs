@@ -1,57 +1,41 @@
 //! `mkimg realize`: recipe to image; prints its path.
 
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::args::Realize;
-use super::budget;
-use super::context::{Context, Made, Opened};
+use super::context::Context;
 use super::failure::Failure;
-use super::locking::LockUse;
 use super::output;
-use super::substitutes::SubstituteArgs;
-use crate::arch::Arch;
-use crate::progress::{Event, Progress as _};
-use crate::realize::Realized;
-use crate::recipe::Mode;
-use crate::share::substitutes::Taken;
-use crate::store::{Store, StoreError, replace_link};
-use crate::ui::{bytes, seconds};
+use crate::session::{RealizeOptions, check_link};
 
 pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> {
-    let start = Instant::now();
-    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
+    let opened = context.open(args.target.recipe.as_deref())?;
     if let Some(link) = &args.out_link {
         check_link(link)?;
     }
-    let lock = args.lock.lock_use();
-    let substitutes = Some(&args.substitutes);
-    let Made {
-        store,
-        realized: made,
-        taken,
-    } = context.realize_locked(&opened, args.target.arch, args.verify, lock, substitutes)?;
-    budget::hold(&opened, &store, &made)?;
-    if let Some(link) = &args.out_link {
-        out_link(link, &made.path)?;
-        match store.add_root(link) {
-            // Whoever may not write there may not remove anything either; the owner of the cache may.
-            Err(error @ StoreError::NotWritable { .. }) => context.terminal.event(Event::Warning(
-                format!("`{}` does not keep the image: {error}", link.display()),
-            )),
-            other => other?,
-        }
+    let made = opened.realize_with(&RealizeOptions {
+        verify: args.verify,
+        ..args.target.realize(&args.lock, &args.substitutes)
+    })?;
+    if let Some(link) = &args.out_link
+        && let Some(error) = made.out_link(link)?
+    {
+        let text = format!("`{}` does not keep the image: {error}", link.display());
+        context.session.warn(text);
     }
-    summary(context, &made, taken.as_ref(), args.verify, start.elapsed());
-    let path = made.path.display().to_string();
+    let realized = &made.realized;
+    if realized.up_to_date {
+        let lines = made.summary(args.verify, Duration::ZERO);
+        lines.iter().for_each(|line| context.terminal.line(line));
+    }
+    let path = realized.path.display().to_string();
     if args.json {
-        let mut value = made.image.json();
+        let mut value = realized.image.json();
         value["path"] = json!(path);
-        value["up_to_date"] = json!(made.up_to_date);
-        value["from"] = json!(taken.map(|taken| {
+        value["up_to_date"] = json!(realized.up_to_date);
+        value["from"] = json!(made.taken.map(|taken| {
             json!({
                 "digest": format!("sha256:{}", taken.digest),
                 "place": taken.place,
@@ -61,85 +45,4 @@ pub(super) fn run(context: &Context<'_>, args: &Realize) -> Result<(), Failure> 
         return output::print_json(&value);
     }
     output::print(&format!("{path}\n"))
-}
-
-/// Realizes for a verb that goes on with the image: tells what was done only where something was.
-pub(super) fn made(
-    context: &Context<'_>,
-    opened: &Opened,
-    arch: Option<Arch>,
-    lock: LockUse,
-    substitutes: Option<&SubstituteArgs>,
-) -> Result<(Store, Realized), Failure> {
-    let start = Instant::now();
-    let Made {
-        store,
-        realized: made,
-        taken,
-    } = context.realize_locked(opened, arch, false, lock, substitutes)?;
-    budget::hold(opened, &store, &made)?;
-    if !made.up_to_date {
-        summary(context, &made, taken.as_ref(), false, start.elapsed());
-    }
-    Ok((store, made))
-}
-
-/// Tells what was done and the three identities, shortened.
-fn summary(
-    context: &Context<'_>,
-    made: &Realized,
-    taken: Option<&Taken>,
-    verified: bool,
-    took: Duration,
-) {
-    let image = &made.image;
-    let (kernel, initramfs) = (bytes(image.kernel.size), bytes(image.initramfs.size));
-    let what = match (made.up_to_date, verified) {
-        (false, _) => format!(
-            "{kernel} kernel + {initramfs} initramfs in {}{}",
-            seconds(took),
-            taken.map_or(String::new(), whence)
-        ),
-        (true, false) => "up to date: the image of this plan is in the cache".to_owned(),
-        (true, true) => {
-            "up to date: the image of this plan is in the cache, every byte verified".to_owned()
-        }
-    };
-    context
-        .terminal
-        .line(&format!("{} {}: {what}", image.name, image.arch));
-    context.terminal.line(&format!(
-        "sources {}  tree {}  image {} (initramfs) {} (kernel)",
-        image.sources.short(),
-        image.tree.short(),
-        image.initramfs.digest.short(),
-        image.kernel.digest.short()
-    ));
-}
-
-/// Says where an image was taken from, and who answers for it.
-fn whence(taken: &Taken) -> String {
-    format!(
-        ", from `{}`, signed by {}",
-        taken.place,
-        taken.signers.join(" and ")
-    )
-}
-
-/// Refuses a place where no out-link can be made: what is no symlink is not replaced.
-fn check_link(link: &Path) -> Result<(), Failure> {
-    if fs::symlink_metadata(link).is_ok_and(|found| !found.is_symlink()) {
-        return Err(Failure::usage(
-            format!("`{}` is there already and is no symlink", link.display()),
-            "remove it, or name another path for `--out-link`",
-        ));
-    }
-    output::check_directory("make the symlink", link)
-}
-
-/// Makes `link` a symlink to `target`, at once.
-fn out_link(link: &Path, target: &Path) -> Result<(), Failure> {
-    let target = fs::canonicalize(target).map_err(|error| Failure::io("find", target, error))?;
-    check_link(link)?;
-    replace_link(&target, link).map_err(|error| Failure::io("make the symlink", link, error))
 }

@@ -2,48 +2,54 @@
 
 use std::io::{IsTerminal as _, stdin, stdout};
 use std::os::fd::AsFd as _;
-use std::path::Path;
 
 use super::args::Run;
-use super::boot::{self, Bootable};
 use super::context::Context;
-use super::failure::{Code, Failure};
-use super::{interrupt, realize};
+use super::failure::Failure;
+use super::interrupt;
 use crate::arch::Arch;
+use crate::fault::Outcome;
 use crate::machine::{self, End, Ran, Seat};
-use crate::recipe::Mode;
-use crate::store::Store;
+use crate::session::{BootOptions, Error};
 
 /// How many lines of the console a failure is told with.
 const TOLD: usize = 15;
 
 pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
-    let (store, bootable) = bootable(context, args)?;
     let (input, output) = (stdin(), stdout());
     let window = match input.is_terminal() && output.is_terminal() {
         true => machine::window(output.as_fd()),
         false => None,
     };
-    let ready = bootable.ready(context, &store, &args.boot, window, &args.qemu_args)?;
-    context.terminal.clear();
+    let options = BootOptions {
+        window,
+        ..args.boot.options(&args.qemu_args)
+    };
+    let opened;
+    let boot = if let Some(kernel) = &args.kernel {
+        let arch = args.target.arch.or(Arch::host()).unwrap_or(Arch::X86_64);
+        let initrd = args.initrd.as_deref();
+        context.session.boot_files(kernel, initrd, arch, &options)?
+    } else {
+        opened = context.open(args.target.recipe.as_deref())?;
+        let realize = args.target.realize(&args.lock, &args.substitutes);
+        opened.boot(&realize, &options)?
+    };
     if args.dry_run {
-        let words = ready.added.join(" ");
+        let words = boot.added.join(" ");
         context.terminal.line(&format!(
             "mkimg's own words on the kernel's command line: {words}"
         ));
-        return super::output::print(&format!("{}\n", ready.invocation));
+        return super::output::print(&format!("{}\n", boot.command));
     }
-    // It may be up for days: gc is not to wait for it, and leaves alone what it may still open.
-    store.lease(&format!("{}\n{}\n", bootable.needs, ready.invocation));
     // From here on the machine hears the signals: it has a terminal to put right.
     interrupt::hand_over();
     machine::restore_on_panic();
-    let seat = Seat {
+    let ran = boot.run(Seat {
         input: input.as_fd(),
         output: output.as_fd(),
         limit: args.timeout,
-    };
-    let ran = machine::run(&ready.invocation, seat, context.terminal).map_err(boot::failed)?;
+    })?;
     if ran.end.exit_code() == 0 {
         return Ok(());
     }
@@ -51,7 +57,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Result<(), Failure> {
         return Err(Failure::Signalled(signal));
     }
     let help = Some(told(&ran)).filter(|help| !help.is_empty());
-    Err(Failure::guest(&ran.end.to_string(), help, Code::Guest))
+    Err(Error::new(Outcome::Guest, ran.end.to_string(), help).into())
 }
 
 /// Returns what is said of a run that did not end well. The console itself is on the terminal already.
@@ -77,24 +83,4 @@ fn told(ran: &Ran) -> String {
         true => {}
     }
     help.join("\n")
-}
-
-fn bootable(context: &Context<'_>, args: &Run) -> Result<(Store, Bootable), Failure> {
-    if let Some(kernel) = &args.kernel {
-        let arch = args.target.arch.or(Arch::host()).unwrap_or(Arch::X86_64);
-        let store = context.store(Path::new("images"))?;
-        return Ok((
-            store,
-            Bootable::files(kernel, args.initrd.as_deref(), arch)?,
-        ));
-    }
-    let opened = context.open(args.target.recipe.as_deref(), Mode::Strict)?;
-    let (store, made) = realize::made(
-        context,
-        &opened,
-        args.target.arch,
-        args.lock.lock_use(),
-        Some(&args.substitutes),
-    )?;
-    Ok((store, Bootable::image(&made)))
 }

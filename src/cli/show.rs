@@ -6,12 +6,12 @@ use std::io::IsTerminal as _;
 
 use serde_json::json;
 
-use super::archive::{self, Listed};
 use super::args::Look;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
 use crate::realize::Realized;
+use crate::session::{Listed, list};
 use crate::ui::{bar, bytes};
 
 /// How many entries and directories are shown.
@@ -21,7 +21,7 @@ const BAR: usize = 24;
 
 pub(super) fn run(context: &Context<'_>, args: &Look) -> Result<(), Failure> {
     let made = context.realized(&args.target)?;
-    let listed = archive::list(&made.initramfs())?;
+    let listed = list(&made.initramfs())?;
     let files = listed.iter().filter(|entry| entry.record.is_file());
     let entries = largest(
         files

@@ -7,12 +7,7 @@ use clap::Args;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use super::place::Place;
-use super::registry::Reach;
-use super::sharing;
-use super::signing::Key;
-use crate::share::examine;
-use crate::share::sign::Claim;
+use super::shared::Reach;
 
 /// `mkimg sign`
 #[derive(Debug, Args)]
@@ -29,21 +24,12 @@ pub(super) struct Sign {
 }
 
 pub(super) fn run(context: &Context<'_>, args: &Sign) -> Result<(), Failure> {
-    let key = Key::open(&args.key)?;
-    let place = Place::open(context, &args.what, &args.reach)?;
-    let found = place.found()?;
-    let store = context.store(sharing::base())?;
-    // Nobody signs what is not what it says it is.
-    let examined = examine(place.origin(), &found, &context.selection(None), &store);
-    context.terminal.clear();
-    let examined = examined?;
-    place.attach(&key, Claim::Signature, &found, &examined, &store)?;
-    let exact = place.exact(&found);
-    for part in &examined.parts {
-        let image = &part.shared.image;
+    let connection = args.reach.connection();
+    let (exact, signed) = context.session.sign(&args.what, &args.key, &connection)?;
+    for (image, manifest) in &signed {
         context.terminal.line(&format!(
-            "signed {} {}: the manifest sha256:{} in {exact}",
-            image.name, image.arch, part.shared.descriptor.digest
+            "signed {} {}: the manifest sha256:{manifest} in {exact}",
+            image.name, image.arch
         ));
     }
     output::print(&format!("{exact}\n"))

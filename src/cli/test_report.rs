@@ -4,39 +4,15 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::context::Opened;
-use crate::machine::{Kind, Report};
+use crate::machine::Report;
 use crate::realize::Image;
 use crate::recipe::{Step, StepKind, Test};
+use crate::session::{Loaded, Tested};
 use crate::text::safe;
 
-/// A test of the recipe, and what became of it.
-pub(super) struct Tested<'r> {
-    pub(super) test: &'r Test,
-    /// None where it was not begun.
-    pub(super) report: Option<Report>,
-}
-
-impl Tested<'_> {
-    pub(super) fn passed(&self) -> bool {
-        self.kind() == Kind::Passed.name()
-    }
-
-    pub(super) fn skipped(&self) -> bool {
-        self.report.is_none()
-    }
-
-    fn kind(&self) -> &'static str {
-        match &self.report {
-            Some(report) => report.kind.name(),
-            None => "skipped",
-        }
-    }
-
-    fn seconds(&self) -> f64 {
-        let elapsed = self.report.as_ref().map(|report| report.elapsed);
-        elapsed.unwrap_or_default().as_secs_f64()
-    }
+fn seconds(tested: &Tested<'_>) -> f64 {
+    let elapsed = tested.report.as_ref().map(|report| report.elapsed);
+    elapsed.unwrap_or_default().as_secs_f64()
 }
 
 /// Returns how many passed, failed and were skipped.
@@ -47,7 +23,11 @@ pub(super) fn counts(tested: &[Tested<'_>]) -> (usize, usize, usize) {
 }
 
 /// Returns the file and the line of the step that a test stopped at, and the step's text.
-fn step<'o>(opened: &'o Opened, test: &Test, report: &Report) -> Option<(&'o str, usize, String)> {
+fn step<'o>(
+    opened: &'o Loaded<'_>,
+    test: &Test,
+    report: &Report,
+) -> Option<(&'o str, usize, String)> {
     // What is served is no step of the script.
     let serves = |step: &&Step| matches!(step.kind, StepKind::Serve { .. });
     let mut played = test.steps.iter().filter(|step| !serves(step));
@@ -59,7 +39,7 @@ fn step<'o>(opened: &'o Opened, test: &Test, report: &Report) -> Option<(&'o str
 }
 
 /// Returns what a person is told of a test that failed.
-pub(super) fn told(opened: &Opened, test: &Test, report: &Report) -> String {
+pub(super) fn told(opened: &Loaded<'_>, test: &Test, report: &Report) -> String {
     let mut text = format!("  {}: {}\n", report.kind.name(), report.message);
     if let Some((file, line, step)) = step(opened, test, report) {
         // Writing into a string cannot fail, here and below.
@@ -98,13 +78,13 @@ pub(super) fn log(tested: &[Tested<'_>]) -> String {
 }
 
 /// Returns the reports as JSON.
-pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Value {
+pub(super) fn json(image: &Image, opened: &Loaded<'_>, tested: &[Tested<'_>]) -> Value {
     let tests = tested.iter().map(|tested| {
         let mut value = json!({
             "kind": tested.kind(),
             "name": tested.test.name.value,
             "passed": tested.passed(),
-            "seconds": tested.seconds(),
+            "seconds": seconds(tested),
         });
         let Some(report) = tested.report.as_ref().filter(|_| !tested.passed()) else {
             return value;
@@ -129,16 +109,16 @@ pub(super) fn json(image: &Image, opened: &Opened, tested: &[Tested<'_>]) -> Val
 }
 
 /// Returns the reports as JUnit XML, as CI systems read it.
-pub(super) fn junit(name: &str, opened: &Opened, tested: &[Tested<'_>]) -> String {
+pub(super) fn junit(name: &str, opened: &Loaded<'_>, tested: &[Tested<'_>]) -> String {
     let (_, failures, skipped) = counts(tested);
-    let time: f64 = tested.iter().map(Tested::seconds).sum();
+    let time: f64 = tested.iter().map(seconds).sum();
     let (count, suite) = (tested.len(), escaped(name));
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  \
          <testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\">\n"
     );
     for tested in tested {
-        let (case, time) = (escaped(&tested.test.name.value), tested.seconds());
+        let (case, time) = (escaped(&tested.test.name.value), seconds(tested));
         let _ = write!(
             text,
             "    <testcase classname=\"{suite}\" name=\"{case}\" time=\"{time:.3}\""

@@ -1,17 +1,28 @@
 //! Values of options: how each kind is read, and which words there are, for error messages and completions.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::arch::Arch;
 use crate::machine::{Choice, MachineKind, Net};
+use crate::share::Place;
 
-/// Returns the parser of an architecture, which also takes the names that others use.
+/// Returns the parser of an architecture, which also takes the names that others use, and explains words that are no names.
 pub(super) fn arch() -> impl TypedValueParser<Value = Arch> {
-    let names = Arch::ALL.map(|arch| PossibleValue::new(arch.name()).aliases(arch.aliases()));
+    let names = Arch::ALL.map(|arch| {
+        let others = arch.aliases().into_iter();
+        let others = others.chain(arch.facts().near_names.iter().copied());
+        PossibleValue::new(arch.name()).aliases(others)
+    });
     PossibleValuesParser::new(names).try_map(|text| Arch::by_any_name(&text))
+}
+
+/// Returns the help of an option that takes an architecture; `default` says which one is taken without it.
+pub(super) fn arch_help(default: &str) -> String {
+    format!("The architecture, {} [default: {default}]", Arch::list(""))
 }
 
 /// Returns the parser of an accelerator.
@@ -28,6 +39,11 @@ pub(super) fn machine() -> impl TypedValueParser<Value = MachineKind> {
 /// Returns the parser of a network.
 pub(super) fn net() -> impl TypedValueParser<Value = Net> {
     PossibleValuesParser::new(["none", "user"]).try_map(|text| text.parse::<Net>())
+}
+
+/// Reads a place that images may come from: the shell knows better than we do what `~` is.
+pub(super) fn place(text: &str) -> Result<Place, String> {
+    Place::parse(text, Path::new(""), None).map_err(|error| error.problem)
 }
 
 /// Returns a number of threads.

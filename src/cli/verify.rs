@@ -1,5 +1,4 @@
-//! `mkimg verify` and `mkimg attest`: whether a shared image is what it says, who vouches for it, and whether its recipe gives it
-//! again.
+//! `mkimg verify`: whether a shared image is what it says, who vouches for it, and whether its recipe gives it again.
 
 use std::path::PathBuf;
 
@@ -7,19 +6,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::failure::{Code, Failure};
+use super::failure::Failure;
 use super::output;
-use super::place::Place;
-use super::registry::Reach;
-use super::sharing;
-use super::signing::{self, Key};
+use super::shared::Reach;
 use super::values;
 use crate::arch::Arch;
-use crate::diff::{Side, compare};
-use crate::share::oci::Manifest;
-use crate::share::sign::{AllowedSigners, Claim, Vouched, vouched};
-use crate::share::{Examined, Part, Rebuilt, ShareError, examine, rebuild};
-use crate::store::Store;
+use crate::session::{Judgement, VerifyOptions};
 
 /// `mkimg verify`
 #[derive(Debug, Args)]
@@ -47,336 +39,52 @@ pub(super) struct Verify {
     json: bool,
 }
 
-/// `mkimg attest`
-#[derive(Debug, Args)]
-pub(super) struct Attest {
-    /// What: a bundle, or REGISTRY/REPOSITORY with :TAG or @sha256:HEX
-    #[arg(value_name = "REF|FILE")]
-    what: String,
-    /// The SSH key to sign with: a private key, or the public key of one that an agent has
-    #[arg(long, value_name = "KEY")]
-    key: PathBuf,
-    /// Only this architecture [default: all that there are]
-    #[arg(long, value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
-    arch: Option<Arch>,
-    /// How to reach the registry.
-    #[command(flatten)]
-    reach: Reach,
-}
-
-/// One line of the answer.
-struct Row {
-    arch: String,
-    check: &'static str,
-    /// Why it does not hold, with the exit code of that.
-    failed: Option<Code>,
-    text: String,
-    /// Whether it was asked for: what was not says so to people, and is no check to a script.
-    asked: bool,
-    /// What differs, where the image came out otherwise.
-    explanation: Vec<String>,
-    /// Who said so, and what does not count.
-    vouched: Option<Vouched>,
-}
-
-impl Row {
-    fn new(arch: impl ToString, check: &'static str, failed: Option<Code>, text: String) -> Row {
-        Row {
-            arch: arch.to_string(),
-            check,
-            failed,
-            text,
-            asked: true,
-            explanation: Vec::new(),
-            vouched: None,
-        }
-    }
-
-    /// Says that nobody was asked whom to trust: every byte may be what it says, and anybody's.
-    fn not_judged(arch: Arch) -> Row {
-        let text = "not judged: without `--trust FILE` it may be anybody's".to_owned();
-        Row {
-            asked: false,
-            ..Row::new(arch, "signature", None, text)
-        }
-    }
-
-    /// Says that the index lists images for architectures that a later mkimg may know. Who wants signatures has none of these.
-    fn not_looked_at(count: usize, trusting: bool) -> Row {
-        let text = format!(
-            "{count} for an architecture that this mkimg does not know: not looked at (`--arch` names one)"
-        );
-        let failed = trusting.then_some(Code::Mismatch);
-        Row {
-            asked: trusting,
-            ..Row::new("others", "bytes", failed, text)
-        }
-    }
-
-    fn json(&self) -> Value {
-        let mut value = json!({
-            "arch": self.arch,
-            "check": self.check,
-            "holds": self.failed.is_none(),
-            "text": self.text,
-        });
-        if self.check == "rebuild" {
-            value["explanation"] = json!(self.explanation);
-        }
-        if let Some(vouched) = &self.vouched {
-            let by = vouched.by.iter();
-            let by =
-                by.map(|by| json!({ "key": by.key.fingerprint(), "principals": by.principals }));
-            let ignored = vouched.ignored.iter();
-            let ignored = ignored.map(|one| json!({ "manifest": one.object, "why": one.why }));
-            value["by"] = by.collect();
-            value["ignored"] = ignored.collect();
-        }
-        value
-    }
-}
-
 pub(super) fn run(context: &Context<'_>, args: &Verify) -> Result<(), Failure> {
-    let trust = args.trust.as_deref().map(signing::trusted).transpose()?;
-    let mut answer = Answer {
-        image: args.what.clone(),
-        digest: None,
-        rows: Vec::new(),
+    let options = VerifyOptions {
+        arch: args.arch,
+        trust: args.trust.clone(),
+        need: args.need,
+        rebuild: args.rebuild,
+        verbose: context.verbose,
+        connection: args.reach.connection(),
     };
-    let failure = match look(context, args, trust.as_ref(), &mut answer) {
-        Ok(()) => verdict(&answer.image, &answer.rows),
-        Err(failure) => match failure.code() {
-            Some(code @ Code::Mismatch) => {
-                let row = Row::new("all", "bytes", Some(code), failure.first_line());
-                answer.rows.push(row);
-                Some(failure)
-            }
-            // What could not be looked at has no answer.
-            _ => return Err(failure),
-        },
-    };
+    let found = context.session.verify(&args.what, &options)?;
+    let rows = &found.judgements;
     match args.json {
         true => output::print_json(&json!({
-            "checks": answer.rows.iter().filter(|row| row.asked).map(Row::json).collect::<Vec<_>>(),
-            "digest": answer.digest,
-            "holds": failure.is_none(),
-            "image": answer.image,
-            "signatures_judged": trust.is_some(),
+            "checks": rows.iter().filter(|row| row.asked).map(json).collect::<Vec<_>>(),
+            "digest": found.digest,
+            "holds": found.error.is_none(),
+            "image": found.image,
+            "signatures_judged": found.signatures_judged,
         }))?,
-        false => output::print(&table(&answer.image, &answer.rows))?,
+        false => output::print(&table(&found.image, rows))?,
     }
-    failure.map_or(Ok(()), Err)
+    found.error.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// What is found out, as far as it goes.
-struct Answer {
-    /// What was looked at, by its digest once that is known.
-    image: String,
-    digest: Option<String>,
-    rows: Vec<Row>,
-}
-
-/// Looks at an image; an error is one of the place or of the bytes.
-fn look(
-    context: &Context<'_>,
-    args: &Verify,
-    trust: Option<&AllowedSigners>,
-    answer: &mut Answer,
-) -> Result<(), Failure> {
-    let place = Place::open(context, &args.what, &args.reach)?;
-    let found = place.found()?;
-    answer.image = place.exact(&found);
-    answer.digest = Some(format!("sha256:{}", found.root.digest));
-    let store = context.store(sharing::base())?;
-    let selection = context.selection(args.arch);
-    let examined = examine(place.origin(), &found, &selection, &store);
-    context.terminal.clear();
-    answer.rows = check(context, args, &place, &examined?, trust, &store)?;
-    if args.arch.is_none() && found.others > 0 {
-        answer
-            .rows
-            .push(Row::not_looked_at(found.others, trust.is_some()));
+fn json(row: &Judgement) -> Value {
+    let mut value = json!({
+        "arch": row.arch,
+        "check": row.check,
+        "holds": row.failed.is_none(),
+        "text": row.text,
+    });
+    if row.check == "rebuild" {
+        value["explanation"] = json!(row.explanation);
     }
-    context.terminal.clear();
-    Ok(())
-}
-
-/// Looks at all that was asked for, also where something before it does not hold.
-fn check(
-    context: &Context<'_>,
-    args: &Verify,
-    place: &Place<'_>,
-    examined: &Examined,
-    trust: Option<&AllowedSigners>,
-    store: &Store,
-) -> Result<Vec<Row>, Failure> {
-    let mut rows = Vec::new();
-    for part in &examined.parts {
-        let image = &part.shared.image;
-        let arch = image.arch;
-        every_blob(place, part, store)?;
-        rows.push(Row::new(
-            arch,
-            "bytes",
-            None,
-            format!("`{}`, every byte is what its digest says", image.name),
-        ));
-        rows.push(match trust {
-            Some(trust) => signatures(place, part, trust, store, Claim::Signature, 1)?,
-            None => Row::not_judged(arch),
-        });
-        if let (Some(trust), Some(need)) = (trust, args.need) {
-            let row = signatures(place, part, trust, store, Claim::Reproduction, need)?;
-            rows.push(row);
-        }
-        if args.rebuild {
-            let rebuilt = again(context, place, part, examined, store)?;
-            rows.push(compared(context, part, &rebuilt)?);
-        }
+    if let Some(vouched) = &row.vouched {
+        let by = vouched.by.iter();
+        let by = by.map(|by| json!({ "key": by.key.fingerprint(), "principals": by.principals }));
+        let ignored = vouched.ignored.iter();
+        let ignored = ignored.map(|one| json!({ "manifest": one.object, "why": one.why }));
+        value["by"] = by.collect();
+        value["ignored"] = ignored.collect();
     }
-    Ok(rows)
+    value
 }
 
-/// Brings also those layers that this mkimg does not know, which only their digests can be held to.
-fn every_blob(place: &Place<'_>, part: &Part, store: &Store) -> Result<(), Failure> {
-    let descriptor = &part.shared.descriptor;
-    let object = format!("the manifest `sha256:{}`", descriptor.digest);
-    let manifest = Manifest::parse(&place.origin().manifest(descriptor)?, &object)?;
-    for layer in &manifest.layers {
-        place.origin().blob(layer, store)?;
-    }
-    Ok(())
-}
-
-fn signatures(
-    place: &Place<'_>,
-    part: &Part,
-    trust: &AllowedSigners,
-    store: &Store,
-    claim: Claim,
-    need: u32,
-) -> Result<Row, Failure> {
-    let shared = &part.shared;
-    let vouched = vouched(
-        place.origin(),
-        &shared.descriptor,
-        &shared.image,
-        claim,
-        trust,
-        signing::now(),
-        store,
-    )?;
-    let (check, done, nobody) = match claim {
-        Claim::Signature => ("signature", "signed by", "signed by no trusted key"),
-        Claim::Reproduction => (
-            "reproduced",
-            "reproduced by",
-            "reproduced by no trusted key",
-        ),
-    };
-    let count = vouched.by.len();
-    let who = names(&vouched);
-    let (failed, text) = match count >= need as usize {
-        true => (None, format!("{done} {who}")),
-        false => {
-            let object = format!(
-                "the manifest `sha256:{}` of `{}`",
-                shared.descriptor.digest, shared.image.name
-            );
-            let ignored = match (vouched.ignored.is_empty(), claim) {
-                (false, _) => vouched.why_not(),
-                (true, Claim::Signature) => "nobody has signed it".to_owned(),
-                (true, Claim::Reproduction) if count == 0 => {
-                    "nobody has said that they rebuilt it".to_owned()
-                }
-                (true, Claim::Reproduction) => "nobody else has".to_owned(),
-            };
-            let text = match count {
-                0 => format!("{object} is {nobody}: {ignored}"),
-                _ => format!(
-                    "{object} is {done} {count} trusted key of {need} that were asked for ({who}): {ignored}"
-                ),
-            };
-            (Some(Code::Mismatch), text)
-        }
-    };
-    let mut row = Row::new(shared.image.arch, check, failed, text);
-    row.vouched = Some(vouched);
-    Ok(row)
-}
-
-/// Returns whose keys they are, each with its fingerprint.
-fn names(vouched: &Vouched) -> String {
-    let each = vouched.by.iter();
-    let each: Vec<String> = each
-        .map(|by| format!("{} ({})", by.principals, by.key.fingerprint()))
-        .collect();
-    each.join(", ")
-}
-
-/// Makes an image again.
-fn again(
-    context: &Context<'_>,
-    place: &Place<'_>,
-    part: &Part,
-    examined: &Examined,
-    store: &Store,
-) -> Result<Rebuilt, Failure> {
-    let fetch = context.fetch_options()?;
-    let workshop = context.workshop(store, &fetch);
-    let rebuilt = rebuild(place.origin(), part, &examined.project, &workshop);
-    context.terminal.clear();
-    rebuilt.map_err(|error| match error {
-        ShareError::Realize(error) => match examined.project.parsed() {
-            Ok(parsed) => Failure::realize(error, &parsed.source),
-            Err(other) => other.into(),
-        },
-        error => error.into(),
-    })
-}
-
-fn compared(context: &Context<'_>, part: &Part, rebuilt: &Rebuilt) -> Result<Row, Failure> {
-    let image = &part.shared.image;
-    if rebuilt.is_same(part) {
-        let text = "made again from the recipe inside and its sources: the same bytes".to_owned();
-        return Ok(Row::new(image.arch, "rebuild", None, text));
-    }
-    let a = Side::open(&rebuilt.shared)?.named("the shared image");
-    let b = Side::open(&rebuilt.made.path)?.named("the image made again");
-    let difference = compare(&a, &b)?;
-    let text = format!(
-        "the initramfs `sha256:{}` of `{}`: its recipe and sources give another image",
-        image.initramfs.digest, image.name
-    );
-    let mut row = Row::new(image.arch, "rebuild", Some(Code::Different), text);
-    row.explanation = difference.lines(context.global.verbose > 0);
-    Ok(row)
-}
-
-/// Returns the failure that the answer is, if it is one: what does not match counts more than what differs.
-fn verdict(exact: &str, rows: &[Row]) -> Option<Failure> {
-    let failed = |code: Code| rows.iter().find(|row| row.failed == Some(code));
-    let worst = failed(Code::Mismatch).or_else(|| failed(Code::Different))?;
-    let code = worst.failed?;
-    let help = match (code, worst.check) {
-        (Code::Different, _) => {
-            "do not use it: somebody changed it by hand, or it was made by another mkimg; above is what differs"
-        }
-        (_, "reproduced") => {
-            "rebuild it yourself with `--rebuild`, or let others say what they got with `mkimg attest`"
-        }
-        _ => {
-            "do not use it, unless you know who made it: then add the key to the file of `--trust`"
-        }
-    };
-    Some(Failure::guest(
-        &format!("{exact}: {}: {}", worst.arch, worst.text),
-        Some(help.to_owned()),
-        code,
-    ))
-}
-
-fn table(exact: &str, rows: &[Row]) -> String {
+pub(super) fn table(exact: &str, rows: &[Judgement]) -> String {
     let mut text = format!("{exact}\n");
     for row in rows {
         let holds = match row.failed {
@@ -396,42 +104,4 @@ fn table(exact: &str, rows: &[Row]) -> String {
         }
     }
     text
-}
-
-/// Makes an image again and, where it is the same, says so beside it.
-pub(super) fn attest(context: &Context<'_>, args: &Attest) -> Result<(), Failure> {
-    let key = Key::open(&args.key)?;
-    let place = Place::open(context, &args.what, &args.reach)?;
-    let found = place.found()?;
-    let exact = place.exact(&found);
-    let store = context.store(sharing::base())?;
-    let examined = examine(
-        place.origin(),
-        &found,
-        &context.selection(args.arch),
-        &store,
-    );
-    context.terminal.clear();
-    let examined = examined?;
-    let mut rows = Vec::new();
-    for part in &examined.parts {
-        let rebuilt = again(context, &place, part, &examined, &store)?;
-        rows.push(compared(context, part, &rebuilt)?);
-    }
-    if let Some(failure) = verdict(&exact, &rows) {
-        output::print(&table(&exact, &rows))?;
-        return Err(failure);
-    }
-    place.attach(&key, Claim::Reproduction, &found, &examined, &store)?;
-    for part in &examined.parts {
-        let image = &part.shared.image;
-        context.terminal.line(&format!(
-            "{} {}: rebuilt plan {} and got image {} (initramfs), as it is there; said so in {exact}",
-            image.name,
-            image.arch,
-            image.plan.short(),
-            image.initramfs.digest.short(),
-        ));
-    }
-    output::print(&format!("{exact}\n"))
 }

@@ -4,26 +4,26 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::archive;
 use super::args::Why;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use crate::recipe::{EntryKind, Mode, Origin, TreeOrigin};
+use crate::recipe::{EntryKind, Origin, TreeOrigin};
+use crate::session::{Error, is_named};
 use crate::tree::EntryPath;
 
 pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
-    let opened = context.open(Some(&args.at.recipe), Mode::Strict)?;
-    let plan = context.plan(&opened, args.at.arch)?;
-    let store = context.store(&opened.base)?;
-    let fetch = context.fetch_options()?;
-    let workshop = context.workshop(&store, &fetch);
-    context.check_local_sources(&opened, &workshop, &plan)?;
+    let opened = context.open(Some(&args.at.recipe))?;
+    let plan = opened.plan(args.at.arch)?;
+    let store = context.session.store(&opened.base)?;
+    let fetch = context.session.fetch_options()?;
+    let workshop = context.session.workshop(&store, &fetch);
+    opened.check_local_sources(&workshop, &plan)?;
     let assembled = workshop.tree(&plan, &opened.base);
     context.terminal.clear();
     let source = &opened.parsed.source;
     let tree = assembled
-        .map_err(|error| Failure::realize(error, source))?
+        .map_err(|error| Error::realize(error, source))?
         .tree;
     let asked = args.at.path.trim_matches('/');
     let absent = || {
@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
     let (path, entry) = path
         .and_then(|path| tree.get(&path).map(|entry| (path, entry)))
         .or_else(|| {
-            let named = |path: &EntryPath| archive::is_named(path.as_bytes(), asked);
+            let named = |path: &EntryPath| is_named(path.as_bytes(), asked);
             let found = tree.iter().find(|(path, _)| named(path));
             found.map(|(path, entry)| (path.clone(), entry))
         })

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::fault::{Fault, Outcome, of_io};
 use crate::pack::read::ReadError;
 use crate::realize::ImageError;
 
@@ -50,5 +51,26 @@ impl DiffError {
             path: path.to_path_buf(),
             source,
         }
+    }
+}
+
+impl Fault for DiffError {
+    fn outcome(&self) -> Outcome {
+        match self {
+            DiffError::Io { source, .. } => of_io(source).0,
+            _ => Outcome::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let text = match self {
+            DiffError::Io { source, .. } => return of_io(source).1.map(str::to_owned),
+            DiffError::Image { .. } => "make it again with `mkimg realize`",
+            DiffError::Changed { .. } => "run it again once nobody writes to it",
+            DiffError::Archive { .. } => {
+                "name an intact newc archive, plain or compressed with gzip, xz or zstd"
+            }
+        };
+        Some(text.to_owned())
     }
 }

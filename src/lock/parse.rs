@@ -7,6 +7,7 @@ use kdl::KdlNode;
 use super::{Lock, Locked, plain};
 use crate::arch::Arch;
 use crate::digest::Digest;
+use crate::fault::{Fault, Outcome};
 use crate::plan::FORMAT;
 use crate::recipe::node::{Form, Node, Value, kinds};
 use crate::recipe::report::Report;
@@ -85,10 +86,16 @@ pub enum LockError {
     },
 }
 
-impl LockError {
-    /// Returns what to do.
-    pub fn help(&self) -> &'static str {
+impl Fault for LockError {
+    fn outcome(&self) -> Outcome {
         match self {
+            LockError::Format { .. } => Outcome::Different,
+            LockError::Invalid(_) | LockError::Merge { .. } => Outcome::Wrong,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let text = match self {
             LockError::Invalid(_) => ANEW,
             LockError::Merge { .. } => {
                 "finish the merge of the recipe first; then `mkimg lock` writes the lock anew, whatever is in it"
@@ -99,7 +106,8 @@ impl LockError {
             LockError::Format { .. } => {
                 "the bytes changed with the format: `mkimg lock` accepts those of this mkimg"
             }
-        }
+        };
+        Some(text.to_owned())
     }
 }
 

@@ -104,7 +104,7 @@ impl FromStr for Choice {
 
 impl Host {
     /// Returns the system that this program was compiled for.
-    pub const fn this() -> Host {
+    pub fn this() -> Host {
         if cfg!(target_os = "linux") {
             Host::Linux(Arch::host())
         } else if cfg!(target_os = "macos") {

@@ -44,9 +44,10 @@ pub struct Machine {
 }
 
 /// A board of QEMU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MachineKind {
-    /// The one that booted fastest and still can do everything: `q35` for x86_64, `virt` for aarch64.
+    /// The first of the architecture's: the one that booted fastest and still can do everything.
+    #[default]
     Auto,
     /// No PCI, no legacy devices.
     Microvm,
@@ -54,7 +55,7 @@ pub enum MachineKind {
     Pc,
     /// A PC with PCI Express.
     Q35,
-    /// The board of 64-bit Arm.
+    /// QEMU's own board, which no hardware has: of Arm and RISC-V.
     Virt,
 }
 
@@ -106,25 +107,29 @@ impl MachineKind {
         (MachineKind::Virt, "virt"),
     ];
 
+    /// Returns its name.
+    fn name(self) -> &'static str {
+        let found = MachineKind::NAMES.iter().find(|(kind, _)| *kind == self);
+        found.map_or("", |(_, name)| name)
+    }
+
     /// Returns the board that this one stands for on an architecture.
     ///
     /// # Errors
     /// [`Unsuitable`] where the architecture has no such board.
     pub fn on(self, arch: Arch) -> Result<MachineKind, Unsuitable> {
-        use MachineKind::{Auto, Microvm, Pc, Q35, Virt};
-        match (self, arch) {
-            (Auto, Arch::X86_64) => Ok(Q35),
-            (Auto, Arch::Aarch64) => Ok(Virt),
-            (Microvm | Pc | Q35, Arch::X86_64) | (Virt, Arch::Aarch64) => Ok(self),
-            (kind, arch) => Err(Unsuitable { arch, kind }),
-        }
+        let boards = arch.facts().boards;
+        let found = match self {
+            MachineKind::Auto => boards.first().and_then(|name| name.parse().ok()),
+            kind => boards.contains(&kind.name()).then_some(kind),
+        };
+        found.ok_or(Unsuitable { arch, kind: self })
     }
 }
 
 impl fmt::Display for MachineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found = MachineKind::NAMES.iter().find(|(kind, _)| kind == self);
-        f.pad(found.map_or("", |(_, name)| name))
+        f.pad(self.name())
     }
 }
 
@@ -188,14 +193,14 @@ fn board_arguments(kind: MachineKind) -> Vec<OsString> {
 /// The accelerator, then the CPU that it can offer, then how many.
 fn processor_arguments(machine: &Machine, kind: MachineKind) -> Vec<OsString> {
     let mut all = own(&["-accel", machine.accelerator.name()]);
-    let model = match (machine.accelerator, machine.arch) {
-        (Accelerator::Kvm | Accelerator::Hvf, _) => Some("host"),
-        // None of the older processors has such pages. The cheap pointer authentication, since the other one is slow to emulate.
-        (Accelerator::Tcg, Arch::Aarch64) if machine.pages_16k => Some("max,pauth-impdef=on"),
-        (Accelerator::Tcg, Arch::Aarch64) => Some("cortex-a72"),
-        (Accelerator::Tcg, Arch::X86_64) if kind == MachineKind::Pc => None,
-        // x86-64-v2, and a random number instruction so that nobody waits for entropy.
-        (Accelerator::Tcg, Arch::X86_64) => Some("qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand"),
+    let facts = machine.arch.facts();
+    let model = match machine.accelerator {
+        Accelerator::Kvm | Accelerator::Hvf => Some("host"),
+        Accelerator::Tcg if kind == MachineKind::Pc => None,
+        Accelerator::Tcg => Some(match facts.cpu_16k_pages {
+            Some(model) if machine.pages_16k => model,
+            _ => facts.cpu,
+        }),
     };
     if let Some(model) = model {
         all.extend(own(&["-cpu", model]));
@@ -266,21 +271,16 @@ fn kernel_arguments(machine: &Machine, kind: MachineKind) -> Vec<OsString> {
 
 /// The kernel parameters that mkimg would like, before the recipe is asked.
 fn wanted_words(machine: &Machine, kind: MachineKind) -> Vec<String> {
-    let console = match machine.arch {
-        Arch::X86_64 => "console=ttyS0",
-        Arch::Aarch64 => "console=ttyAMA0",
-    };
-    let mut all = vec![console.to_owned(), "panic=-1".to_owned()];
+    let facts = machine.arch.facts();
+    let mut all = vec![format!("console={}", facts.console), "panic=-1".to_owned()];
     match kind {
         MachineKind::Pc => all.push("acpi=off".to_owned()),
         _ if machine.accelerator == Accelerator::Tcg => {
             all.push("cryptomgr.notests".to_owned());
-            if machine.arch == Arch::X86_64 && machine.cpus == 1 {
-                all.push("noreplace-smp".to_owned());
-                // A microvm has no other clock to fall back on.
-                if kind == MachineKind::Q35 {
-                    all.extend(["nolapic_timer", "no_timer_check"].map(str::to_owned));
-                }
+            if machine.cpus == 1 {
+                let own = facts.one_cpu_words.iter();
+                let own = own.filter(|(_, board)| board.is_none_or(|board| board == kind.name()));
+                all.extend(own.map(|(word, _)| (*word).to_owned()));
             }
         }
         _ => {}

@@ -1,5 +1,7 @@
 //! The kernel's command line, as words: which parameters it names, and what mkimg puts before it.
 
+use crate::arch::Arch;
+
 /// Returns the words of a command line; as the kernel reads it, white space inside double quotes splits nothing
 /// (`lib/cmdline.c`, `next_arg`).
 pub(super) fn words(cmdline: &str) -> Vec<&str> {
@@ -31,8 +33,12 @@ fn name(word: &str) -> String {
         .replace('-', "_")
 }
 
-/// The words without a value that mkimg may add. The kernel would read `WORD=off` as the word itself.
-const BARE: [&str; 3] = ["no_timer_check", "nolapic_timer", "noreplace-smp"];
+/// Says whether a parameter is one of the words without a value that mkimg may add. The kernel would read `WORD=off` as the word
+/// itself.
+fn is_bare(parameter: &str) -> bool {
+    let mut words = Arch::ALL.iter().flat_map(|arch| arch.facts().one_cpu_words);
+    words.any(|(word, _)| name(word) == parameter)
+}
 
 /// Returns the kernel's part of the recipe's words, and the rest from `--` on, which belongs to `/init`.
 fn parts<'a, 'b>(words: &'a [&'b str]) -> (&'a [&'b str], &'a [&'b str]) {
@@ -56,7 +62,7 @@ pub(super) fn joined(added: &[String], recipe: &str) -> String {
     let (kernel, init) = parts(&words);
     let refusal = |word: &str| {
         let bare = word.strip_suffix("=off").map(name);
-        BARE.iter().any(|own| bare == Some(name(own)))
+        bare.is_some_and(|bare| is_bare(&bare))
     };
     let mut all = taken(added, recipe);
     let kept = kernel.iter().filter(|word| !refusal(word)).chain(init);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::end::End;
 use super::text::{Cleaner, calm, calm_unfinished, record};
+use crate::arch::Arch;
 
 /// How many lines a report shows.
 pub const TAIL: usize = 40;
@@ -149,19 +150,20 @@ impl Console {
     }
 }
 
-/// Returns whether a program said this, rather than nobody or the PC's firmware.
+/// Returns whether a program said this, rather than nobody or the machine's firmware.
 fn is_spoken(calm: &str) -> bool {
-    let text = calm.trim();
-    let firmware = [
-        "SeaBIOS",
-        "iPXE",
-        "Booting from",
-        "Press Ctrl-B",
-        "Decompressing Linux",
-    ];
+    !is_mute(calm)
+}
+
+/// Returns whether a line, the kernel's records aside, is empty or the firmware's.
+pub(super) fn is_mute(line: &str) -> bool {
+    let text = line.trim();
     // A line that has only begun may be the firmware's, which writes byte by byte.
     let theirs = |word: &&str| text.contains(word) || word.starts_with(text);
-    !text.is_empty() && !firmware.iter().any(theirs)
+    let mut words = Arch::ALL
+        .iter()
+        .flat_map(|arch| arch.facts().firmware_words);
+    text.is_empty() || words.any(theirs)
 }
 
 /// Returns the lines that tell most: the last ones, [`TAIL`] at most, or those around a panic that stands before them.
@@ -299,6 +301,26 @@ mod tests {
         assert_eq!(console.hint(), Some(&End::Panicked { message }));
     }
 
+    /// The beginning and the end of what the firmware of `virt` writes on riscv64.
+    const OPENSBI: &str = r"
+OpenSBI v1.1
+   ____                    _____ ____ _____
+  / __ \                  / ____|  _ \_   _|
+ | |  | |_ __   ___ _ __ | (___ | |_) || |
+ | |  | | '_ \ / _ \ '_ \ \___ \|  _ < | |
+ | |__| | |_) |  __/ | | |____) | |_) || |_
+  \____/| .__/ \___|_| |_|_____/|____/_____|
+        | |
+        |_|
+
+Platform Name             : riscv-virtio,qemu
+Firmware Base             : 0x80000000
+Runtime SBI Version       : 1.0
+
+Domain0 Name              : root
+Boot HART MEDELEG         : 0x0000000000f0b509
+";
+
     #[test]
     fn a_program_has_spoken_when_neither_the_kernel_nor_the_firmware_did() {
         let cases = [
@@ -309,7 +331,9 @@ mod tests {
                 "\x1bc\x1b[?7lSeaBIOS (version 1.16.2)\r\nBooting from ROM..",
                 false,
             ),
+            (OPENSBI, false),
             ("(linux) \x1b[6n", true),
+            ("# ", true),
             ("hello\r\n", true),
         ];
         for (text, expected) in cases {

@@ -1,7 +1,7 @@
 //! What a dead guest's last words mean. `docs/diagnoses.md` says the same at length; a test keeps both in step.
 
 use super::cause::Cause;
-use super::console::Line;
+use super::console::{Line, is_mute};
 use super::end::{End, Ending};
 use super::test::Kind;
 
@@ -133,7 +133,7 @@ pub const ALL: [Diagnosis; 20] = [
     Diagnosis {
         name: "silence",
         signs: &[],
-        text: "nothing came over the serial line: the kernel has no driver for it, `console=` names another device, the memory is far too \
+        text: "nothing came over the serial line, but for the firmware: the kernel has no driver for it, `console=` names another device, the memory is far too \
                small, or the kernel is not for this machine",
     },
     Diagnosis {
@@ -175,7 +175,7 @@ pub(super) fn of(kind: Kind, end: Option<&End>, lines: &[Line]) -> Option<Cause>
         return known;
     }
     match (kind, end.and_then(End::ending)) {
-        _ if lines.is_empty() => named("silence", lines),
+        _ if lines.iter().all(|line| is_mute(&line.text)) => named("silence", lines),
         (Kind::Panic | Kind::EarlyExit, Some(ending)) => of_ending(ending, lines),
         (Kind::Expectation, Some(Ending::Panic)) => of_ending(Ending::Panic, lines),
         (Kind::Expectation | Kind::Timeout, None) => named("expectation", lines),
@@ -259,6 +259,20 @@ mod tests {
             for text in words.iter().chain([&diagnosis.text]) {
                 assert!(section.contains(text), "{}: {text}", diagnosis.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_guest_of_which_only_the_firmware_spoke_was_silent() {
+        let timeout = |console: &str| of(Kind::Timeout, None, &lines(console)).unwrap();
+        for console in [
+            "",
+            "\nOpenSBI v1.1\n\nPlatform Name             : riscv-virtio,qemu\n",
+        ] {
+            assert_eq!(timeout(console).diagnosis.name, "silence", "{console}");
+        }
+        for console in ["(linux) ", "[    0.000000] Linux version 6.12"] {
+            assert_eq!(timeout(console).diagnosis.name, "expectation", "{console}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::arguments::Unsuitable;
+use crate::fault::{Fault, Outcome};
 
 /// A failure to run a machine at all.
 #[derive(Debug, thiserror::Error)]
@@ -45,5 +46,26 @@ impl MachineError {
             what,
             source: source.into(),
         }
+    }
+}
+
+impl Fault for MachineError {
+    fn outcome(&self) -> Outcome {
+        match self {
+            MachineError::Start { .. } | MachineError::Io { .. } => Outcome::Failed,
+            MachineError::Accelerator { .. } | MachineError::Unsuitable(_) => Outcome::Wrong,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let text = match self {
+            MachineError::Start { .. } => {
+                "is it installed, and executable? `--qemu` can name another one"
+            }
+            MachineError::Accelerator { .. } => "`--accel auto` takes what works",
+            MachineError::Unsuitable(_) => "`--machine auto` takes one that fits",
+            MachineError::Io { .. } => "try again; with `--dry-run` you can start it by hand",
+        };
+        Some(text.to_owned())
     }
 }

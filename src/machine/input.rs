@@ -14,7 +14,7 @@ const PROMPT: Duration = Duration::from_millis(30);
 /// After so much silence a guest that has spoken is taken to listen; also the longest wait for a prompt between two lines.
 const SILENCE: Duration = Duration::from_secs(1);
 /// A guest that has said nothing at all is given its input after this.
-const MUTE: Duration = Duration::from_secs(10);
+const MUTE: Duration = Duration::from_secs(30);
 /// The shortest wait between two lines for a guest that shows no prompt.
 const SHORTEST: Duration = Duration::from_millis(10);
 /// How often the end of input is told to a guest that goes on.
@@ -280,7 +280,7 @@ mod tests {
             last: None,
             ..at(now, 0, "")
         };
-        assert_eq!(mute.due(&silent(9999)), b"");
-        assert_eq!(mute.due(&silent(10_000)), b"x\n");
+        assert_eq!(mute.due(&silent(29_999)), b"");
+        assert_eq!(mute.due(&silent(30_000)), b"x\n");
     }
 }

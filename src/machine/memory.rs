@@ -7,7 +7,7 @@ use object::LittleEndian;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
-use crate::arch::Arch;
+use crate::arch::{Arch, KernelFormat};
 
 /// What decides how much memory a boot needs; all sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +26,7 @@ const MIB: u64 = 1 << 20;
 
 /// Returns the least memory, in bytes and whole MiB, with which the kernel unpacks the initramfs and starts `/init`.
 pub fn memory_needed(needs: Needs) -> u64 {
-    // What a kernel allocates for itself until `/init` runs, measured.
-    let own = match needs.arch {
-        Arch::X86_64 => 21 * MIB,
-        Arch::Aarch64 => 18 * MIB,
-    };
+    let own = needs.arch.facts().kernel_memory;
     let loaded = needs.kernel.saturating_add(needs.packed);
     let booted = loaded.saturating_add(needs.unpacked).saturating_add(own);
     // The root file system is a tmpfs, which holds at most half of what memory the kernel has (`mm/shmem.c`,
@@ -42,17 +38,17 @@ pub fn memory_needed(needs: Needs) -> u64 {
 /// Returns the bytes of memory that a kernel's image takes, as its own header says; nothing where the file is no kernel that mkimg
 /// knows. The first 64 KiB of the file are enough.
 pub fn kernel_footprint(arch: Arch, file: &[u8]) -> Option<u64> {
-    match arch {
-        Arch::X86_64 => elf_footprint(file).or_else(|| {
+    match arch.facts().kernel {
+        KernelFormat::BzImage { .. } => elf_footprint(file).or_else(|| {
             // `init_size` also counts what decompression needs (`Documentation/arch/x86/boot.rst`): an eighth of it at most.
             let size = file.get(0x260..)?.first_chunk::<4>()?;
             let boots = file.get(0x202..0x206)? == b"HdrS";
             boots.then(|| u64::from(u32::from_le_bytes(*size)) / 8 * 7)
         }),
-        Arch::Aarch64 => {
-            // `Documentation/arch/arm64/booting.rst`: `image_size` at 16, the magic number at 56.
+        KernelFormat::Image { magic, .. } => {
+            // `image_size` at 16, the magic number at 56.
             let size = file.get(16..)?.first_chunk::<8>()?;
-            (file.get(56..60)? == b"ARM\x64").then(|| u64::from_le_bytes(*size))
+            (file.get(56..60)? == magic).then(|| u64::from_le_bytes(*size))
         }
     }
 }
@@ -74,7 +70,7 @@ mod tests {
 
     #[test]
     fn nothing_that_was_seen_to_boot_is_refused_and_the_bound_is_close() {
-        // kernel footprint, packed, unpacked, least memory that booted; in tenths of MiB, Debian's 6.1.0-50.
+        // kernel footprint, packed, unpacked, least memory that booted; in tenths of MiB, Debian's 6.1.0-50, 6.12.117 for riscv64.
         let seen = [
             ("generic, nothing", Arch::X86_64, 569, 10, 19, 830),
             ("generic, 64 MiB", Arch::X86_64, 569, 651, 659, 2550),
@@ -85,6 +81,8 @@ mod tests {
             ("cloud arm64, nothing", Arch::Aarch64, 266, 10, 18, 500),
             ("cloud arm64, 8 MiB", Arch::Aarch64, 266, 90, 98, 640),
             ("cloud arm64, 24 MiB", Arch::Aarch64, 266, 250, 258, 1070),
+            ("riscv64, nothing", Arch::Riscv64, 304, 10, 16, 820),
+            ("riscv64, 8 MiB", Arch::Riscv64, 304, 90, 96, 970),
         ];
         for (name, arch, kernel, packed, unpacked, least) in seen {
             let size = |tenths: u64| tenths * MIB / 10;

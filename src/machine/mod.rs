@@ -11,7 +11,6 @@
 
 mod accelerator;
 mod arguments;
-mod arm64;
 mod cause;
 mod cmdline;
 mod console;
@@ -21,6 +20,7 @@ mod emulator;
 mod end;
 mod error;
 mod guest;
+mod image;
 mod input;
 mod lz4;
 mod memory;
@@ -40,12 +40,12 @@ mod vmlinux;
 
 pub use accelerator::{Accelerator, Choice, Decision, Host, Known, Verdict, choose, scaled};
 pub use arguments::{Machine, MachineKind, Net, SERVED, Unsuitable, added_words, arguments};
-pub use arm64::{ZbootError, has_16k_pages, zboot};
 pub use cause::Cause;
 pub use console::{Line, TAIL};
 pub use emulator::{Emulator, Invocation, quoted};
 pub use end::{End, Ending};
 pub use error::MachineError;
+pub use image::{ImageError, has_16k_pages, kernel_inside};
 pub use memory::{Needs, kernel_footprint, memory_needed};
 pub use probe::probe;
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::accelerator::Accelerator;
 use super::emulator::Emulator;
 use super::sys;
-use crate::arch::Arch;
+use crate::arch::{Arch, KernelFormat};
 
 /// How long the probe may take. A working KVM needs a twentieth of it; one that needs longer is slower than TCG.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -22,73 +22,20 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// How long the probe sleeps between two looks at QEMU.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// QEMU's exit status after the x86_64 probe: `isa-debug-exit` gives `value << 1 | 1`, the probe writes 0x10.
-const X86_64_STATUS: i32 = 0x21;
-
-/// Where the x86_64 probe is loaded and entered.
+/// Where the probe in an ELF file is loaded and entered.
 const LOAD: u32 = 0x10_0000;
-
-/// The x86_64 probe, entered in 32-bit protected mode by the PVH protocol (Xen, `docs/misc/pvh.pandoc`).
-#[rustfmt::skip]
-const X86_64_CODE: [u8; 134] = [
-    0xbf, 0x00, 0x20, 0x10, 0x00,                               // mov  edi, 0x102000        the level 4 table
-    0xc7, 0x07, 0x03, 0x30, 0x10, 0x00,                         // mov  [edi], 0x103003      -> level 3
-    0xc7, 0x87, 0x00, 0x10, 0x00, 0x00, 0x03, 0x40, 0x10, 0x00, // mov  [edi+0x1000], 0x104003  -> level 2
-    0xc7, 0x87, 0x00, 0x20, 0x00, 0x00, 0x83, 0x00, 0x00, 0x00, // mov  [edi+0x2000], 0x83   2 MiB at 0
-    0x0f, 0x20, 0xe0,                                           // mov  eax, cr4
-    0x83, 0xc8, 0x20,                                           // or   eax, 0x20            PAE
-    0x0f, 0x22, 0xe0,                                           // mov  cr4, eax
-    0x0f, 0x22, 0xdf,                                           // mov  cr3, edi
-    0xb9, 0x80, 0x00, 0x00, 0xc0,                               // mov  ecx, 0xc0000080      EFER
-    0x0f, 0x32,                                                 // rdmsr
-    0x0d, 0x00, 0x01, 0x00, 0x00,                               // or   eax, 0x100           LME
-    0x0f, 0x30,                                                 // wrmsr
-    0x0f, 0x20, 0xc0,                                           // mov  eax, cr0
-    0x0d, 0x00, 0x00, 0x00, 0x80,                               // or   eax, 0x80000000      PG
-    0x0f, 0x22, 0xc0,                                           // mov  cr0, eax
-    0x0f, 0x01, 0x15, 0x80, 0x00, 0x10, 0x00,                   // lgdt [0x100080]
-    0xea, 0x52, 0x00, 0x10, 0x00, 0x08, 0x00,                   // jmp  8:0x100052
-    0xb9, 0x00, 0x00, 0x40, 0x00,                               // mov  ecx, 0x400000
-    0xff, 0x04, 0x25, 0x00, 0x50, 0x10, 0x00,                   // inc  dword [0x105000]
-    0xe2, 0xf7,                                                 // loop -9
-    0x31, 0xc0,                                                 // xor  eax, eax
-    0x0f, 0xa2,                                                 // cpuid                     always leaves the guest
-    0x66, 0xba, 0x01, 0x05,                                     // mov  dx, 0x501
-    0xb0, 0x10,                                                 // mov  al, 0x10
-    0xee,                                                       // out  dx, al               ends QEMU
-    0xf4,                                                       // hlt
-    0xeb, 0xfd,                                                 // jmp  -3
-    0x66, 0x90,                                                 // (padding)
-    0, 0, 0, 0, 0, 0, 0, 0,                                     // gdt: null
-    0xff, 0xff, 0x00, 0x00, 0x00, 0x9b, 0xaf, 0x00,             // gdt: 64-bit code
-    0x0f, 0x00, 0x70, 0x00, 0x10, 0x00,                         // 0x100080: limit 15, base 0x100070
-];
-
-/// The aarch64 probe: a loop, then the PSCI call SYSTEM_OFF (Arm DEN0022), after which QEMU ends with status 0.
-const AARCH64_CODE: [u32; 8] = [
-    0xd2a0_0800, // movz x0, #0x40, lsl #16
-    0xf100_0400, // subs x0, x0, #1
-    0x54ff_ffe1, // b.ne -4
-    0x52b0_8000, // movz w0, #0x8400, lsl #16
-    0x7280_0100, // movk w0, #0x0008
-    0xd400_0002, // hvc  #0
-    0xd503_207f, // wfi
-    0x17ff_ffff, // b    -4
-];
 
 /// Returns the probe as a file that `-kernel` takes.
 fn image(arch: Arch) -> Vec<u8> {
-    match arch {
-        Arch::Aarch64 => AARCH64_CODE
-            .into_iter()
-            .flat_map(u32::to_le_bytes)
-            .collect(),
-        Arch::X86_64 => elf(),
+    let facts = arch.facts();
+    match facts.kernel {
+        KernelFormat::Image { .. } => facts.probe.code.to_vec(),
+        KernelFormat::BzImage { .. } => elf(facts.elf_machine, facts.probe.code),
     }
 }
 
-/// Returns the x86_64 probe as an ELF file: one segment to load, one with the PVH note.
-pub(super) fn elf() -> Vec<u8> {
+/// Returns a probe as an ELF file: one segment to load, one with the PVH note.
+pub(super) fn elf(machine: u16, code: &[u8]) -> Vec<u8> {
     const NOTE: u64 = 64 + 2 * 56;
     const CODE: u64 = 0x1000;
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
@@ -97,7 +44,7 @@ pub(super) fn elf() -> Vec<u8> {
     let word = |file: &mut Vec<u8>, value: u32| file.extend(value.to_le_bytes());
     let long = |file: &mut Vec<u8>, value: u64| file.extend(value.to_le_bytes());
     half(&mut file, 2); // ET_EXEC
-    half(&mut file, Arch::X86_64.elf_machine());
+    half(&mut file, machine);
     word(&mut file, 1); // EV_CURRENT
     for value in [u64::from(LOAD), 64, 0] {
         long(&mut file, value); // entry, program headers, section headers
@@ -106,7 +53,7 @@ pub(super) fn elf() -> Vec<u8> {
     for value in [64, 56, 2, 64, 0, 0] {
         half(&mut file, value); // sizes and counts of the headers
     }
-    let size = X86_64_CODE.len() as u64;
+    let size = code.len() as u64;
     let note_size = 24;
     for (kind, flags, offset, address, size, align) in [
         (1, 7, CODE, u64::from(LOAD), size, 0x1000), // PT_LOAD
@@ -124,20 +71,17 @@ pub(super) fn elf() -> Vec<u8> {
     file.extend(b"Xen\0");
     long(&mut file, u64::from(LOAD));
     file.resize(CODE as usize, 0);
-    file.extend(X86_64_CODE);
+    file.extend(code);
     file
 }
 
 /// Returns QEMU's arguments for the probe in the file `kernel`.
 fn arguments(arch: Arch, accelerator: Accelerator, kernel: OsString) -> Vec<OsString> {
-    let board = match arch {
-        Arch::Aarch64 => "virt",
-        Arch::X86_64 => "q35",
-    };
-    let cpu = match (accelerator, arch) {
-        (Accelerator::Kvm | Accelerator::Hvf, _) => "host",
-        (Accelerator::Tcg, Arch::X86_64) => "qemu64",
-        (Accelerator::Tcg, Arch::Aarch64) => "cortex-a72",
+    let facts = arch.facts();
+    let board = facts.boards.first().copied().unwrap_or_default();
+    let cpu = match accelerator {
+        Accelerator::Kvm | Accelerator::Hvf => "host",
+        Accelerator::Tcg => facts.cpu,
     };
     let mut all: Vec<OsString> = [
         "-nodefaults",
@@ -158,9 +102,7 @@ fn arguments(arch: Arch, accelerator: Accelerator, kernel: OsString) -> Vec<OsSt
     .map(OsString::from)
     .to_vec();
     all.push(kernel);
-    if arch == Arch::X86_64 {
-        all.extend(["-device", "isa-debug-exit,iobase=0x501,iosize=2"].map(OsString::from));
-    }
+    all.extend(facts.probe.arguments.iter().map(OsString::from));
     all
 }
 
@@ -188,11 +130,7 @@ pub fn probe(
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            let expected = match arch {
-                Arch::Aarch64 => 0,
-                Arch::X86_64 => X86_64_STATUS,
-            };
-            let works = status.code() == Some(expected);
+            let works = status.code() == Some(arch.facts().probe.status);
             return Ok((!works).then(|| format!("QEMU ended with {status}")));
         }
         if start.elapsed() > LIMIT {

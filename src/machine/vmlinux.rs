@@ -59,7 +59,7 @@ fn has_pvh_entry(file: &[u8]) -> bool {
     let Ok(segments) = header.program_headers(LittleEndian, file) else {
         return false;
     };
-    header.e_machine(LittleEndian) == Machine(Arch::X86_64.elf_machine())
+    header.e_machine(LittleEndian) == Machine(Arch::X86_64.facts().elf_machine)
         && segments
             .iter()
             .filter(|segment| segment.p_type(LittleEndian) == PT_NOTE)
@@ -75,6 +75,12 @@ mod tests {
     use super::*;
     use std::io::Write as _;
     use std::process::{Command, Stdio};
+
+    /// Returns an ELF kernel with a PVH entry.
+    fn probe() -> Vec<u8> {
+        let facts = Arch::X86_64.facts();
+        super::super::probe::elf(facts.elf_machine, facts.probe.code)
+    }
 
     /// Returns what a program makes of `data`; nothing where it is missing, which CI does not allow.
     fn packed(line: &[&str], data: &[u8]) -> Option<Vec<u8>> {
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_kernel_comes_out_of_every_format_that_debian_packs_it_in() {
-        let kernel = super::super::probe::elf();
+        let kernel = probe();
         let size = (kernel.len() as u32).to_le_bytes();
         let formats: [(&[&str], bool); 6] = [
             (&["gzip", "-n", "-9"], true),
@@ -144,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_kernel_without_the_note_and_a_bomb_are_left_alone() {
-        let mut kernel = super::super::probe::elf();
+        let mut kernel = probe();
         kernel[0xb0 + 8] = 17;
         let gzip = |data: &[u8]| packed(&["gzip", "-n", "-9"], data);
         let Some(payload) = gzip(&kernel) else { return };

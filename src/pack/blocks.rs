@@ -9,14 +9,6 @@ use super::PackError;
 /// Bytes of the archive that are compressed on their own. Another number gives other bytes: it belongs to the format.
 pub(super) const BLOCK: usize = 512 * 1024;
 
-/// Returns the bytes of a block: [`BLOCK`], unless the build is broken on purpose.
-fn size() -> usize {
-    #[cfg(feature = "broken")]
-    return super::broken::block();
-    #[cfg(not(feature = "broken"))]
-    BLOCK
-}
-
 /// Takes a block, and whether it is the last one; returns a buffer of [`BLOCK`] bytes for the next one.
 pub(super) type Consume<'a> = dyn FnMut(Vec<u8>, bool) -> Result<Vec<u8>, PackError> + 'a;
 
@@ -43,10 +35,10 @@ impl<'a> Blocks<'a> {
     /// Returns the room left in the block, never none; [`Blocks::advance`] says how much of it was filled.
     pub(super) fn room(&mut self) -> Result<&mut [u8], PackError> {
         // A full block waits until it is known not to be the last one.
-        if self.filled == size() {
+        if self.filled == BLOCK {
             self.cut(false)?;
         }
-        Ok(&mut self.block[self.filled..size()])
+        Ok(&mut self.block[self.filled..BLOCK])
     }
 
     pub(super) fn advance(&mut self, count: usize) {

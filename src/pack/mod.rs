@@ -10,8 +10,6 @@
 //! [`pack`] writes, [`read`] reads back, also what others wrote.
 
 mod blocks;
-#[cfg(feature = "broken")]
-pub mod broken;
 mod content;
 mod deflate;
 mod error;
@@ -69,8 +67,6 @@ pub fn pack(
     out: &mut dyn Write,
     advanced: &mut dyn FnMut(u64),
 ) -> Result<Packed, PackError> {
-    #[cfg(feature = "broken")]
-    broken::threads(jobs);
     let size = archive_size(tree)?;
     match compression {
         Compression::None => plain(tree, out, advanced),

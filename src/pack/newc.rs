@@ -51,16 +51,8 @@ pub fn archive_size(tree: &Tree) -> Result<u64, PackError> {
 /// Writes the archive of a tree.
 pub(super) fn write(tree: &Tree, blocks: &mut Blocks<'_>) -> Result<(), PackError> {
     let mut contents = Contents::default();
-    let entries = tree.iter();
-    #[cfg(feature = "broken")]
-    let entries = super::broken::ordered(entries);
-    for (index, (path, entry)) in entries.enumerate() {
+    for (index, (path, entry)) in tree.iter().enumerate() {
         let fields = fields(tree, index, path, entry)?;
-        #[cfg(feature = "broken")]
-        let fields = Fields {
-            mtime: super::broken::mtime(fields.mtime, entry),
-            ..fields
-        };
         header(&fields, path.as_bytes(), blocks)?;
         match &entry.kind {
             Kind::File(content) => contents.copy(path, content, blocks)?,

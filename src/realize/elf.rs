@@ -81,17 +81,18 @@ impl Elf {
 
     /// Says whether every kernel for an architecture could start it: a 64-bit program of that machine.
     pub(super) fn is_for(&self, arch: Arch) -> bool {
-        self.machine == arch.elf_machine() && self.is_64_bit && self.is_little_endian
+        self.machine == arch.facts().elf_machine && self.is_64_bit && self.is_little_endian
+    }
+
+    fn arch(&self) -> Option<Arch> {
+        Arch::ALL.into_iter().find(|arch| self.is_for(*arch))
     }
 
     /// Returns the kernel's option with which it starts this 32-bit program on an architecture; nothing where none does.
     pub(super) fn compatible(&self, arch: Arch) -> Option<&'static str> {
         let is_32_bit = !self.is_64_bit && self.is_little_endian;
-        match (arch, elf::Machine(self.machine)) {
-            (Arch::X86_64, elf::EM_386) if is_32_bit => Some("CONFIG_IA32_EMULATION"),
-            (Arch::Aarch64, elf::EM_ARM) if is_32_bit => Some("CONFIG_COMPAT"),
-            _ => None,
-        }
+        let (machine, option) = arch.facts().elf_32_bit;
+        (is_32_bit && self.machine == machine).then_some(option)
     }
 
     /// Says whether two files can be in one process.
@@ -102,29 +103,16 @@ impl Elf {
 
     /// Returns the directories in which the loaders of the distributions look without being told, without the leading `/`.
     pub(super) fn library_directories(&self) -> &'static [&'static str] {
+        if let Some(arch) = self.arch() {
+            return arch.facts().library_directories;
+        }
         match (elf::Machine(self.machine), self.is_64_bit) {
-            (elf::EM_X86_64, true) => &[
-                "lib/x86_64-linux-gnu",
-                "usr/lib/x86_64-linux-gnu",
-                "lib64",
-                "usr/lib64",
-                "lib",
-                "usr/lib",
-            ],
             (elf::EM_X86_64, false) => &["libx32", "usr/libx32", "lib", "usr/lib"],
             (elf::EM_386, _) => &[
                 "lib/i386-linux-gnu",
                 "usr/lib/i386-linux-gnu",
                 "lib32",
                 "usr/lib32",
-                "lib",
-                "usr/lib",
-            ],
-            (elf::EM_AARCH64, _) => &[
-                "lib/aarch64-linux-gnu",
-                "usr/lib/aarch64-linux-gnu",
-                "lib64",
-                "usr/lib64",
                 "lib",
                 "usr/lib",
             ],
@@ -147,6 +135,9 @@ impl Elf {
 
     /// Returns the name of its machine, for the ones that people meet.
     pub(super) fn machine_name(&self) -> String {
+        if let Some(arch) = self.arch() {
+            return arch.to_string();
+        }
         let name = match (self.machine, self.is_64_bit) {
             (3, _) => "i386",
             (8, _) => "mips",
@@ -154,11 +145,11 @@ impl Elf {
             (21, _) => "ppc64",
             (22, _) => "s390x",
             (40, _) => "arm",
-            (62, true) => "x86_64",
-            (62, false) => "x32",
+            (62, _) => "x32",
             (183, true) => "aarch64",
             (183, false) => "arm64ilp32",
-            (243, _) => "riscv",
+            (243, true) => "riscv64",
+            (243, false) => "riscv32",
             (258, _) => "loongarch",
             (other, _) => return format!("ELF machine {other}"),
         };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use super::{Outcome, RealizeError, Workshop};
+use super::{RealizeError, Workshop};
+use crate::fault::Outcome;
 use crate::plan::{Pinned, Plan};
 use crate::recipe::{Diagnostic, Place};
 use crate::source::oci::{self, Found, ImageError, LayoutError, Parts};

@@ -22,7 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-pub use error::{Outcome, RealizeError};
+pub use error::RealizeError;
 pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
 pub use images::ImageFailure;
 pub use locals::{Beside, plan, plan_within, shareable, unpacked};
@@ -308,12 +308,15 @@ impl Workshop<'_> {
             self.progress.event(Event::StageAdvanced { stage, done });
         };
         let at = new.path(name);
-        let tree = &assembled.tree;
-        #[cfg(feature = "broken")]
-        let tree = &pack::broken::disturbed(&plan.name, tree);
-        let packed = pack::pack(tree, compression, self.jobs, &mut out, &mut advanced)
-            .and_then(|packed| out.flush().map(|()| packed).map_err(pack::PackError::Write))
-            .map_err(|error| explain::packing(plan, &assembled.tree, &at, error))?;
+        let packed = pack::pack(
+            &assembled.tree,
+            compression,
+            self.jobs,
+            &mut out,
+            &mut advanced,
+        )
+        .and_then(|packed| out.flush().map(|()| packed).map_err(pack::PackError::Write))
+        .map_err(|error| explain::packing(plan, &assembled.tree, &at, error))?;
         self.progress
             .event(Event::StageFinished { stage: Stage::Pack });
         Ok(packed)

@@ -6,7 +6,6 @@
 use super::elf::Elf;
 use super::script::Shebang;
 use super::{kernel, programs};
-use crate::arch::Arch;
 use crate::plan::Plan;
 use crate::recipe::{Diagnostic, EntryKind, KernelOrigin, Span};
 use crate::tree::lookup::{self, Lost, Root};
@@ -68,12 +67,7 @@ impl Check<'_> {
             Some(other) => format!("the kernel is for {other}, the image for {arch}"),
             None => format!("what `kernel` names is no kernel that {arch} could start"),
         };
-        let expected = match arch {
-            Arch::X86_64 => "a bzImage (`HdrS` at 0x202) or an ELF vmlinux",
-            Arch::Aarch64 => {
-                "an arm64 Image (`ARM\\x64` at 0x38), an EFI zboot image, or an Image.gz"
-            }
-        };
+        let expected = arch.facts().kernel_described;
         let label = format!("starts with {}", sample(&head));
         let help = match (&self.plan.kernel.origin, is_archive(&head)) {
             (KernelOrigin::Source { path: None, .. }, true) if found.is_none() => {

@@ -295,6 +295,11 @@ impl EntryKind {
         self.from().into_iter().chain(busybox)
     }
 
+    /// Says whether it is a directory beside the recipe.
+    pub fn is_local_tree(&self) -> bool {
+        matches!(self, EntryKind::Tree { .. }) && self.local().is_some()
+    }
+
     /// Returns the file or directory beside the recipe that it is, where it is one.
     pub fn local(&self) -> Option<&Spanned<String>> {
         match self {

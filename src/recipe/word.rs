@@ -2,6 +2,7 @@
 
 use super::diagnostic::Diagnostic;
 use super::scan::{Scanner, is_newline, is_space, raw_hashes};
+use crate::arch::Arch;
 
 /// Reads a bare word and reports what is wrong with its spelling.
 pub(super) fn read(scanner: &mut Scanner<'_>) {
@@ -162,11 +163,6 @@ fn is_number(word: &str) -> bool {
 
 /// Words that people bring along from other tools, and what they are called here.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("amd64", "x86_64"),
-    ("x64", "x86_64"),
-    ("x86-64", "x86_64"),
-    ("arm64", "aarch64"),
-    ("armv8", "aarch64"),
     ("append", "cmdline"),
     ("args", "cmdline"),
     ("command", "cmdline"),
@@ -256,6 +252,12 @@ pub(super) fn nearest<'a>(word: &str, allowed: &[&'a str]) -> Option<&'a str> {
             allowed.iter().find(|candidate| meant && *candidate == here)
         })
     };
+    let arch = || {
+        let mut archs = Arch::ALL
+            .into_iter()
+            .filter(|arch| arch.is_meant_by(&plain));
+        archs.find_map(|arch| allowed.iter().find(|candidate| **candidate == arch.name()))
+    };
     let close = || {
         let distance = |candidate: &str| strsim::damerau_levenshtein(&plain, candidate);
         // One slip in a short word, two in a middling one, a third of a long one; half of the candidate at most.
@@ -265,7 +267,7 @@ pub(super) fn nearest<'a>(word: &str, allowed: &[&'a str]) -> Option<&'a str> {
         let start = plain.len() >= 3 && (best.starts_with(&plain) || plain.starts_with(*best));
         (close || start).then_some(best)
     };
-    same.or_else(known).or_else(close).copied()
+    same.or_else(known).or_else(arch).or_else(close).copied()
 }
 
 /// Returns `did you mean ..?`, where something is near, followed by `rest`.

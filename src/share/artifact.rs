@@ -44,14 +44,6 @@ pub struct Artifact {
     pub manifests: BTreeMap<Arch, Descriptor>,
 }
 
-/// Returns Go's word for an architecture, which OCI takes.
-pub fn go_name(arch: Arch) -> &'static str {
-    match arch {
-        Arch::Aarch64 => "arm64",
-        Arch::X86_64 => "amd64",
-    }
-}
-
 impl Artifact {
     /// Returns the artifact of what is to be shared. Small things are put into the cache, so that every blob is a file.
     ///
@@ -128,7 +120,7 @@ fn add(
     }
     let config = json!({
         "config": { "Labels": labels(image) },
-        "architecture": go_name(image.arch),
+        "architecture": image.arch.facts().oci,
         "cmdline": image.cmdline,
         "cpus": image.cpus,
         "format": FORMAT,
@@ -164,7 +156,7 @@ fn add(
     let bytes = manifest.bytes();
     let mut entry = Descriptor::of(MANIFEST, &bytes);
     layout.put_manifest(&entry, &bytes, None)?;
-    entry.architecture = Some(go_name(image.arch).to_owned());
+    entry.architecture = Some(image.arch.facts().oci.to_owned());
     Ok(entry)
 }
 

@@ -13,7 +13,6 @@ use std::path::Path;
 use serde_json::json;
 
 use super::ShareError;
-use super::artifact::go_name;
 use super::oci::{Descriptor, Index, Manifest, REF_NAME};
 use crate::arch::Arch;
 use crate::digest::{Digest, Hasher};
@@ -59,7 +58,7 @@ impl Container {
         layer(tree, &mut out)?;
         let layer = out.commit()?;
         let config = json!({
-            "architecture": go_name(arch),
+            "architecture": arch.facts().oci,
             "config": {},
             "history": [{ "created_by": "mkimg export" }],
             "os": "linux",

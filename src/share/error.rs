@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::registry::RegistryError;
-use crate::realize::{Outcome, RealizeError};
+use crate::fault::{Fault, Outcome, of_io};
+use crate::realize::RealizeError;
 use crate::store::StoreError;
 
 /// Why something could not be shared, or is not what it should be. `object` names it: a blob, a manifest, a tag, a file.
@@ -87,9 +88,10 @@ impl ShareError {
             source,
         }
     }
+}
 
-    /// Returns what kind of failure it is.
-    pub fn outcome(&self) -> Outcome {
+impl Fault for ShareError {
+    fn outcome(&self) -> Outcome {
         match self {
             ShareError::Mismatch { .. } | ShareError::Invalid { .. } => Outcome::Mismatch,
             ShareError::Missing { .. } => Outcome::Failed,
@@ -97,7 +99,20 @@ impl ShareError {
             ShareError::Store(error) => error.outcome(),
             ShareError::Realize(error) => error.outcome(),
             ShareError::Exists { .. } => Outcome::Wrong,
-            ShareError::Io { .. } => Outcome::Failed,
+            ShareError::Io { source, .. } => of_io(source).0,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            ShareError::Registry(error) => error.help(),
+            ShareError::Store(error) => error.help(),
+            ShareError::Realize(error) => error.help(),
+            ShareError::Exists { .. } => Some("move it away, or name another place".to_owned()),
+            ShareError::Io { source, .. } => of_io(source).1.map(str::to_owned),
+            ShareError::Mismatch { .. }
+            | ShareError::Invalid { .. }
+            | ShareError::Missing { .. } => None,
         }
     }
 }

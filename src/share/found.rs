@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::artifact::go_name;
 use super::oci::{Descriptor, INDEX, Index, MANIFEST};
 use super::text::fit;
 use super::{Origin, ShareError};
@@ -60,7 +59,7 @@ pub fn list(origin: &dyn Origin, root: Descriptor) -> Result<Found, ShareError> 
         let named = entry.architecture.as_deref();
         let known = Arch::ALL
             .into_iter()
-            .find(|arch| Some(go_name(*arch)) == named);
+            .find(|arch| Some(arch.facts().oci) == named);
         // Another architecture is one that a later mkimg knows.
         let Some(arch) = known else {
             others += 1;

@@ -5,6 +5,7 @@ use super::registry::{Registry, RegistryOptions};
 use super::{Origin as _, Reference, ShareError};
 use crate::arch::Arch;
 use crate::digest::Digest;
+use crate::fault::Fault as _;
 use crate::progress::Progress;
 use crate::source::oci::{self, Found, Remote, RemoteError};
 use crate::store::Store;

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use super::artifact::go_name;
 use super::shared::Shared;
 use super::unsigned::check_index;
 use super::{Found, Origin, Project, ShareError};
@@ -82,7 +81,7 @@ pub fn examine(
         let listed = descriptor.architecture.as_deref();
         if selection
             .arch
-            .is_some_and(|arch| listed.is_some_and(|name| name != go_name(arch)))
+            .is_some_and(|arch| listed.is_some_and(|name| name != arch.facts().oci))
         {
             continue;
         }

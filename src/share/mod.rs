@@ -36,7 +36,7 @@ pub mod substitutes;
 mod text;
 mod unsigned;
 
-pub use artifact::{Artifact, CONFIG, Shareable, go_name, plan_tag};
+pub use artifact::{Artifact, CONFIG, Shareable, plan_tag};
 pub use copy::{Copied, copy, copy_referrers};
 pub use document::{Document, attach};
 pub use error::ShareError;

@@ -8,7 +8,7 @@ use std::io::{BufReader, Read};
 
 use serde_json::{Value, json};
 
-use super::artifact::{CONFIG, FORMAT_KEY, PLAN, go_name, labels};
+use super::artifact::{CONFIG, FORMAT_KEY, PLAN, labels};
 use super::layer::Role;
 use super::oci::{DESCRIPTION, Descriptor, IMAGE, Manifest, TITLE};
 use super::project::{Project, check_names};
@@ -102,7 +102,7 @@ impl Shared {
     /// Compares what the manifest, the config and the index say with `image.json`.
     fn check(&self, manifest: &Manifest) -> Result<(), ShareError> {
         let image = &self.image;
-        let arch = go_name(image.arch);
+        let arch = image.arch.facts().oci;
         let differs = |object: &str, expected: String, found: String| ShareError::Mismatch {
             object: object.to_owned(),
             expected,

@@ -198,7 +198,7 @@ impl Search<'_> {
         let Some(root) = origin.resolve(tag)? else {
             return Ok(None);
         };
-        let arch = super::go_name(self.plan.arch);
+        let arch = self.plan.arch.facts().oci;
         let found = list(origin, root)?;
         let of_arch = found.images.iter().find(|image| {
             let named = image.architecture.as_deref();

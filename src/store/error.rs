@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
+use crate::fault::{Fault, Outcome};
 
 /// A failure of the cache. Each names the path it happened at.
 #[derive(Debug, thiserror::Error)]
@@ -89,5 +90,40 @@ impl StoreError {
             StoreError::Io { what, path, source } => StoreError::NotWritable { what, path, source },
             error => error,
         }
+    }
+}
+
+impl Fault for StoreError {
+    /// A full disk and a cache that this user cannot write are put right by naming another cache.
+    fn outcome(&self) -> Outcome {
+        match self {
+            StoreError::NoSpace { .. }
+            | StoreError::NotWritable { .. }
+            | StoreError::NotACache { .. } => Outcome::Wrong,
+            StoreError::Damaged { .. } => Outcome::Mismatch,
+            StoreError::Io { .. } | StoreError::InUse { .. } => Outcome::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let text = match self {
+            StoreError::NoSpace { .. } => {
+                "make room there, or name a cache on another disk with `--cache DIR`; nothing half-written was left"
+            }
+            StoreError::NotWritable { .. } => {
+                "name a directory that you may write with `--cache DIR` or MKIMG_CACHE"
+            }
+            StoreError::Damaged { .. } => {
+                "run it again: a damaged object is removed and made again"
+            }
+            StoreError::NotACache { .. } => {
+                "it has no CACHEDIR.TAG of mkimg's: name the cache with `--cache DIR`; nothing was removed"
+            }
+            StoreError::InUse { .. } => "without `--no-wait` it is waited for; nothing was removed",
+            StoreError::Io { .. } => {
+                "check what is at that path and the disk below it, or name another cache with `--cache DIR`"
+            }
+        };
+        Some(text.to_owned())
     }
 }

@@ -5,7 +5,7 @@
 //! cache's file `.token`, and the text is the device and inode of the cache's directory. Moved, a cache keeps its record; a copy
 //! of it has none.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -40,13 +40,34 @@ pub enum Origin {
 pub fn origin(cache: &Path, state: &Path) -> Result<Origin, StoreError> {
     let io = |error| StoreError::io("look at", cache, error);
     let cache = dir::hold(cache).map_err(io)?;
-    let found = dir::metadata(&cache).map_err(io)?;
-    if let Some(token) = token(&cache)
+    match seen(&cache, state)? {
+        // A process may be taking it: its token came after the first look, and what it made before the second.
+        Origin::Unknown => {
+            let _calm = locked(&cache)?;
+            seen(&cache, state)
+        }
+        origin => Ok(origin),
+    }
+}
+
+/// Locks a cache's directory, as whoever takes it does.
+fn locked(cache: &Path) -> Result<File, StoreError> {
+    let io = |error| StoreError::io("lock", cache, error);
+    let directory = dir::directory(cache).map_err(io)?;
+    directory.lock().map_err(io)?;
+    Ok(directory)
+}
+
+/// Returns where a cache comes from by a look at its token, and one at what else is in it.
+fn seen(cache: &Path, state: &Path) -> Result<Origin, StoreError> {
+    let io = |error| StoreError::io("look at", cache, error);
+    let found = dir::metadata(cache).map_err(io)?;
+    if let Some(token) = token(cache)
         && fs::read_to_string(record(state, &token)).is_ok_and(|text| text == text_of(&found))
     {
         return Ok(Origin::Here);
     }
-    match dir::entries(&cache)
+    match dir::entries(cache)
         .map_err(io)?
         .iter()
         .all(|path| is_keeper(path))
@@ -70,11 +91,8 @@ pub fn take(cache: &Path, state: &Path) -> Result<(), StoreError> {
     let io = |error| StoreError::io("look at", cache, error);
     let cache = dir::hold(cache).map_err(io)?;
     // Of two processes that take it at once the second finds the first one's record.
-    let alone = dir::directory(&cache).map_err(io)?;
-    alone
-        .lock()
-        .map_err(|error| StoreError::io("lock", &cache, error))?;
-    if origin(&cache, state)? == Origin::Here {
+    let _alone = locked(&cache)?;
+    if seen(&cache, state)? == Origin::Here {
         return Ok(());
     }
     let mut bytes = [0; 32];
@@ -239,6 +257,26 @@ mod tests {
             make(&bed.path("cache")).unwrap();
             assert_eq!(bed.origin("cache"), Origin::Unknown);
         }
+    }
+
+    #[test]
+    fn a_cache_that_another_process_takes_at_this_moment_is_known() {
+        let bed = Bed::new();
+        let cache = bed.path("cache");
+        let alone = File::open(&cache).unwrap();
+        alone.lock().unwrap();
+        // As it lies there between the two looks: no token was seen, but what is made after it.
+        fs::write(cache.join("lock"), "").unwrap();
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| bed.origin("cache"));
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let token = Digest::of(b"x").to_string();
+            let text = text_of(&fs::metadata(&cache).unwrap());
+            write_record(&record(&bed.path("state"), &token), &text).unwrap();
+            fs::write(cache.join(TOKEN), token).unwrap();
+            drop(alone);
+            assert_eq!(other.join().unwrap(), Origin::Here);
+        });
     }
 
     #[test]

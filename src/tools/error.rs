@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::fault::{Fault, Outcome};
 use crate::source::ArchiveError;
 use crate::source::fetch::FetchError;
 use crate::store::StoreError;
@@ -14,7 +15,7 @@ pub enum ToolsError {
     #[error("no `{program}` of version {OLDEST} or newer is on PATH{}", list(.passed_over))]
     NotFound {
         /// The program that was looked for.
-        program: String,
+        program: &'static str,
         /// What was found and is of no use, each with the reason.
         passed_over: Vec<String>,
         /// How to install it here.
@@ -93,6 +94,22 @@ impl ToolsError {
             ToolsError::BuiltIn(_) => vec!["this is a bug of mkimg: report it".to_owned()],
             ToolsError::Archive(_) | ToolsError::Store(_) => Vec::new(),
         }
+    }
+}
+
+impl Fault for ToolsError {
+    fn outcome(&self) -> Outcome {
+        match self {
+            ToolsError::NotFound { .. }
+            | ToolsError::NotForThisHost { .. }
+            | ToolsError::Run { .. }
+            | ToolsError::NotQemu { .. } => Outcome::Wrong,
+            _ => Outcome::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(ToolsError::help(self).join("\n")).filter(|help| !help.is_empty())
     }
 }
 

@@ -9,29 +9,23 @@ pub(super) fn install(os: &str, os_release: &str, guest: Arch) -> String {
     }
     let names = names(os_release);
     let is = |name: &str| names.iter().any(|found| found == name);
-    let (x86, arm, command) = if is("alpine") {
-        ("qemu-system-x86_64", "qemu-system-aarch64", "apk add")
+    let packages = guest.facts().qemu_packages;
+    let (command, package) = if is("alpine") {
+        ("apk add", packages.alpine)
     } else if is("rhel") || is("centos") {
         // The only emulator there is for the host's own architecture, and outside of PATH.
         return "dnf install qemu-kvm, then add `--qemu /usr/libexec/qemu-kvm`".to_owned();
     } else if is("fedora") {
-        (
-            "qemu-system-x86-core",
-            "qemu-system-aarch64-core",
-            "dnf install",
-        )
+        ("dnf install", packages.fedora)
     } else if is("arch") {
-        ("qemu-system-x86", "qemu-system-aarch64", "pacman -S")
+        ("pacman -S", packages.arch)
     } else if is("debian") || is("ubuntu") {
-        ("qemu-system-x86", "qemu-system-arm", "apt install")
+        ("apt install", packages.debian)
     } else {
         return format!(
-            "install QEMU, so that `qemu-system-{guest}` is on PATH, or name it with `--qemu PATH`"
+            "install QEMU, so that `{}` is on PATH, or name it with `--qemu PATH`",
+            guest.facts().qemu
         );
-    };
-    let package = match guest {
-        Arch::X86_64 => x86,
-        Arch::Aarch64 => arm,
     };
     format!("{command} {package}")
 }
@@ -54,7 +48,7 @@ fn names(os_release: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Arch::{Aarch64, X86_64};
+    use Arch::{Aarch64, Riscv64, X86_64};
 
     #[test]
     fn the_command_is_the_one_of_the_system() {
@@ -98,6 +92,12 @@ mod tests {
                 "pacman -S qemu-system-aarch64",
             ),
             ("linux", "ID=alpine\n", X86_64, "apk add qemu-system-x86_64"),
+            (
+                "linux",
+                "ID=debian\n",
+                Riscv64,
+                "apt install qemu-system-riscv64",
+            ),
             ("linux", "ID=nixos\n", X86_64, other),
             ("linux", "VERSION_ID=debian\n", X86_64, other),
             ("linux", "", X86_64, other),

@@ -63,9 +63,10 @@ pub struct Host<'a> {
 }
 
 /// Which QEMU to take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Choice {
     /// The first one on PATH of version 5 or newer, else the pinned one.
+    #[default]
     Auto,
     /// The first one on PATH of version 5 or newer.
     System,
@@ -130,7 +131,7 @@ impl Toolbox<'_> {
                 }
             }
         }
-        let program = system::program(guest);
+        let program = guest.facts().qemu;
         if *choice == Choice::Auto && host.runs_pinned() {
             for line in &passed_over {
                 self.progress.event(Event::Detail(line.clone()));
@@ -154,8 +155,8 @@ impl Toolbox<'_> {
         host: &Host<'_>,
         passed_over: &mut Vec<String>,
     ) -> Option<Emulator> {
-        let program = system::program(guest);
-        for path in system::on_path(&program, host.path.unwrap_or_default()) {
+        let program = guest.facts().qemu;
+        for path in system::on_path(program, host.path.unwrap_or_default()) {
             let shown = path.display();
             passed_over.push(match system::version(self.store, &path) {
                 Ok(Said::Version(version)) if system::is_new_enough(&version) => {

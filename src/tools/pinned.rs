@@ -18,7 +18,7 @@ use super::error::ToolsError;
 use super::manifest::{self, Manifest};
 use super::recipe::{File, LIBRARIES, LOADER, Parts, VERSION, digest, parts};
 use super::together::Together;
-use super::{Emulator, Host, Toolbox, system};
+use super::{Emulator, Host, Toolbox};
 use crate::arch::Arch;
 use crate::dir;
 use crate::progress::Event;
@@ -276,7 +276,7 @@ fn emulator(path: &Path, guest: Arch) -> Emulator {
         // Below the emulator's own directory, for a `:` in the path of the cache would end a plain path here, and the loader
         // would turn to the host's libraries without a word.
         format!("$ORIGIN/../{LIBRARIES}").into(),
-        own.join(system::program(guest)).into(),
+        own.join(guest.facts().qemu).into(),
         "-L".into(),
         own.join("firmware").into(),
     ];

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::error::OLDEST;
-use crate::arch::Arch;
 use crate::digest::Digest;
 use crate::store::Store;
 
@@ -47,11 +46,6 @@ pub(super) fn is_new_enough(version: &str) -> bool {
         .next()
         .and_then(|major| major.parse::<u32>().ok());
     major.is_some_and(|major| major >= OLDEST)
-}
-
-/// Returns the name of the emulator for a guest.
-pub(super) fn program(guest: Arch) -> String {
-    format!("qemu-system-{guest}")
 }
 
 /// Returns the executable files of that name on PATH, in its order. Relative directories are passed over: what they lead to

@@ -4,8 +4,7 @@
 mod clip;
 mod report;
 mod terminal;
-mod units;
 
+pub use crate::units::{bar, bytes, seconds};
 pub use report::{print_diagnostics, print_error};
 pub use terminal::{Terminal, Verbosity};
-pub use units::{bar, bytes, seconds};

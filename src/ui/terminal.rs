@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::units;
 use crate::progress::{Event, Progress, Stage};
 use crate::text::safe;
+use crate::units;
 
 /// The most characters of a guest's line that are shown while it runs.
 const LINE: usize = 200;
@@ -49,6 +49,11 @@ impl Terminal {
             bars: MultiProgress::with_draw_target(target),
             running: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// Returns how much is told.
+    pub fn verbosity(&self) -> Verbosity {
+        self.verbosity
     }
 
     /// Returns whether colours are to be used.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -143,10 +144,9 @@ pub fn bytes(member: &Member) -> Vec<u8> {
     let MemberKind::File(content) = &member.kind else {
         panic!("{member:?} is no file");
     };
-    let whole = fs::read(&content.path).unwrap();
-    let start = usize::try_from(content.offset).unwrap();
-    let end = start + usize::try_from(content.size).unwrap();
-    let bytes = whole[start..end].to_vec();
+    let file = fs::File::open(&content.path).unwrap();
+    let mut bytes = vec![0; usize::try_from(content.size).unwrap()];
+    file.read_exact_at(&mut bytes, content.offset).unwrap();
     assert_eq!(mkimg::digest::Digest::of(&bytes), content.digest);
     bytes
 }

@@ -75,6 +75,68 @@ fn each_test_is_told_when_it_begins_and_ends_and_the_report_goes_to_standard_out
 }
 
 #[test]
+fn a_failed_test_names_the_step_the_console_and_the_cause_in_every_report() {
+    let node = "test \"the shell answers\" within=\"1s\" {
+    expect \"(linux)\"
+    send \"echo answer=$((6*7))\"
+    expect \"answer=<43> & more\"
+}
+";
+    let shell = "printf '(linux) '; read -r line; printf '%s\\r\\nanswer=42\\r\\n(linux) ' \"$line\"; sleep 9";
+    let tiny = guest(shell, node);
+    let text = fs::read_to_string(tiny.path("images/tiny.kdl")).unwrap();
+    let line = 1 + text[..text.find("answer=<43>").unwrap()]
+        .matches('\n')
+        .count();
+    let more = ["--json", "--junit", "junit.xml", "--log", "console.log"];
+    let output = mkimg(&tiny, "test", &more).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    for text in [
+        "FAILED  the shell answers",
+        &format!("at images/tiny.kdl:{line}: expect \"answer=<43> & more\""),
+        "| answer=42",
+        "did not come within 3s, which is the recipe's 1s as TCG needs it",
+    ] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    let report = json(&output);
+    let test = &report["tests"][0];
+    assert_eq!(
+        (&report["passed"], &test["passed"]),
+        (&false.into(), &false.into())
+    );
+    assert_eq!(test["kind"], "expectation");
+    assert_eq!(test["line"], line);
+    let log = fs::read_to_string(tiny.path("console.log")).unwrap();
+    assert!(
+        log.contains("== the shell answers (expectation)") && log.contains(" answer=42"),
+        "{log}"
+    );
+    let parse = "import sys, xml.etree.ElementTree as t; s = t.parse(sys.argv[1]).getroot()[0]; \
+                 print(s.get('tests'), s.get('failures'), s[0].get('name'), s[0][0].get('type'))";
+    let mut python = Command::new("python3");
+    python.args(["-c", parse]).arg(tiny.path("junit.xml"));
+    assert_eq!(
+        stdout(&run(&mut python)),
+        "1 1 the shell answers expectation\n"
+    );
+}
+
+#[test]
+fn one_failure_stops_the_rest_unless_it_is_to_keep_going() {
+    let tiny = guest("echo ok 1; sleep 9", THREE);
+    let told = |more: &[&str]| {
+        let said = fails(&mut mkimg(&tiny, "test", more), 5);
+        said.lines().last().unwrap().to_owned()
+    };
+    assert_eq!(told(&[]), "tiny x86_64: 1 passed, 1 failed, 1 skipped");
+    assert_eq!(told(&["--keep-going"]), "tiny x86_64: 2 passed, 1 failed");
+    let only = told(&["--filter", "two"]);
+    assert_eq!(only, "tiny x86_64: 0 passed, 1 failed");
+}
+
+#[test]
 fn a_signal_ends_the_tests_and_the_report_is_written() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let tiny = guest(

@@ -79,12 +79,14 @@ fn an_elf_kernel_is_told_from_a_program_by_its_addresses() {
 #[test]
 fn a_program_of_any_other_machine_is_named() {
     // Class, byte order, machine, and what is said.
-    let cases: [(u8, u8, u16, &str); 8] = [
+    let cases: [(u8, u8, u16, &str); 10] = [
         (2, 2, 22, "is a program for s390x, the image is for x86_64"),
         (2, 2, 21, "is a program for ppc64, "),
         (1, 2, 8, "is a program for mips, "),
         (1, 1, 40, "is a program for arm, "),
         (1, 1, 62, "is a program for x32, "),
+        (2, 1, 243, "is a program for riscv64, "),
+        (1, 1, 243, "is a program for riscv32, "),
         (2, 2, 183, "is a program for aarch64 (big-endian), "),
         (2, 1, 4242, "is a program for ELF machine 4242, "),
         (

@@ -1,5 +1,6 @@
 //! Tars that are no bundle: names that lead elsewhere, things twice, things missing, ends too early, sizes that are lies.
 
+use mkimg::fault::Fault as _;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -195,7 +196,7 @@ fn a_bundle_that_ends_too_early_is_refused_wherever_it_ends() {
         let path = project.path("broken.mkimg");
         fs::write(&path, &bundle[..*length]).unwrap();
         let error = mkimg::share::bundle::Bundle::open(&path).unwrap_err();
-        assert_eq!(error.outcome(), mkimg::realize::Outcome::Mismatch);
+        assert_eq!(error.outcome(), mkimg::fault::Outcome::Mismatch);
         let said = error.to_string();
         assert!(
             said.contains("truncated") && said.contains("broken.mkimg"),

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use mkimg::realize::{Image, Outcome};
+use mkimg::fault::{Fault as _, Outcome};
+use mkimg::realize::Image;
 use mkimg::share::bundle::Bundle;
 use mkimg::share::{Selection, ShareError, find, import};
 use mkimg::store::Store;

@@ -33,6 +33,7 @@ use tempfile::TempDir;
 
 use cli::{Project, repository, repository_recipe};
 use server::{Reply, Server};
+use tiny::{Tar, Tiny, noise, urls};
 
 const RECIPE: &str = "images/minimal.kdl";
 
@@ -56,6 +57,30 @@ fn debian_mirror() -> Server {
     })
 }
 
+/// Returns a project whose recipe takes a file and an archive from a server: all that a run does, in a tenth of a second.
+fn small() -> (Tiny, Server) {
+    let plain = noise(500_000);
+    let mut tar = Tar::default();
+    for number in 0..20 {
+        tar = tar.file(&number.to_string(), &noise(50_000 + number));
+    }
+    let archive = tar.end();
+    let served = [plain.clone(), archive.clone()];
+    let server = Server::start(move |request| match request.target.as_str() {
+        "/plain" => Reply::file(request, &served[0]),
+        _ => Reply::file(request, &served[1]),
+    });
+    let tiny = Tiny::new();
+    let sources = [
+        urls("plain", &plain, &[server.url("/plain")]),
+        urls("archive", &archive, &[server.url("/archive")]),
+    ];
+    let entries = "file \"/plain\" from=\"plain\"\n    tree \"/t\" from=\"archive\"\n    \
+                   file \"/a\" from=\"archive\" path=\"0\"";
+    tiny.recipe(&sources.concat(), entries);
+    (tiny, server)
+}
+
 /// Returns what `tests/golden/` says of the minimal image.
 fn golden() -> String {
     fs::read_to_string(repository().join("tests/golden/minimal.x86_64")).unwrap()
@@ -69,6 +94,7 @@ fn fast_dir() -> TempDir {
 /// A cache that is used by one run after the other.
 struct Lane<'a> {
     project: &'a Project,
+    recipe: &'static str,
     cache: PathBuf,
     server: &'a Server,
 }
@@ -79,7 +105,7 @@ impl Lane<'_> {
         let cache = self.cache.to_str().unwrap();
         let mut command = self.project.mkimg([
             "realize",
-            RECIPE,
+            self.recipe,
             "--arch",
             "x86_64",
             "--json",

@@ -220,13 +220,11 @@ fn the_workflow_for_gitlab_passes_and_keeps_what_the_locks_need() {
     assert_eq!(names(&scripts), ["before_script", "script", "after_script"]);
     let checkout = Checkout::new();
     // `before_script` and `script` are one shell there, `after_script` is another.
-    let job = format!("{}{}", scripts[0].text, scripts[1].text);
-    for _ in 0..2 {
-        let (name, text) = ("job".to_owned(), job.clone());
-        checkout.done("sh", &Script { name, text });
-        checkout.done("sh", &scripts[2]);
-        assert!(checkout.junit().contains("<testsuite"));
-    }
+    let text = format!("{}{}", scripts[0].text, scripts[1].text);
+    let name = "job".to_owned();
+    checkout.done("sh", &Script { name, text });
+    checkout.done("sh", &scripts[2]);
+    assert!(checkout.junit().contains("<testsuite"));
     // With next to no room only what the lock needs is left, and that still realizes without a network.
     run(&mut checkout.project.mkimg(["gc", "--older", "0s"]));
     run(&mut checkout

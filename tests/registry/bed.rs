@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mkimg::digest::Digest;
+use mkimg::fault::Fault as _;
 use mkimg::progress::{Event, Progress};
 use mkimg::share::oci::{Descriptor, EMPTY, INDEX, Index, MANIFEST, Manifest, TITLE};
 use mkimg::share::registry::{Registry, RegistryOptions};
@@ -222,9 +223,10 @@ pub fn told(error: &ShareError) -> (String, u8) {
         _ => None,
     };
     let code = match error.outcome() {
-        mkimg::realize::Outcome::Failed => 1,
-        mkimg::realize::Outcome::Wrong => 2,
-        mkimg::realize::Outcome::Mismatch => 3,
+        mkimg::fault::Outcome::Failed => 1,
+        mkimg::fault::Outcome::Wrong => 2,
+        mkimg::fault::Outcome::Mismatch => 3,
+        other => panic!("{other:?} is nothing that sharing ends with"),
     };
     (format!("{error}\n{}", help.unwrap_or_default()), code)
 }

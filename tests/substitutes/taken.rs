@@ -135,23 +135,23 @@ fn moved(debian: &Debian, before: usize) -> u64 {
 }
 
 #[test]
-fn a_warm_registry_gives_the_module_image_and_nothing_else() {
+fn a_warm_registry_gives_the_image_and_nothing_else() {
     let (Some(team), Some(debian)) = (Team::new(), Debian::start()) else {
         return;
     };
-    let maker = Project::with("modules");
-    let built = maker.realize("images/modules.kdl", &["--arch", "x86_64"]);
-    let repository = format!("{}/team/modules", debian.address());
+    let maker = Project::with("minimal");
+    let built = maker.realize("images/minimal.kdl", &["--arch", "x86_64"]);
+    let repository = format!("{}/team/minimal", debian.address());
     let mirror = crate::cli::mirror().display().to_string();
-    let mut push = maker.mkimg(["push", "images/modules.kdl", &format!("{repository}:1")]);
+    let mut push = maker.mkimg(["push", "images/minimal.kdl", &format!("{repository}:1")]);
     run(push.args(["--mirror", &mirror]));
     sign(&repository, &team.path("trusted"));
 
-    let taker = Project::with("modules");
+    let taker = Project::with("minimal");
     let before = debian.requests("GET").len();
     let mut command = taker.mkimg([
         "realize",
-        "images/modules.kdl",
+        "images/minimal.kdl",
         "--json",
         "--arch",
         "x86_64",

@@ -59,20 +59,20 @@ fn a_registry_that_is_killed_in_the_middle_of_a_blob_costs_a_warning() {
     let (Some(team), Some(debian)) = (Team::new(), Debian::start()) else {
         return;
     };
-    let maker = Project::with("modules");
-    let built = maker.realize("images/modules.kdl", &["--arch", "x86_64"]);
+    let maker = Project::with("minimal");
+    let built = maker.realize("images/minimal.kdl", &["--arch", "x86_64"]);
     let mirror = mirror().display().to_string();
-    let pushed = format!("{}/team/modules", debian.address());
+    let pushed = format!("{}/team/minimal", debian.address());
     let to = format!("{pushed}:1");
-    let mut push = maker.mkimg(["push", "images/modules.kdl", &to, "--mirror", &mirror]);
+    let mut push = maker.mkimg(["push", "images/minimal.kdl", &to, "--mirror", &mirror]);
     run(&mut push);
     sign(&pushed, &team.path("trusted"));
-    let place = format!("{}/team/modules", deadly_way(debian, 1 << 20));
+    let place = format!("{}/team/minimal", deadly_way(debian, 1 << 20));
 
-    let taker = Project::with("modules");
+    let taker = Project::with("minimal");
     let mut command = taker.mkimg([
         "realize",
-        "images/modules.kdl",
+        "images/minimal.kdl",
         "--json",
         "--arch",
         "x86_64",

@@ -137,13 +137,17 @@ pub fn mirror() -> PathBuf {
     let lock = File::create(target.join("mirror.lock")).unwrap();
     lock.lock().unwrap();
     // The stamp names the recipes that were fetched: another text of a recipe fetches again.
-    let recipes = ["minimal", "modules"].map(repository_recipe);
+    let recipes = ["minimal", "minimal-riscv64", "modules"].map(repository_recipe);
     let stamp = mkimg::digest::Digest::of(recipes.concat().as_bytes()).to_string();
     let stamp_path = target.join("mirror.stamp");
     if fs::read_to_string(&stamp_path).is_ok_and(|text| text == stamp) {
         return mirror;
     }
-    for (name, arch) in [("minimal", "x86_64"), ("minimal", "aarch64")] {
+    for (name, arch) in [
+        ("minimal", "x86_64"),
+        ("minimal", "aarch64"),
+        ("minimal-riscv64", "riscv64"),
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
         command.env("XDG_STATE_HOME", target.join("state"));
         command.current_dir(repository()).args([

@@ -46,7 +46,10 @@ pub fn minimal(arch: Arch) -> Option<Minimal> {
         .current_dir(repository())
         .args([
             "realize",
-            "images/minimal.kdl",
+            match arch {
+                Arch::Riscv64 => "images/minimal-riscv64.kdl",
+                _ => "images/minimal.kdl",
+            },
             "--arch",
             arch.name(),
             "--cache",

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::realize::Outcome;
+use crate::fault::{Fault, Outcome};
 use crate::source::fetch::Reason;
 
 /// What can go wrong between mkimg and a registry. No text has a secret in it.
@@ -118,9 +118,10 @@ impl RegistryError {
             _ => None,
         }
     }
+}
 
-    /// Returns what kind of failure it is.
-    pub fn outcome(&self) -> Outcome {
+impl Fault for RegistryError {
+    fn outcome(&self) -> Outcome {
         match self {
             RegistryError::Unreachable { reason, .. } => match **reason {
                 Reason::Mismatch(_) | Reason::TooLong { .. } => Outcome::Mismatch,
@@ -131,8 +132,7 @@ impl RegistryError {
         }
     }
 
-    /// Returns what to do, where that can be said.
-    pub fn help(&self) -> Option<String> {
+    fn help(&self) -> Option<String> {
         let text = match self {
             RegistryError::Unreachable { reason, .. } => return unreachable_help(reason),
             RegistryError::Denied {

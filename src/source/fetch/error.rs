@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::redirect::RedirectError;
 use crate::digest::Digest;
+use crate::fault::{Fault, Outcome};
 use crate::source::local::LocalError;
 use crate::store::{StoreError, limit_help, limit_help_behind};
 
@@ -238,6 +239,21 @@ impl FetchError {
             }
             FetchError::Several(errors) => errors.iter().flat_map(FetchError::all_help).collect(),
         }
+    }
+}
+
+impl Fault for FetchError {
+    fn outcome(&self) -> Outcome {
+        match FetchError::kind(self) {
+            Kind::Mismatch => Outcome::Mismatch,
+            Kind::Refused => Outcome::Wrong,
+            Kind::Unreachable => Outcome::Failed,
+            Kind::Store => self.store().map_or(Outcome::Failed, Fault::outcome),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(FetchError::help(self).join("\n")).filter(|help| !help.is_empty())
     }
 }
 

@@ -264,14 +264,6 @@ fn config(value: &Map<String, Value>) -> Result<Config, DocumentError> {
     })
 }
 
-/// Returns an architecture in Go's words.
-pub fn go_name(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "amd64",
-        Arch::Aarch64 => "arm64",
-    }
-}
-
 /// Returns the image of an index that is for an architecture.
 ///
 /// # Errors
@@ -279,7 +271,7 @@ pub fn go_name(arch: Arch) -> &'static str {
 pub fn choose(images: &[Descriptor], arch: Arch) -> Result<&Descriptor, DocumentError> {
     let fits = |image: &&Descriptor| {
         image.platform.as_ref().is_some_and(|platform| {
-            platform.os == "linux" && platform.architecture == go_name(arch)
+            platform.os == "linux" && platform.architecture == arch.facts().oci
         })
     };
     let plain = |image: &&Descriptor| {

@@ -16,7 +16,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 pub use document::{
-    ACCEPTED, Config, Descriptor, Document, DocumentError, MAX_DOCUMENT, choose, go_name, parse,
+    ACCEPTED, Config, Descriptor, Document, DocumentError, MAX_DOCUMENT, choose, parse,
 };
 pub use layout::{LayoutError, pin, take};
 pub use unpack::members;
@@ -178,7 +178,7 @@ fn check_platform(blob: &Blob, arch: Arch) -> Result<(), ImageError> {
     let Ok(Document::Config(config)) = parse(&read(blob)?) else {
         return Ok(());
     };
-    let expected = format!("linux/{}", go_name(arch));
+    let expected = format!("linux/{}", arch.facts().oci);
     match config.platform == expected || config.platform == "/" {
         true => Ok(()),
         false => Err(DocumentError::Other {
