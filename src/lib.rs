@@ -1,7 +1,7 @@
 //! mkimg: a KDL recipe in, a kernel and an initramfs out, the same bytes on every machine.
 //!
 //! ```text
-//! recipe --parse--> Recipe --resolve--> Plan --fetch--> blobs --assemble--> Tree --pack--> bytes --> Image
+//! recipe --parse--> Recipe --lower--> Plan --fetch--> blobs --assemble--> Tree --pack--> bytes --> Image
 //! ```
 //!
 //! Each module is one step of it, or what steps share; `docs/design.md` says what each may know, and `tests/layers.rs` holds
@@ -19,6 +19,7 @@ pub mod fault;
 pub mod lock;
 pub mod machine;
 pub mod pack;
+pub mod place;
 pub mod plan;
 pub mod progress;
 pub mod realize;
@@ -35,3 +36,9 @@ pub mod units;
 
 #[doc(hidden)]
 pub use cli::main;
+
+/// What `fuzz/` runs.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[path = "../fuzz/fuzz_targets/mod.rs"]
+pub mod fuzzing;

@@ -9,12 +9,17 @@ mod support;
 mod tiny;
 
 use std::fs;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cli::{fails, repository, run, stdout};
 use mkimg::digest::Digest;
-use tiny::{Tiny, images, local};
+use mkimg::lock::{Lock, VERSION};
+use mkimg::realize::ArtifactRole;
+use rustix::fs::inotify;
+use tiny::{Tiny, images, local, noise, two};
 
 const RECIPE: &str = "images/tiny.kdl";
 const ACCEPT: &str = "`mkimg lock images/tiny.kdl` accepts it";
@@ -111,14 +116,17 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
         ),
         (
             "the tree",
-            &|tiny| edit(&lock_of(tiny), "tree \"", "tree \"0000"),
+            &|tiny| edit(&lock_of(tiny), "tree=\"", "tree=\"0000"),
             // Four digits more make no sha256.
             2,
-            &["this is no sha256", "images/tiny.lock"],
+            &[
+                "images/tiny.lock` is not as mkimg wrote it: line 6",
+                "`mkimg lock` writes it anew",
+            ],
         ),
         (
             "the tree, by hand",
-            &|tiny| swap_digit(tiny, "tree"),
+            &|tiny| swap_digit(tiny, "tree="),
             4,
             &[
                 "is not the image that the lock",
@@ -128,7 +136,7 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
         ),
         (
             "the kernel, by hand",
-            &|tiny| swap_digit(tiny, "kernel"),
+            &|tiny| swap_digit(tiny, "artifact \"x86_64\" \"kernel\" sha256="),
             4,
             &[
                 "is not the image that the lock",
@@ -137,7 +145,7 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
         ),
         (
             "the initramfs, by hand",
-            &|tiny| swap_digit(tiny, "initramfs"),
+            &|tiny| swap_digit(tiny, "artifact \"x86_64\" \"initramfs\" sha256="),
             4,
             &[
                 "is not the image that the lock",
@@ -152,13 +160,13 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
         ),
         (
             "the plan, by hand",
-            &|tiny| swap_digit(tiny, "plan"),
+            &|tiny| swap_digit(tiny, "plan="),
             4,
             &["the plan: the lock says", "another mkimg wrote it", ACCEPT],
         ),
         (
             "a source, by hand",
-            &|tiny| swap_digit(tiny, "source \"thing\""),
+            &|tiny| swap_digit(tiny, "source \"x86_64\" \"thing\" sha256="),
             4,
             &[
                 "source `thing`: the lock says",
@@ -167,8 +175,35 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
             ],
         ),
         (
+            "the sources, by hand",
+            &|tiny| swap_digit(tiny, "sources"),
+            4,
+            &["the identity of the sources: the lock says", ACCEPT],
+        ),
+        (
+            "the archive's size, by hand",
+            &|tiny| resize(tiny, "tree"),
+            4,
+            &["the tree: the lock says", " bytes)", ACCEPT],
+        ),
+        (
+            "the kernel's size, by hand",
+            &|tiny| resize(tiny, "kernel"),
+            4,
+            &["the kernel: the lock says", " bytes)"],
+        ),
+        (
+            "the initramfs's size, by hand",
+            &|tiny| resize(tiny, "initramfs"),
+            4,
+            &["the initramfs: the lock says", " bytes)"],
+        ),
+        (
             "the architecture",
-            &|tiny| edit(&lock_of(tiny), "image \"x86_64\"", "image \"aarch64\""),
+            &|tiny| {
+                let text = fs::read_to_string(lock_of(tiny)).unwrap();
+                fs::write(lock_of(tiny), text.replace("x86_64", "aarch64")).unwrap();
+            },
             4,
             &["has nothing for x86_64", ACCEPT],
         ),
@@ -197,7 +232,7 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
             "a merge",
             &|tiny| {
                 let path = lock_of(tiny);
-                edit(&path, "lock \"tiny\"", "<<<<<<< HEAD\nlock \"tiny\"");
+                edit(&path, "lock 2", "<<<<<<< HEAD\nlock 2");
                 edit(
                     &path,
                     "image \"x86_64\"",
@@ -211,16 +246,28 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
             ],
         ),
         (
-            "a node that is misspelt",
-            &|tiny| edit(&lock_of(tiny), "    tree ", "    tre "),
+            "a newer version",
+            &|tiny| edit(&lock_of(tiny), "lock 2", "lock 3"),
+            4,
+            &[
+                "is of version 3, this mkimg reads up to version 2",
+                "a newer mkimg wrote it",
+            ],
+        ),
+        (
+            "a line that is added",
+            &|tiny| edit(&lock_of(tiny), "statement", "// mine\nstatement"),
             2,
-            &["unknown node `tre`", "did you mean `tree`?"],
+            &["is not as mkimg wrote it: line 9", "a lock is not edited"],
         ),
         (
             "a lock that is empty",
             &|tiny| fs::write(lock_of(tiny), "").unwrap(),
             2,
-            &["the lock has no `lock` node", "`mkimg lock` writes it anew"],
+            &[
+                "line 1 is another, or missing",
+                "`mkimg lock` writes it anew",
+            ],
         ),
         (
             "a lock that was cut off",
@@ -280,7 +327,7 @@ fn whatever_no_longer_fits_is_named_with_the_line_and_the_command_that_accepts_i
 fn swap_digit(tiny: &Tiny, node: &str) {
     let path = lock_of(tiny);
     let text = fs::read_to_string(&path).unwrap();
-    let start = text.find(&format!("    {node} \"")).unwrap() + node.len() + 6;
+    let start = text.find(&format!("{node}\"")).unwrap() + node.len() + 1;
     let other = if text.as_bytes()[start] == b'0' {
         "1"
     } else {
@@ -289,6 +336,19 @@ fn swap_digit(tiny: &Tiny, node: &str) {
     let mut text = text;
     text.replace_range(start..=start, other);
     fs::write(path, text).unwrap();
+}
+
+/// Adds a 1 in front of a size of the lock.
+fn resize(tiny: &Tiny, node: &str) {
+    let path = lock_of(tiny);
+    let text = fs::read_to_string(&path).unwrap();
+    let start = text.find(&format!("    {node} \"")).unwrap();
+    let (before, line) = text.split_at(start);
+    fs::write(
+        &path,
+        format!("{before}{}", line.replacen("size=", "size=1", 1)),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -369,6 +429,53 @@ fn a_stale_lock_is_found_before_anything_is_fetched() {
     assert_eq!(images(&tiny.path("cache")), made);
 }
 
+/// Returns how often a program that succeeds opens a file and reads in it.
+fn reads(path: &Path, command: &mut Command) -> usize {
+    let seen = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let events = inotify::WatchFlags::OPEN | inotify::WatchFlags::ACCESS;
+    inotify::add_watch(&seen, path, events).unwrap();
+    run(command);
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(seen, &mut buffer);
+    let (mut opened, mut count) = (false, 0);
+    while let Ok(event) = reader.next() {
+        let is_open = event.events().contains(inotify::ReadFlags::OPEN);
+        count += usize::from(opened && !is_open);
+        opened = is_open;
+    }
+    count
+}
+
+#[test]
+fn a_file_beside_the_recipe_is_read_once_whatever_the_verb_the_lock_and_the_architectures() {
+    let project = two("once");
+    let recipe = project.path("images/two.kdl");
+    edit(
+        &recipe,
+        "initramfs {",
+        "initramfs {\n    file \"/large\" local=\"large\"",
+    );
+    let large = project.path("images/large");
+    fs::write(&large, noise(300_000)).unwrap();
+    let verb = |words: &[&str]| {
+        let mut command = project.mkimg(words);
+        command.arg(&recipe);
+        command
+    };
+    run(&mut verb(&["lock"]));
+    assert_eq!(reads(&large, &mut Command::new("cat").arg(&large)), 1);
+    let cases: [&[&str]; 5] = [
+        &["realize"],
+        &["realize", "--locked"],
+        &["realize", "--update-lock"],
+        &["lock"],
+        &["lock", "--check"],
+    ];
+    for words in cases {
+        assert_eq!(reads(&large, &mut verb(words)), 1, "{words:?}");
+    }
+}
+
 #[test]
 fn line_ends_and_a_byte_order_mark_leave_the_lock_as_it_is() {
     let tiny = locked();
@@ -384,7 +491,7 @@ fn the_recipe_digest_is_what_sha256sum_gives_for_the_lines_of_the_page() {
     let tiny = locked();
     let sum = |path: &str| Digest::of(&fs::read(tiny.path(path)).unwrap());
     let listed = format!("{}  recipe\n{}  sh\n", sum(RECIPE), sum("images/sh"));
-    let expected = format!("recipe=\"{}\"", Digest::of(listed.as_bytes()));
+    let expected = format!("recipe=\"sha256:{}\"", Digest::of(listed.as_bytes()));
     let text = fs::read_to_string(lock_of(&tiny)).unwrap();
     assert!(text.contains(&expected), "{expected}\n{text}");
 }
@@ -409,6 +516,65 @@ fn a_lock_is_sorted_and_knows_neither_directory_nor_cache() {
     assert!(statements.len() > 3 && statements.is_sorted(), "{text}");
 }
 
+/// Returns a lock as version 1 had it.
+fn version_1(lock: &Lock) -> String {
+    let mut text = format!(
+        "// The lock of the recipe \"{0}\": ..\nlock \"{0}\" format={1} recipe=\"{2}\"\n",
+        lock.name, lock.format, lock.recipe
+    );
+    for (arch, image) in &lock.images {
+        text += &format!(
+            "image \"{arch}\" {{\n    compressor \"{}\"\n",
+            image.compressor
+        );
+        for (role, (digest, size)) in &image.artifacts {
+            text += &format!("    {role} \"{digest}\" size={size}\n");
+        }
+        text += &format!("    plan \"{}\"\n", image.plan);
+        for (name, digest) in &image.inputs {
+            text += &format!("    source \"{name}\" \"{digest}\"\n");
+        }
+        let (sources, tree, size) = (image.sources, image.tree, image.archive_size);
+        text += &format!("    sources \"{sources}\"\n    tree \"{tree}\" size={size}\n}}\n");
+    }
+    for (word, pairs) in [("statement", &lock.statements), ("file", &lock.files)] {
+        for (name, digest) in pairs {
+            text += &format!("{word} {name:?} \"{digest}\"\n");
+        }
+    }
+    text
+}
+
+#[test]
+fn a_lock_of_version_1_holds_the_recipe_as_before_and_is_renewed_by_mkimg_lock() {
+    let tiny = locked();
+    let renewed = fs::read_to_string(lock_of(&tiny)).unwrap();
+    let lock = Lock::parse("tiny.lock", renewed.as_bytes()).unwrap();
+    let old = version_1(&lock);
+    assert_eq!(
+        Lock::parse("tiny.lock", old.as_bytes()).unwrap(),
+        Lock { version: 1, ..lock }
+    );
+    fs::write(lock_of(&tiny), &old).unwrap();
+    let said = run(&mut tiny.realize(&["--locked"]));
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(
+        said.contains("is of version 1, which the next release does not read: `mkimg lock images/tiny.kdl` renews it"),
+        "{said}"
+    );
+    swap_digit(&tiny, "tree ");
+    fails(&mut tiny.realize(&["--locked"]), 4);
+    edit(&lock_of(&tiny), "    tree", "    tre");
+    let said = fails(&mut tiny.realize(&[]), 2);
+    assert!(said.contains("line 11 is another"), "{said}");
+
+    fs::write(lock_of(&tiny), &old).unwrap();
+    fails(&mut tiny.project.mkimg(["lock", RECIPE, "--check"]), 4);
+    assert_eq!(fs::read_to_string(lock_of(&tiny)).unwrap(), old);
+    run(&mut tiny.project.mkimg(["lock", RECIPE]));
+    assert_eq!(fs::read_to_string(lock_of(&tiny)).unwrap(), renewed);
+}
+
 #[test]
 fn the_recipes_here_carry_locks_that_say_what_the_golden_files_say() {
     let mut names = Vec::new();
@@ -421,11 +587,15 @@ fn the_recipes_here_carry_locks_that_say_what_the_golden_files_say() {
             .join(&name)
             .with_extension("lock");
         let lock = fs::read(lock).unwrap();
-        let lock = mkimg::lock::Lock::parse(&name, &lock).unwrap();
+        let lock = Lock::parse(&name, &lock).unwrap();
+        assert_eq!(lock.version, VERSION, "{name}");
         let locked = &lock.images[&arch.parse().unwrap()];
         let expected = format!(
             "sources   {}\ntree      {}\ninitramfs {}\nkernel    {}\n",
-            locked.sources, locked.tree, locked.initramfs.0, locked.kernel.0
+            locked.sources,
+            locked.tree,
+            locked.artifacts[&ArtifactRole::Initramfs].0,
+            locked.artifacts[&ArtifactRole::Kernel].0
         );
         assert_eq!(
             fs::read_to_string(&golden).unwrap(),

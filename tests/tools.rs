@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io::{Read as _, Write as _};
@@ -19,8 +20,9 @@ use std::sync::Mutex;
 use std::thread;
 
 use mkimg::arch::Arch;
+use mkimg::plan::Plan;
 use mkimg::progress::{Event, Progress};
-use mkimg::realize::{self, Workshop};
+use mkimg::realize::Workshop;
 use mkimg::recipe::{self, Mode};
 use mkimg::source::apt;
 use mkimg::source::fetch::{FetchOptions, Kind};
@@ -350,7 +352,7 @@ fn isolated(directory: &Path, root: &Path, made: &Emulator) {
         max_unpacked: 1 << 30,
         progress: &Recorder::default(),
     };
-    let plan = realize::plan(&parsed.recipe, Path::new("images"), Arch::X86_64).unwrap();
+    let plan = Plan::lower(&parsed.recipe, Arch::X86_64, &BTreeMap::new()).unwrap();
     let image = workshop.realize(&plan, Path::new("images"), false).unwrap();
     let inside = |word: &OsStr| match Path::new(word).strip_prefix(directory) {
         Ok(rest) => Path::new("/").join(rest).into_os_string(),

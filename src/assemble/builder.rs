@@ -5,58 +5,44 @@ use std::collections::BTreeMap;
 use super::meta::{owner_of, with_modes};
 use super::{AssembleError, applets};
 use crate::digest::Digest;
-use crate::plan::{LocalFile, Plan, Planned};
+use crate::plan::{FileOrigin, Plan, Planned, PlannedKind, StatementId, Word};
 use crate::progress::{Event, Progress};
-use crate::recipe::{self, EntryKind, Origin, Owner, Span, Spanned};
 use crate::source::{Member, MemberKind};
 use crate::store::{Blob, Store, StoreError};
 use crate::text::shown;
 use crate::tree::lookup::{Root, find};
-use crate::tree::{Content, DeviceClass, Entry, EntryPath, Kind, Place, Region, Tree};
+use crate::tree::{Content, Entry, EntryPath, Kind, Place, Region, Tree};
 
 /// The mode that Linux reports of every symlink.
 const SYMLINK_MODE: u32 = 0o777;
 
-/// Returns a source as a file of its own.
-pub(super) fn whole(
+/// Returns the bytes of what is no member of an archive: a source as a file of its own, a text, a file beside the recipe.
+pub(super) fn content_of_origin(
     blobs: &BTreeMap<String, Blob>,
-    from: &Spanned<String>,
-    at: &Span,
+    origin: &FileOrigin,
+    at: &StatementId,
 ) -> Result<Content, AssembleError> {
-    let blob = blobs
-        .get(&from.value)
-        .ok_or_else(|| AssembleError::Missing {
-            name: from.value.clone(),
-            at: at.clone(),
-        })?;
+    let (digest, size, path) = match origin {
+        FileOrigin::Text(text) => return Ok(Content::memory(text.as_bytes())),
+        FileOrigin::Local { file, .. } => (file.digest, file.size, &file.path),
+        FileOrigin::Source { from, .. } => {
+            let blob = blobs.get(from).ok_or_else(|| missing(from, at.clone()))?;
+            (blob.digest, blob.size, &blob.path)
+        }
+    };
     Ok(Content {
-        digest: blob.digest,
-        size: blob.size,
+        digest,
+        size,
         place: Place::File(Region {
-            path: blob.path.clone(),
+            path: path.clone(),
             offset: 0,
         }),
     })
 }
 
-/// Returns a file beside the recipe.
-pub(super) fn local(
-    file: Option<&LocalFile>,
-    name: &Spanned<String>,
-    at: &Span,
-) -> Result<Content, AssembleError> {
-    let file = file.ok_or_else(|| AssembleError::Missing {
-        name: name.value.clone(),
-        at: at.clone(),
-    })?;
-    Ok(Content {
-        digest: file.digest,
-        size: file.size,
-        place: Place::File(Region {
-            path: file.path.clone(),
-            offset: 0,
-        }),
-    })
+fn missing(name: &str, at: StatementId) -> AssembleError {
+    let name = name.to_owned();
+    AssembleError::Missing { name, at }
 }
 
 pub(super) fn content_of(member: &Member) -> Content {
@@ -92,63 +78,76 @@ impl Builder<'_> {
         planned: &Planned,
         members: Vec<Member>,
     ) -> Result<(), AssembleError> {
-        let entry = &planned.entry;
-        let (kind, mode) = match &entry.kind {
-            EntryKind::File { origin, mode } => {
-                let (content, executable) = self.content(planned, origin, &members)?;
+        let (kind, mode) = match &planned.kind {
+            PlannedKind::File { origin, mode } => {
+                let (content, executable) = self.content(index, origin, &members)?;
                 (
                     Kind::File(content),
                     mode.unwrap_or(if executable { 0o755 } else { 0o644 }),
                 )
             }
-            EntryKind::Dir { mode } => (Kind::Directory, *mode),
-            EntryKind::Symlink { target } => {
+            PlannedKind::Dir { mode } => (Kind::Directory, *mode),
+            PlannedKind::Symlink { target } => {
                 (Kind::Symlink(target.clone().into_bytes()), SYMLINK_MODE)
             }
-            EntryKind::Device {
+            PlannedKind::Device {
                 class,
                 major,
                 minor,
                 mode,
-            } => (device(*class, *major, *minor), *mode),
-            EntryKind::Applets { of, except } => {
+            } => (
+                Kind::Device {
+                    class: *class,
+                    major: *major,
+                    minor: *minor,
+                },
+                *mode,
+            ),
+            PlannedKind::Applets { of, except } => {
                 return self.add_applets(index, planned, of, except);
             }
-            EntryKind::Init { from, busybox } => {
+            PlannedKind::Init { from, busybox } => {
                 return self.add_init(index, planned, from, busybox.is_some(), members);
             }
-            EntryKind::Tree {
-                origin,
+            PlannedKind::Tree {
                 strip,
                 modes,
                 owners,
                 ..
             } => {
                 let members = with_modes(members, modes, index)?;
-                let owners = owners.unwrap_or(self.plan.is_oci(origin.source()));
-                return self.add_tree(index, planned, *strip, members, owners);
+                return self.add_tree(index, planned, *strip, members, *owners);
             }
         };
-        let path = entry_path(entry.path.value.as_bytes(), index)?;
-        self.put(index, path, kind, mode, entry.owner, entry.replaces)
+        let path = entry_path(planned.path.as_bytes(), index)?;
+        self.put(index, planned, path, kind, mode)
     }
 
-    pub(super) fn put(
+    fn put(
         &mut self,
         index: usize,
+        planned: &Planned,
         path: EntryPath,
         kind: Kind,
         mode: u32,
-        Owner { uid, gid }: Owner,
-        replaces: bool,
     ) -> Result<(), AssembleError> {
         let entry = Entry {
             kind,
             mode,
-            uid,
-            gid,
+            uid: planned.uid,
+            gid: planned.gid,
             origin: Some(index),
         };
+        self.insert(index, path, entry, planned.replaces)
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        index: usize,
+        path: EntryPath,
+        entry: Entry,
+        replaces: bool,
+    ) -> Result<(), AssembleError> {
         let put = if replaces {
             Tree::replace
         } else {
@@ -163,26 +162,16 @@ impl Builder<'_> {
     /// Returns the bytes of a file entry, and whether they are executable in their archive.
     fn content(
         &self,
-        planned: &Planned,
-        origin: &Origin,
+        index: usize,
+        origin: &FileOrigin,
         members: &[Member],
     ) -> Result<(Content, bool), AssembleError> {
-        let at = &planned.entry.span;
-        match origin {
-            Origin::Text(text) => Ok((Content::memory(text.as_bytes()), false)),
-            Origin::Local(name) => Ok((local(planned.local.as_ref(), name, at)?, false)),
-            Origin::Source { from, path: None } => Ok((whole(self.blobs, from, at)?, false)),
-            Origin::Source {
-                from,
-                path: Some(_),
-            } => {
-                let member = members.first().ok_or_else(|| AssembleError::Missing {
-                    name: from.value.clone(),
-                    at: at.clone(),
-                })?;
-                Ok((content_of(member), member.mode & 0o111 != 0))
-            }
-        }
+        let at = StatementId::Entry(index, Word::Whole);
+        let Some((from, _)) = origin.member() else {
+            return Ok((content_of_origin(self.blobs, origin, &at)?, false));
+        };
+        let member = members.first().ok_or_else(|| missing(from, at))?;
+        Ok((content_of(member), member.mode & 0o111 != 0))
     }
 
     fn add_tree(
@@ -193,10 +182,9 @@ impl Builder<'_> {
         members: Vec<Member>,
         owners: bool,
     ) -> Result<(), AssembleError> {
-        let entry = &planned.entry;
         let mut placed_any = false;
         for member in members {
-            let Some(path) = placed(&entry.path.value, strip, &member.path) else {
+            let Some(path) = placed(&planned.path, strip, &member.path) else {
                 continue;
             };
             placed_any = true;
@@ -207,7 +195,7 @@ impl Builder<'_> {
             })?;
             let owner = match owners {
                 true => owner_of(&member, index)?,
-                false => entry.owner,
+                false => (planned.uid, planned.gid),
             };
             if !owners && (member.uid, member.gid) != (0, 0) {
                 let (count, first) = &mut self.other_owners;
@@ -216,7 +204,7 @@ impl Builder<'_> {
                 }
                 *count += 1;
             }
-            let Some(path) = self.landing(index, path, &member, entry.replaces) else {
+            let Some(path) = self.landing(index, path, &member, planned.replaces) else {
                 continue;
             };
             let (kind, mode) = match &member.kind {
@@ -234,14 +222,33 @@ impl Builder<'_> {
                     class,
                     major,
                     minor,
-                } => (device(*class, *major, *minor), member.mode),
+                } => {
+                    let (class, major, minor) = (*class, *major, *minor);
+                    (
+                        Kind::Device {
+                            class,
+                            major,
+                            minor,
+                        },
+                        member.mode,
+                    )
+                }
             };
-            self.put(index, path, kind, mode, owner, entry.replaces)?;
+            let (uid, gid) = owner;
+            let origin = Some(index);
+            let entry = Entry {
+                kind,
+                mode,
+                uid,
+                gid,
+                origin,
+            };
+            self.insert(index, path, entry, planned.replaces)?;
         }
         if !placed_any {
             self.progress.event(Event::Warning(format!(
                 "`tree \"{}\"` puts nothing into the image: `exclude` or `strip` leaves nothing of its archive",
-                entry.path.value
+                planned.path
             )));
         }
         Ok(())
@@ -295,52 +302,40 @@ impl Builder<'_> {
         &mut self,
         index: usize,
         planned: &Planned,
-        of: &Spanned<String>,
+        of: &str,
         except: &[String],
     ) -> Result<(), AssembleError> {
         let content = self.busybox(of, index)?;
         let elf = read(&content)?;
         let names = applets::applets(&elf).map_err(|error| AssembleError::Applets {
-            of: of.value.clone(),
+            of: of.to_owned(),
             error,
             entry: index,
         })?;
         for name in except.iter().filter(|name| !names.contains(name)) {
             self.progress.event(Event::Warning(format!(
-                "`except` names `{name}`, which is no applet of `{}`",
-                of.value
+                "`except` names `{name}`, which is no applet of `{of}`"
             )));
         }
-        let directory = planned.entry.path.value.trim_end_matches('/');
+        let directory = planned.path.trim_end_matches('/');
         for name in names {
             let path = format!("{directory}/{name}");
             // The BusyBox itself has the name of one of its applets.
-            if path == of.value || except.contains(&name) {
+            if path == of || except.contains(&name) {
                 continue;
             }
             let path = entry_path(path.as_bytes(), index)?;
-            let link = Kind::Symlink(of.value.clone().into_bytes());
-            self.put(
-                index,
-                path,
-                link,
-                SYMLINK_MODE,
-                planned.entry.owner,
-                planned.entry.replaces,
-            )?;
+            let link = Kind::Symlink(of.as_bytes().to_vec());
+            self.put(index, planned, path, link, SYMLINK_MODE)?;
         }
         Ok(())
     }
 
     /// Returns the regular file at the path that an `applets` node names.
-    pub(super) fn busybox(
-        &self,
-        of: &Spanned<String>,
-        index: usize,
-    ) -> Result<Content, AssembleError> {
+    pub(super) fn busybox(&self, of: &str, index: usize) -> Result<Content, AssembleError> {
         let found = match self
             .tree
-            .get(&entry_path(of.value.as_bytes(), index)?)
+            .get(&entry_path(of.as_bytes(), index)?)
             .map(|entry| &entry.kind)
         {
             Some(Kind::File(content)) => return Ok(content.clone()),
@@ -350,23 +345,10 @@ impl Builder<'_> {
             None => "not in the image",
         };
         Err(AssembleError::NoBusyBox {
-            of: of.value.clone(),
+            of: of.to_owned(),
             found,
             entry: index,
         })
-    }
-}
-
-/// Returns the device node of the tree for one of a recipe or an archive.
-fn device(class: recipe::DeviceClass, major: u32, minor: u32) -> Kind {
-    let class = match class {
-        recipe::DeviceClass::Char => DeviceClass::Char,
-        recipe::DeviceClass::Block => DeviceClass::Block,
-    };
-    Kind::Device {
-        class,
-        major,
-        minor,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a plan gives no tree.
 
-use crate::recipe::Span;
+use crate::plan::StatementId;
 use crate::source::ArchiveError;
 use crate::store::StoreError;
 use crate::tree::{Conflict, PathError};
@@ -17,7 +17,7 @@ pub enum AssembleError {
         /// The source's name.
         source_name: String,
         /// The node whose wish it was.
-        at: Span,
+        at: StatementId,
         /// What happened.
         #[source]
         error: Box<ArchiveError>,
@@ -29,7 +29,7 @@ pub enum AssembleError {
     #[error("{error}")]
     Modes {
         /// The glob.
-        at: Span,
+        at: StatementId,
         /// What is wrong.
         #[source]
         error: Box<ArchiveError>,
@@ -81,7 +81,7 @@ pub enum AssembleError {
         /// The source or file.
         name: String,
         /// The node that wants it.
-        at: Span,
+        at: StatementId,
     },
     /// `applets of=` names nothing that is in the image, or no regular file.
     #[error("`{of}`, which should be a BusyBox, is {found}")]

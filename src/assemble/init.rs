@@ -2,10 +2,9 @@
 
 use super::builder::{Builder, content_of, entry_path};
 use super::{AssembleError, InitError, container};
-use crate::plan::Planned;
-use crate::recipe::{Owner, Spanned};
+use crate::plan::{Planned, StatementId};
 use crate::source::{Member, oci};
-use crate::tree::{Content, Kind};
+use crate::tree::{Content, Entry, Kind};
 
 impl Builder<'_> {
     /// Puts in what runs a container image's program.
@@ -13,15 +12,15 @@ impl Builder<'_> {
         &mut self,
         index: usize,
         planned: &Planned,
-        from: &Spanned<String>,
+        from: &str,
         busybox: bool,
         members: Vec<Member>,
     ) -> Result<(), AssembleError> {
         let missing = || AssembleError::Missing {
-            name: from.value.clone(),
-            at: planned.entry.span.clone(),
+            name: from.to_owned(),
+            at: StatementId::of_entry(Some(index)),
         };
-        let source = self.plan.sources.get(&from.value).ok_or_else(missing)?;
+        let source = self.plan.sources.get(from).ok_or_else(missing)?;
         let refused = |error: oci::ImageError| match error {
             oci::ImageError::Store(error) => AssembleError::Store(error),
             oci::ImageError::Document(error) => AssembleError::Init {
@@ -42,15 +41,21 @@ impl Builder<'_> {
         })?;
         let memory = |text: String| Content::memory(text.into_bytes());
         let mut files = vec![
-            ("/init", memory(scripts.init), planned.entry.replaces),
+            ("/init", memory(scripts.init), planned.replaces),
             (container::ENTRYPOINT, memory(scripts.entrypoint), false),
         ];
         let own = members.first().filter(|_| busybox);
         files.extend(own.map(|member| (container::BUSYBOX, content_of(member), false)));
         for (path, content, replaces) in files {
             let path = entry_path(path.as_bytes(), index)?;
-            let owner = Owner::default();
-            self.put(index, path, Kind::File(content), 0o755, owner, replaces)?;
+            let entry = Entry {
+                kind: Kind::File(content),
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+                origin: Some(index),
+            };
+            self.insert(index, path, entry, replaces)?;
         }
         Ok(())
     }

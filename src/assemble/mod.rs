@@ -15,13 +15,12 @@ use std::collections::BTreeMap;
 pub use container::InitError;
 pub use error::AssembleError;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedKind, StatementId, Word};
 use crate::progress::{Event, Progress};
-use crate::recipe::{EntryKind, KernelOrigin};
 use crate::source::{Limits, Member};
 use crate::store::{Blob, Store};
 use crate::tree::{Content, Tree};
-use builder::{Builder, content_of, local, whole};
+use builder::{Builder, content_of, content_of_origin};
 use wanted::{Wanted, Wisher};
 
 /// What a plan gives before it is packed.
@@ -47,18 +46,16 @@ pub fn assemble(
     progress: &dyn Progress,
 ) -> Result<Assembled, AssembleError> {
     let wanted = Wanted::of(plan);
-    let mut read = wanted.read(plan, blobs, store, limits, progress)?;
+    let mut read = wanted.read(blobs, store, limits, progress)?;
     let kernel = match read
         .remove(&Wisher::Kernel)
         .and_then(|members| members.into_iter().next())
     {
         Some(member) => content_of(&member),
-        None => match &plan.kernel.origin {
-            KernelOrigin::Source { from, .. } => whole(blobs, from, &plan.kernel.span)?,
-            KernelOrigin::Local(name) => {
-                local(plan.local_kernel.as_ref(), name, &plan.kernel.span)?
-            }
-        },
+        None => {
+            let at = StatementId::Kernel(Word::Whole);
+            content_of_origin(blobs, &plan.kernel, &at)?
+        }
     };
     let mut builder = Builder {
         plan,
@@ -73,14 +70,14 @@ pub fn assemble(
         let local = locals.remove(&index);
         let members = local.or_else(|| read.remove(&Wisher::Entry(index)));
         let members = members.unwrap_or_default();
-        if let EntryKind::Applets { of, .. } = &planned.entry.kind
+        if let PlannedKind::Applets { of, .. } = &planned.kind
             && builder.busybox(of, index).is_err()
         {
             waiting.push((index, planned));
             continue;
         }
         // What is in the root decides how the program is run.
-        if let EntryKind::Init { .. } = &planned.entry.kind {
+        if let PlannedKind::Init { .. } = &planned.kind {
             inits.push((index, planned, members));
             continue;
         }

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::AssembleError;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedKind, StatementId, TreeOrigin, Word};
 use crate::progress::Progress;
-use crate::recipe::{EntryKind, Origin, Span, Spanned, TreeOrigin};
 use crate::source::{self, ArchiveError, Limits, Member, Want, oci};
 use crate::store::{Blob, Store};
 
@@ -21,65 +20,84 @@ pub(super) enum Wisher {
 
 /// What is wanted of each source, in the order of the plan.
 pub(super) struct Wanted<'p> {
-    by_source: BTreeMap<&'p str, Vec<(Wisher, Want, &'p Span)>>,
+    plan: &'p Plan,
+    by_source: BTreeMap<&'p str, Vec<(Wisher, Want)>>,
+}
+
+impl Wisher {
+    /// Returns its place in the recipe.
+    fn place(self, word: Word) -> StatementId {
+        match self {
+            Wisher::Kernel => StatementId::Kernel(word),
+            Wisher::Entry(index) => StatementId::Entry(index, word),
+        }
+    }
+}
+
+/// Returns the patterns of what is wanted.
+fn patterns(want: &Want) -> Vec<&String> {
+    match want {
+        Want::One { path } => vec![path],
+        Want::Tree { include, exclude } => include.iter().chain(exclude).collect(),
+    }
+}
+
+/// Returns where the recipe wants the first of several things: its path, where it is one member.
+fn place_of_first(wishes: &[(Wisher, Want)]) -> StatementId {
+    match wishes.first() {
+        Some((wisher, Want::One { path })) => wisher.place(Word::Pattern(path.clone())),
+        Some((wisher, Want::Tree { .. })) => wisher.place(Word::Whole),
+        None => StatementId::Kernel(Word::Whole),
+    }
 }
 
 impl<'p> Wanted<'p> {
     pub(super) fn of(plan: &'p Plan) -> Wanted<'p> {
-        let mut by_source: BTreeMap<&str, Vec<(Wisher, Want, &Span)>> = BTreeMap::new();
-        let one = |path: &Spanned<String>| Want::One {
-            path: path.value.clone(),
+        let mut by_source: BTreeMap<&str, Vec<(Wisher, Want)>> = BTreeMap::new();
+        let one = |path: &str| Want::One {
+            path: path.to_owned(),
         };
         if let Some((from, path)) = plan.kernel.member() {
-            let wants = by_source.entry(&from.value).or_default();
-            wants.push((Wisher::Kernel, one(path), &path.span));
+            let wants = by_source.entry(from).or_default();
+            wants.push((Wisher::Kernel, one(path)));
         }
         for (index, planned) in plan.entries.iter().enumerate() {
-            let (from, want, span) = match &planned.entry.kind {
-                EntryKind::File {
-                    origin:
-                        Origin::Source {
-                            from,
-                            path: Some(path),
-                        },
-                    ..
-                } => (from, one(path), &path.span),
-                EntryKind::Tree {
-                    origin: TreeOrigin::Source(from),
-                    include,
-                    exclude,
-                    ..
-                } => {
-                    let texts = |globs: &[Spanned<String>]| {
-                        globs.iter().map(|glob| glob.value.clone()).collect()
-                    };
-                    let want = Want::Tree {
-                        include: texts(include),
-                        exclude: texts(exclude),
-                    };
-                    (from, want, &planned.entry.span)
+            let member = planned.origin().and_then(|origin| origin.member());
+            let (from, want) = match (&planned.kind, member) {
+                (_, Some((from, path))) => (from, one(path)),
+                (
+                    PlannedKind::Tree {
+                        origin:
+                            TreeOrigin::Source {
+                                from,
+                                include,
+                                exclude,
+                            },
+                        ..
+                    },
+                    _,
+                ) => {
+                    let (include, exclude) = (include.clone(), exclude.clone());
+                    (from.as_str(), Want::Tree { include, exclude })
                 }
-                EntryKind::Init {
-                    busybox: Some(from),
-                    ..
-                } => {
-                    let path = BUSYBOX.to_owned();
-                    (from, Want::One { path }, &from.span)
-                }
+                (
+                    PlannedKind::Init {
+                        busybox: Some(from),
+                        ..
+                    },
+                    _,
+                ) => (from.as_str(), one(BUSYBOX)),
                 _ => continue,
             };
-            by_source
-                .entry(&from.value)
-                .or_default()
-                .push((Wisher::Entry(index), want, span));
+            let wants = by_source.entry(from).or_default();
+            wants.push((Wisher::Entry(index), want));
         }
-        Wanted { by_source }
+        Wanted { plan, by_source }
     }
 
     /// Reads what is wanted, one archive after the other: each takes all cores for itself.
     pub(super) fn read(
         &self,
-        plan: &Plan,
         blobs: &BTreeMap<String, Blob>,
         store: &Store,
         limits: &Limits,
@@ -88,28 +106,29 @@ impl<'p> Wanted<'p> {
         let mut read = BTreeMap::new();
         let mut absent = Vec::new();
         for (name, wishes) in &self.by_source {
-            let first = wishes
-                .first()
-                .map_or(&plan.kernel.span, |(_, _, span)| span);
             let blob = blobs.get(*name).ok_or_else(|| AssembleError::Missing {
                 name: (*name).to_owned(),
-                at: first.clone(),
+                at: place_of_first(wishes),
             })?;
-            let wants: Vec<Want> = wishes.iter().map(|(_, want, _)| want.clone()).collect();
+            let wants: Vec<Want> = wishes.iter().map(|(_, want)| want.clone()).collect();
             let explained = |error: ArchiveError| {
                 let at = error
                     .pattern()
-                    .and_then(|pattern| place_of(plan, name, pattern));
+                    .and_then(|pattern| place_of(wishes, pattern));
                 AssembleError::Source {
                     source_name: (*name).to_owned(),
-                    at: at.unwrap_or(first).clone(),
+                    at: at.unwrap_or_else(|| place_of_first(wishes)),
                     error: Box::new(error),
                 }
             };
-            let image = plan.sources.get(*name).filter(|source| source.is_oci());
+            let image = self
+                .plan
+                .sources
+                .get(*name)
+                .filter(|source| source.is_oci());
             let listings = match image {
                 Some(image) => {
-                    let (digest, arch) = (&image.digest, plan.arch);
+                    let (digest, arch) = (&image.digest, self.plan.arch);
                     oci::members(store, digest, arch, name, &wants, limits, progress)
                 }
                 None => source::members(store, blob, name, &wants, limits, progress),
@@ -123,7 +142,7 @@ impl<'p> Wanted<'p> {
                 }
                 Err(error) => return Err(explained(error)),
             };
-            for ((wisher, _, _), members) in wishes.iter().zip(listings) {
+            for ((wisher, _), members) in wishes.iter().zip(listings) {
                 read.insert(*wisher, members);
             }
         }
@@ -134,42 +153,9 @@ impl<'p> Wanted<'p> {
     }
 }
 
-/// Returns where the recipe wants a member of a source by a pattern.
-fn place_of<'p>(plan: &'p Plan, source: &str, pattern: &str) -> Option<&'p Span> {
-    let mut patterns: Vec<(&str, &Spanned<String>)> = Vec::new();
-    patterns.extend(
-        plan.kernel
-            .member()
-            .map(|(from, path)| (from.value.as_str(), path)),
-    );
-    for planned in &plan.entries {
-        match &planned.entry.kind {
-            EntryKind::File {
-                origin:
-                    Origin::Source {
-                        from,
-                        path: Some(path),
-                    },
-                ..
-            } => patterns.push((&from.value, path)),
-            EntryKind::Tree {
-                origin: TreeOrigin::Source(from),
-                include,
-                exclude,
-                ..
-            } => {
-                patterns.extend(
-                    include
-                        .iter()
-                        .chain(exclude)
-                        .map(|glob| (from.value.as_str(), glob)),
-                );
-            }
-            _ => {}
-        }
-    }
-    let found = patterns
-        .into_iter()
-        .find(|(from, path)| *from == source && path.value == pattern)?;
-    Some(&found.1.span)
+/// Returns where the recipe wants a member by a pattern.
+fn place_of(wishes: &[(Wisher, Want)], pattern: &str) -> Option<StatementId> {
+    let has = |want: &Want| patterns(want).into_iter().any(|own| own == pattern);
+    let (wisher, _) = wishes.iter().find(|(_, want)| has(want))?;
+    Some(wisher.place(Word::Pattern(pattern.to_owned())))
 }

@@ -75,7 +75,7 @@ pub(super) fn run(
     let workshop = context.session.workshop(&store, &fetch);
     let assembled = workshop.tree(&plan, &opened.base);
     context.terminal.clear();
-    let assembled = assembled.map_err(|error| Error::realize(error, &opened.parsed.source))?;
+    let assembled = assembled.map_err(|error| Error::realize(error, &opened.parsed))?;
     let container = Container::new(&plan.name, plan.arch, &assembled.tree, &store)?;
     let io = |error| ShareError::io("write", &file, error);
     replace(&file, There::Follow, io, |out| {

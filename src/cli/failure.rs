@@ -88,3 +88,30 @@ impl<E: Into<Error>> From<E> for Failure {
         Failure::Error(error.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::digest::Digest;
+    use crate::fault::Fault as _;
+    use crate::realize::RealizeError;
+    use crate::share::ShareError;
+    use crate::store::StoreError;
+
+    #[test]
+    fn a_damaged_object_ends_with_3_whoever_meets_it() {
+        let damaged = || StoreError::Damaged {
+            path: PathBuf::from("x"),
+            expected: Digest::of(b"a"),
+            actual: Digest::of(b"b"),
+        };
+        let outcomes = [
+            damaged().outcome(),
+            ShareError::Store(damaged()).outcome(),
+            RealizeError::Store(damaged()).outcome(),
+        ];
+        assert_eq!(outcomes.map(exit_code), [3, 3, 3]);
+    }
+}

@@ -8,7 +8,7 @@ use super::args::Why;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use crate::recipe::{EntryKind, Origin, TreeOrigin};
+use crate::plan::{FileOrigin, PlannedKind, StatementId, TreeOrigin};
 use crate::session::{Error, is_named};
 use crate::tree::EntryPath;
 
@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
     context.terminal.clear();
     let source = &opened.parsed.source;
     let tree = assembled
-        .map_err(|error| Error::realize(error, source))?
+        .map_err(|error| Error::realize(error, &opened.parsed))?
         .tree;
     let asked = args.at.path.trim_matches('/');
     let absent = || {
@@ -41,8 +41,10 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
             found.map(|(path, entry)| (path.clone(), entry))
         })
         .ok_or_else(absent)?;
-    let planned = entry.origin.and_then(|index| plan.entries.get(index));
-    let Some(planned) = planned else {
+    let origin = entry
+        .origin
+        .and_then(|index| Some((index, plan.entries.get(index)?)));
+    let Some((index, planned)) = origin else {
         let inside = tree
             .iter()
             .filter(|(below, _)| below.parent().as_ref() == Some(&path))
@@ -56,13 +58,13 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
             "{path}: no line of its own; it is there for the {inside} entries in it\n"
         ));
     };
-    let line = source.line(&planned.entry.span);
-    let node = source.slice(&planned.entry.span);
-    let how = origin(
-        &planned.entry.kind,
-        planned.entry.path.value.trim_matches('/').as_bytes() == path.as_bytes(),
+    let span = StatementId::of_entry(Some(index)).span(&opened.parsed);
+    let (line, node) = (source.line(&span), source.slice(&span));
+    let how = reason(
+        &planned.kind,
+        planned.path.trim_matches('/').as_bytes() == path.as_bytes(),
     );
-    let file = source.name(&planned.entry.span);
+    let file = source.name(&span);
     if args.json {
         return output::print_json(&json!({
             "file": file,
@@ -84,50 +86,32 @@ pub(super) fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
 }
 
 /// Says how a node of the recipe comes to put an entry there; `itself` is whether the node's own path is the entry's.
-fn origin(kind: &EntryKind, itself: bool) -> String {
+fn reason(kind: &PlannedKind, itself: bool) -> String {
     match kind {
-        EntryKind::File {
-            origin:
-                Origin::Source {
-                    from,
-                    path: Some(path),
-                },
-            ..
-        } => {
-            format!(
-                "`file` takes `{}` out of source `{}`",
-                path.value, from.value
-            )
+        PlannedKind::File { origin, .. } => match origin {
+            FileOrigin::Source {
+                from,
+                path: Some(path),
+            } => format!("`file` takes `{path}` out of source `{from}`"),
+            FileOrigin::Source { from, path: None } => {
+                format!("`file` takes source `{from}` as it is")
+            }
+            FileOrigin::Text(_) => "`file` with its text in the recipe".to_owned(),
+            FileOrigin::Local { name, .. } => format!("`file` takes `{name}` beside the recipe"),
+        },
+        PlannedKind::Dir { .. } => "`dir`".to_owned(),
+        PlannedKind::Symlink { .. } => "`symlink`".to_owned(),
+        PlannedKind::Device { .. } => "`device`".to_owned(),
+        PlannedKind::Applets { of, .. } => format!("`applets`: a name that `{of}` lists"),
+        PlannedKind::Init { from, .. } if itself => {
+            format!("`init`: written from the config of source `{from}`")
         }
-        EntryKind::File {
-            origin: Origin::Source { from, path: None },
-            ..
-        } => {
-            format!("`file` takes source `{}` as it is", from.value)
-        }
-        EntryKind::File {
-            origin: Origin::Text(_),
-            ..
-        } => "`file` with its text in the recipe".to_owned(),
-        EntryKind::File {
-            origin: Origin::Local(name),
-            ..
-        } => format!("`file` takes `{}` beside the recipe", name.value),
-        EntryKind::Dir { .. } => "`dir`".to_owned(),
-        EntryKind::Symlink { .. } => "`symlink`".to_owned(),
-        EntryKind::Device { .. } => "`device`".to_owned(),
-        EntryKind::Applets { of, .. } => format!("`applets`: a name that `{}` lists", of.value),
-        EntryKind::Init { from, .. } if itself => {
-            format!("`init`: written from the config of source `{}`", from.value)
-        }
-        EntryKind::Init { from, .. } => {
-            format!("`init`: what runs source `{}`", from.value)
-        }
-        EntryKind::Tree { origin, .. } => {
+        PlannedKind::Init { from, .. } => format!("`init`: what runs source `{from}`"),
+        PlannedKind::Tree { origin, .. } => {
             let what = match origin {
-                TreeOrigin::Source(from) => format!("source `{}`", from.value),
+                TreeOrigin::Source { from, .. } => format!("source `{from}`"),
                 TreeOrigin::Local { name, .. } => {
-                    format!("the directory `{}` beside the recipe", name.value)
+                    format!("the directory `{name}` beside the recipe")
                 }
             };
             match itself {

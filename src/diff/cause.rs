@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::change::{Change, Field};
+use super::change::{Change, Field, Group};
 use super::entries::{Sorted, sorted};
-use super::group::Group;
 use super::scan::Scan;
 
 /// What the causes know of both archives beside the group.

@@ -1,8 +1,5 @@
 //! One difference: where, which field, old and new.
 
-use super::group::Group;
-use super::text::Detail;
-
 /// What an image is made in: from what was meant to the bytes on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
@@ -88,6 +85,19 @@ fields! {
     Stream, "The compressed bytes.", "stream";
 }
 
+/// What more there is to say of a difference.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// The first byte that differs.
+    pub offset: Option<u64>,
+    /// The offset is that of the block of 64 KiB which differs first: of very many contents no byte is looked for.
+    pub block: bool,
+    /// The section of the ELF file that it is in.
+    pub section: Option<String>,
+    /// The lines of a unified diff, or of an explanation.
+    pub lines: Vec<String>,
+}
+
 /// One difference.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -138,6 +148,17 @@ impl Change {
     }
 }
 
+/// Differences of one field that are alike.
+#[derive(Debug)]
+pub struct Group {
+    /// Which field.
+    pub field: Field,
+    /// The differences, by path.
+    pub changes: Vec<Change>,
+    /// The cause's name and what is likely to have happened.
+    pub cause: Option<(&'static str, String)>,
+}
+
 /// What was found in one layer.
 #[derive(Debug)]
 pub struct Layered {
@@ -147,4 +168,12 @@ pub struct Layered {
     pub skipped: Option<String>,
     /// What differs.
     pub groups: Vec<Group>,
+}
+
+/// Returns a number of bytes in words.
+pub(super) fn bytes(count: u64) -> String {
+    match count {
+        1 => "1 byte".to_owned(),
+        count => format!("{count} bytes"),
+    }
 }

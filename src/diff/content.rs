@@ -7,12 +7,12 @@ use std::thread;
 use object::{Object as _, ObjectSection as _};
 use similar::TextDiff;
 
+use super::change::Detail;
 use super::error::DiffError;
 use super::form::differ;
 use super::scan::{self, CHUNK, Mark, Scan};
 use super::side::Side;
-use super::text::{Detail, shown};
-use crate::text::safe;
+use crate::text::{safe, shown};
 
 /// A content up to this size is read as a whole, which telling the section of an ELF file takes.
 const WHOLE: u32 = 4 << 20;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::{Change, Field};
+use super::change::{Change, Field, bytes};
 use super::scan::{Scan, Scanned};
-use super::text::{bytes, shown};
 use crate::digest::Hasher;
 use crate::pack::read::Record;
+use crate::text::shown;
 
 /// What the entries of two archives gave.
 #[derive(Debug, Default)]

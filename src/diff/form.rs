@@ -6,9 +6,9 @@ use std::ops::Range;
 use super::error::DiffError;
 use super::scan::fill;
 use super::side::Side;
-use super::text::shown;
 use crate::dir;
 use crate::pack::read::Segment;
+use crate::text::shown;
 
 /// The longest name or comment that is read.
 const NAME: u64 = 4096;

@@ -3,21 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::cause::{self, Facts};
-use super::change::{Change, Field};
+use super::change::{Change, Field, Group};
 
 /// As many pairs of values of one field are told apart; more become one group.
 const PAIRS: usize = 4;
-
-/// Differences of one field that are alike.
-#[derive(Debug)]
-pub struct Group {
-    /// Which field.
-    pub field: Field,
-    /// The differences, by path.
-    pub changes: Vec<Change>,
-    /// The cause's name and what is likely to have happened.
-    pub cause: Option<(&'static str, String)>,
-}
 
 /// Returns the differences of a layer in groups, each with its likely cause.
 pub(super) fn group(changes: Vec<Change>, facts: &Facts) -> Vec<Group> {

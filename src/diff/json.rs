@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Difference;
-use super::change::Change;
-use super::group::Group;
+use super::change::{Change, Group};
 
 impl Difference {
     /// Returns it as JSON, complete: every layer, every group, every entry.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::cause::Facts;
-use super::change::{Change, Field, Layer, Layered};
+use super::change::{Change, Detail, Field, Layer, Layered, bytes};
 use super::content;
 use super::entries;
 use super::error::DiffError;
@@ -13,10 +13,10 @@ use super::form::{self, Gzip};
 use super::group::group;
 use super::scan::Scan;
 use super::side::Side;
-use super::text::{Detail, bytes, shown};
 use crate::dir;
 use crate::pack::read::{Record, Segment};
 use crate::realize::Image;
+use crate::text::shown;
 
 /// Compares everything that both sides have.
 pub(super) fn compare(

@@ -25,11 +25,9 @@ mod text;
 use std::thread;
 
 pub use cause::causes;
-pub use change::{Change, Field, Layer, Layered};
+pub use change::{Change, Detail, Field, Group, Layer, Layered};
 pub use error::DiffError;
-pub use group::Group;
 pub use side::Side;
-pub use text::Detail;
 
 /// What differs between two images.
 #[derive(Debug)]
@@ -59,8 +57,8 @@ pub fn compare(a: &Side, b: &Side) -> Result<Difference, DiffError> {
     let layers = layers::compare((a, &one), (b, &other))?;
     Ok(Difference {
         sides: [
-            (a.name().to_owned(), a.nature(&one)),
-            (b.name().to_owned(), b.nature(&other)),
+            (a.name().to_owned(), one.nature(a)),
+            (b.name().to_owned(), other.nature(b)),
         ],
         layers,
         entries: [one.entries.len(), other.entries.len()],

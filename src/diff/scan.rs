@@ -214,4 +214,18 @@ impl Scan {
     pub(super) fn marks(&self, entry: &Scanned) -> &[Mark] {
         &self.entries[entry.data].marks
     }
+
+    /// Returns what a side is, in a few words.
+    pub(super) fn nature(&self, side: &Side) -> String {
+        let packed = match self.segments.as_slice() {
+            [only] if only.compression == "none" => "not compressed".to_owned(),
+            [only] => only.compression.to_owned(),
+            several => format!("{} archives in one file", several.len()),
+        };
+        let what = match &side.image {
+            Some(image) => format!("image {} {}", image.name, image.arch),
+            None => "archive".to_owned(),
+        };
+        format!("{what}, {packed}, {} entries", self.entries.len())
+    }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::error::DiffError;
-use super::scan::Scan;
 use crate::dir;
 use crate::realize::Image;
 
@@ -70,19 +69,5 @@ impl Side {
     /// Returns the kernel's file.
     pub(super) fn kernel(&self) -> Option<&Path> {
         self.kernel.as_deref()
-    }
-
-    /// Returns what it is, in a few words.
-    pub(super) fn nature(&self, scan: &Scan) -> String {
-        let packed = match scan.segments.as_slice() {
-            [only] if only.compression == "none" => "not compressed".to_owned(),
-            [only] => only.compression.to_owned(),
-            several => format!("{} archives in one file", several.len()),
-        };
-        let what = match &self.image {
-            Some(image) => format!("image {} {}", image.name, image.arch),
-            None => "archive".to_owned(),
-        };
-        format!("{what}, {packed}, {} entries", scan.entries.len())
     }
 }

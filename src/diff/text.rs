@@ -1,9 +1,8 @@
 //! A difference as text for one screen.
 
 use super::Difference;
-use super::change::{Change, Field, Layered};
-use super::group::Group;
-pub(super) use crate::text::shown;
+use super::change::{Change, Field, Group, Layered};
+use crate::text::shown;
 
 /// As many entries of a group are named.
 const EXAMPLES: usize = 3;
@@ -16,19 +15,6 @@ const VALUE: usize = 30;
 
 /// How the fields of a gzip header are called.
 const HEADER: &str = "gzip header: ";
-
-/// What more there is to say of a difference.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Detail {
-    /// The first byte that differs.
-    pub offset: Option<u64>,
-    /// The offset is that of the block of 64 KiB which differs first: of very many contents no byte is looked for.
-    pub block: bool,
-    /// The section of the ELF file that it is in.
-    pub section: Option<String>,
-    /// The lines of a unified diff, or of an explanation.
-    pub lines: Vec<String>,
-}
 
 impl Difference {
     /// Returns the lines that tell it: groups with their causes and a few examples, or with `all` every entry.
@@ -339,12 +325,4 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         .word_separator(textwrap::WordSeparator::AsciiSpace);
     let lines = textwrap::wrap(text, options);
     lines.into_iter().map(|line| line.into_owned()).collect()
-}
-
-/// Returns a number of bytes in words.
-pub(super) fn bytes(count: u64) -> String {
-    match count {
-        1 => "1 byte".to_owned(),
-        count => format!("{count} bytes"),
-    }
 }

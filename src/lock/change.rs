@@ -1,11 +1,9 @@
 //! What is no longer as a lock says, in the order in which one thing follows from another.
 
-use std::collections::BTreeMap;
-
-use super::{Lock, Locked, file_digests, recipe_digest, statement_digests};
+use super::{Lock, Locked};
 use crate::digest::Digest;
-use crate::plan::{LocalFile, Plan};
-use crate::recipe::{Parsed, Span, statements};
+use crate::plan::{Fingerprint, Plan, StatementId};
+use crate::realize::ArtifactRole;
 
 /// One thing that is no longer as a lock says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,60 +11,50 @@ pub struct Change {
     /// What, in words: `` `file "/init"` changed ``.
     pub what: String,
     /// Where it stands in the recipe.
-    pub span: Option<Span>,
+    pub at: Option<StatementId>,
 }
 
 impl Change {
     fn new(what: impl Into<String>) -> Change {
         let what = what.into();
-        Change { what, span: None }
+        Change { what, at: None }
+    }
+
+    fn at(what: impl Into<String>, at: StatementId) -> Change {
+        let (what, at) = (what.into(), Some(at));
+        Change { what, at }
     }
 }
 
 impl Lock {
     /// Returns what changed in the recipe and the files beside it since it was locked; empty where nothing did.
-    pub fn recipe_changes(
-        &self,
-        parsed: &Parsed,
-        files: &BTreeMap<String, LocalFile>,
-    ) -> Vec<Change> {
-        if recipe_digest(&parsed.source, files) == self.recipe {
+    pub fn recipe_changes(&self, now: &Fingerprint) -> Vec<Change> {
+        if now.recipe == self.recipe {
             return Vec::new();
         }
         let mut changes = Vec::new();
-        if parsed.recipe.name.value != self.name {
-            let own = &parsed.recipe.name.value;
-            changes.push(Change {
-                what: format!("the image is `{own}`, the lock is that of `{}`", self.name),
-                span: Some(parsed.recipe.name.span.clone()),
-            });
+        if now.name != self.name {
+            let what = format!(
+                "the image is `{}`, the lock is that of `{}`",
+                now.name, self.name
+            );
+            changes.push(Change::at(what, StatementId::Name));
         }
-        let now = statement_digests(&parsed.source);
-        let places: BTreeMap<String, Span> = statements(&parsed.source)
-            .into_iter()
-            .map(|statement| (statement.name, statement.span))
-            .collect();
-        for (name, digest) in &now {
+        for (name, digest) in &now.statements {
             let what = match self.statements.get(name) {
                 Some(old) if old == digest => continue,
                 Some(_) => format!("`{name}` changed"),
                 None => format!("`{name}` is new"),
             };
-            let span = places.get(name).cloned();
-            changes.push(Change { what, span });
+            changes.push(Change::at(what, StatementId::Named(name.clone())));
         }
-        // In the order of the recipe.
-        changes.sort_by_key(|change| change.span.as_ref().map(Span::order));
-        for name in self
-            .statements
-            .keys()
-            .filter(|name| !now.contains_key(*name))
-        {
+        let is_gone = |name: &&String| now.statements.iter().all(|(own, _)| own != *name);
+        for name in self.statements.keys().filter(is_gone) {
             changes.push(Change::new(format!("`{name}` is gone")));
         }
-        for (path, digest) in file_digests(files) {
+        for (path, digest) in &now.files {
             // A file that is new or gone is one of a statement that changed.
-            if self.files.get(&path).is_some_and(|old| *old != digest) {
+            if self.files.get(path).is_some_and(|old| old != digest) {
                 changes.push(Change::new(format!("the file `{path}` changed")));
             }
         }
@@ -83,17 +71,12 @@ impl Locked {
     pub fn plan_changes(&self, plan: &Plan) -> Vec<Change> {
         let mut changes = Vec::new();
         for (name, source) in &plan.sources {
-            match self.inputs.get(name) {
-                Some(old) if *old == source.digest => {}
-                Some(old) => changes.push(Change {
-                    what: differs(&format!("source `{name}`"), old, &source.digest),
-                    span: Some(source.span.clone()),
-                }),
-                None => changes.push(Change {
-                    what: format!("source `{name}` is new"),
-                    span: Some(source.span.clone()),
-                }),
-            }
+            let what = match self.inputs.get(name) {
+                Some(old) if *old == source.digest => continue,
+                Some(old) => differs(&format!("source `{name}`"), old, &source.digest),
+                None => format!("source `{name}` is new"),
+            };
+            changes.push(Change::at(what, StatementId::Source(name.clone())));
         }
         for name in self
             .inputs
@@ -128,7 +111,11 @@ impl Locked {
                 false => format!("{text} ({} to {} bytes)", old.1, new.1),
             }))
         };
-        changes.extend(sized("the kernel", self.kernel, now.kernel));
+        let artifact = |role: ArtifactRole| {
+            let (old, new) = (self.artifacts.get(&role)?, now.artifacts.get(&role)?);
+            sized(&format!("the {role}"), *old, *new)
+        };
+        changes.extend(artifact(ArtifactRole::Kernel));
         let trees = (self.tree, self.archive_size);
         changes.extend(sized("the tree", trees, (now.tree, now.archive_size)));
         if self.compressor != now.compressor {
@@ -137,7 +124,7 @@ impl Locked {
                 self.compressor, now.compressor
             )));
         }
-        changes.extend(sized("the initramfs", self.initramfs, now.initramfs));
+        changes.extend(artifact(ArtifactRole::Initramfs));
         changes
     }
 }

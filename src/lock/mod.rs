@@ -1,36 +1,38 @@
 //! Locks: what a recipe is expected to give, in a file beside it (`docs/lock.md` is the format's page).
 //!
 //! ```text
-//! Recipe, local files --recipe_digest--> Digest      Image --Locked::of--> Locked
-//! Lock <--parse/text--> NAME.lock                    Lock + Recipe + Image --changes--> what is no longer so
+//! Image --Locked::of--> Locked         Fingerprint + Images --Lock::of--> Lock <--parse/text--> NAME.lock
+//! Lock + Fingerprint + Plan + Image --changes--> what is no longer so
 //! ```
 //!
 //! A lock says which recipe it is of by a digest over the recipe's text, and what the recipe gives by the identities of each
 //! architecture's image. Nothing is read from it that decides a byte.
 
 mod change;
-mod parse;
-mod plain;
+mod line;
+mod read;
 mod text;
+mod v1;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::arch::Arch;
 use crate::digest::Digest;
-use crate::plan::{FORMAT, LocalFile, Plan};
-use crate::realize::{Image, ImageFile};
-use crate::recipe::{Parsed, SourceMap, SourceText, statements};
+use crate::plan::{FORMAT, Fingerprint, Plan};
+use crate::realize::{ArtifactRole, Image, ImageFile};
 
 pub use change::Change;
-pub use parse::LockError;
+pub use read::LockError;
 
-/// The digits of a statement's or a file's digest: it only tells which one changed, the recipe digest tells that one did.
-const SHORT: usize = 12;
+/// The version of the file that mkimg writes.
+pub const VERSION: u32 = 2;
 
 /// What a recipe is expected to give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
+    /// The version of the file that it was read from: an older one than [`VERSION`] is to be written anew.
+    pub version: u32,
     /// The image's name.
     pub name: String,
     /// The version of the rules that make the bytes.
@@ -58,10 +60,8 @@ pub struct Locked {
     pub tree: Digest,
     /// The bytes of the uncompressed archive.
     pub archive_size: u64,
-    /// The kernel's sha256 and size in bytes.
-    pub kernel: (Digest, u64),
-    /// The initramfs's sha256 and size in bytes.
-    pub initramfs: (Digest, u64),
+    /// Each file's sha256 and size in bytes, by what it is.
+    pub artifacts: BTreeMap<ArtifactRole, (Digest, u64)>,
     /// What compresses, and how: `libdeflate 1.26, level 7`, or `none`.
     pub compressor: String,
 }
@@ -76,37 +76,60 @@ impl Locked {
             inputs: image.inputs().into_iter().collect(),
             tree: image.tree,
             archive_size: image.archive_size,
-            kernel: file(&image.kernel),
-            initramfs: file(&image.initramfs),
+            artifacts: BTreeMap::from([
+                (ArtifactRole::Kernel, file(&image.kernel)),
+                (ArtifactRole::Initramfs, file(&image.initramfs)),
+            ]),
             compressor: image.compressor(),
         }
+    }
+
+    /// Returns what is filled in while a lock is read.
+    fn empty() -> Locked {
+        let nothing = Digest::of(b"");
+        Locked {
+            plan: nothing,
+            sources: nothing,
+            inputs: BTreeMap::new(),
+            tree: nothing,
+            archive_size: 0,
+            artifacts: BTreeMap::new(),
+            compressor: String::new(),
+        }
+    }
+
+    /// Says whether all was filled in.
+    fn is_whole(&self) -> bool {
+        !self.compressor.is_empty()
+            && ArtifactRole::ALL
+                .iter()
+                .all(|role| self.artifacts.contains_key(role))
     }
 
     /// Returns the image that the lock expects of a plan; `None` where the plan is another one.
     pub fn image(&self, plan: &Plan) -> Option<Image> {
         let tree = (self.tree, self.archive_size);
-        let image = Image::known(plan, tree, self.kernel, self.initramfs);
+        let file = |role| self.artifacts.get(&role).copied();
+        let (kernel, initramfs) = (file(ArtifactRole::Kernel)?, file(ArtifactRole::Initramfs)?);
+        let image = Image::known(plan, tree, kernel, initramfs);
         (Locked::of(&image) == *self).then_some(image)
     }
 }
 
 impl Lock {
-    /// Returns the lock of a recipe, its local files and its images, one for each architecture.
-    pub fn of<'i>(
-        parsed: &Parsed,
-        files: &BTreeMap<String, LocalFile>,
-        images: impl IntoIterator<Item = &'i Image>,
-    ) -> Lock {
+    /// Returns the lock of a recipe and its images, one for each architecture.
+    pub fn of<'i>(recipe: &Fingerprint, images: impl IntoIterator<Item = &'i Image>) -> Lock {
         Lock {
-            name: parsed.recipe.name.value.clone(),
+            version: VERSION,
+            name: recipe.name.clone(),
             format: FORMAT,
-            recipe: recipe_digest(&parsed.source, files),
+            recipe: recipe.recipe,
             images: images
                 .into_iter()
                 .map(|image| (image.arch, Locked::of(image)))
                 .collect(),
-            statements: statement_digests(&parsed.source),
-            files: file_digests(files),
+            statements: recipe.statements.iter().cloned().collect(),
+            files: recipe.files.clone(),
         }
     }
 }
@@ -123,43 +146,6 @@ pub fn path_of(recipe: &Path) -> PathBuf {
     let mut path = recipe.as_os_str().to_owned();
     path.push(".lock");
     PathBuf::from(path)
-}
-
-/// Returns a recipe's text with LF line ends. The byte order mark was taken off when it was read.
-pub fn normal_text(source: &SourceText) -> String {
-    source.text.replace("\r\n", "\n")
-}
-
-/// Returns the recipe digest: the sha256 of what `sha256sum` prints for the recipe, under the name `recipe`, with LF line ends
-/// and without a byte order mark, and then for each file beside it that its kernel and its entries name, in the
-/// order of the names.
-pub fn recipe_digest(source: &SourceMap, files: &BTreeMap<String, LocalFile>) -> Digest {
-    let mut listed = format!(
-        "{}  recipe\n",
-        Digest::of(normal_text(source.root()).as_bytes())
-    );
-    for (path, file) in files {
-        listed.push_str(&format!("{}  {path}\n", file.digest));
-    }
-    Digest::of(listed.as_bytes())
-}
-
-fn statement_digests(source: &SourceMap) -> BTreeMap<String, String> {
-    let found = statements(source).into_iter().map(|statement| {
-        let text = source.slice(&statement.span);
-        let digest = Digest::of(text.replace("\r\n", "\n").as_bytes());
-        (statement.name, short(digest))
-    });
-    found.collect()
-}
-
-fn file_digests(files: &BTreeMap<String, LocalFile>) -> BTreeMap<String, String> {
-    let short = |(path, file): (&String, &LocalFile)| (path.clone(), short(file.digest));
-    files.iter().map(short).collect()
-}
-
-fn short(digest: Digest) -> String {
-    digest.to_string()[..SHORT].to_owned()
 }
 
 #[cfg(test)]

@@ -1,19 +1,17 @@
-//! A lock's text: one value a line, sorted, so that a change of one thing is a change of one line.
+//! A lock's text: one thing a line, sorted, so that a change of one thing is a change of one line.
 
 use std::fmt;
 
-use serde_json::Value;
-
-use super::Lock;
+use super::line::Quoted;
+use super::{Lock, VERSION};
 
 impl fmt::Display for Lock {
-    /// Writes the text of the file.
+    /// Writes the text of the file, whatever version it was read from.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quoted = |text: &str| Value::from(text).to_string();
+        let name = Quoted(&self.name);
         writeln!(
             f,
-            "// The lock of the recipe {}: what it gives, byte for byte. Written by `mkimg lock`, which also takes in a wanted",
-            quoted(&self.name)
+            "// The lock of the recipe {name}: what it gives, byte for byte. Written by `mkimg lock`, which also takes in a wanted"
         )?;
         writeln!(
             f,
@@ -21,37 +19,36 @@ impl fmt::Display for Lock {
         )?;
         writeln!(
             f,
-            "lock {} format={} recipe=\"{}\"",
-            quoted(&self.name),
-            self.format,
-            self.recipe
+            "lock {VERSION} recipe=\"sha256:{}\" name={name} format={}",
+            self.recipe, self.format
         )?;
         for (arch, image) in &self.images {
-            writeln!(f, "image \"{arch}\" {{")?;
-            writeln!(f, "    compressor {}", quoted(&image.compressor))?;
-            writeln!(
-                f,
-                "    initramfs \"{}\" size={}",
-                image.initramfs.0, image.initramfs.1
-            )?;
-            writeln!(
-                f,
-                "    kernel \"{}\" size={}",
-                image.kernel.0, image.kernel.1
-            )?;
-            writeln!(f, "    plan \"{}\"", image.plan)?;
             for (name, digest) in &image.inputs {
-                writeln!(f, "    source {} \"{digest}\"", quoted(name))?;
+                writeln!(f, "source \"{arch}\" {} sha256=\"{digest}\"", Quoted(name))?;
             }
-            writeln!(f, "    sources \"{}\"", image.sources)?;
-            writeln!(f, "    tree \"{}\" size={}", image.tree, image.archive_size)?;
-            writeln!(f, "}}")?;
+        }
+        for (arch, image) in &self.images {
+            writeln!(
+                f,
+                "image \"{arch}\" plan=\"{}\" sources=\"{}\" tree=\"{}\" size={} compressor={}",
+                image.plan,
+                image.sources,
+                image.tree,
+                image.archive_size,
+                Quoted(&image.compressor)
+            )?;
+            for (role, (digest, size)) in &image.artifacts {
+                writeln!(
+                    f,
+                    "artifact \"{arch}\" \"{role}\" sha256=\"{digest}\" size={size}"
+                )?;
+            }
         }
         for (name, digest) in &self.statements {
-            writeln!(f, "statement {} \"{digest}\"", quoted(name))?;
+            writeln!(f, "statement {} \"{digest}\"", Quoted(name))?;
         }
         for (path, digest) in &self.files {
-            writeln!(f, "file {} \"{digest}\"", quoted(path))?;
+            writeln!(f, "file {} \"{digest}\"", Quoted(path))?;
         }
         Ok(())
     }

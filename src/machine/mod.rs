@@ -55,6 +55,11 @@ pub use terminal::{restore_on_panic, window};
 pub use test::{Kind, Report, Watch, test};
 pub use vmlinux::vmlinux;
 
+/// What `fuzz/` runs on the private parts.
+#[cfg(fuzzing)]
+#[path = "../../fuzz/fuzz_targets/guest.rs"]
+pub(crate) mod fuzzing;
+
 /// Says loudly that a test is not run because a program is missing; in CI that is a failure.
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]

@@ -203,7 +203,7 @@ fn plan(text: &str) -> Result<Plan, String> {
     };
     let locals = ["here", "there", "dir/", "dir/ (git)", "other/ (git)"];
     let locals = locals.map(|name| (name.to_owned(), local(name)));
-    let plan = Plan::resolve(&recipe, Arch::X86_64, &BTreeMap::from(locals));
+    let plan = Plan::lower(&recipe, Arch::X86_64, &BTreeMap::from(locals));
     plan.map_err(|error| format!("{error:?}"))
 }
 

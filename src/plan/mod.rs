@@ -1,22 +1,32 @@
 //! A recipe for one architecture, with everything that decides the image's bytes, in one canonical text; the sha256 of that
 //! text is the plan id (what Nix calls a derivation).
 //!
+//! A plan is values alone: it has no places in a text, and whatever reads it needs no recipe. What is wrong behind it is a
+//! [`Problem`] with a [`StatementId`], which the recipe turns back into a place.
+//!
 //! What decides no byte is not in it: comments, layout, the description, tests, sources that nothing uses, where the recipe
 //! lies. What is in `image.json` is, so that one plan has one image directory: names, locations, the boot node.
 
 #[cfg(test)]
 mod complete;
+mod entry;
+mod fingerprint;
+mod lower;
+mod named;
+mod statement;
 mod text;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+
+pub use entry::{FileOrigin, LocalFile, Planned, PlannedKind, TreeOrigin};
+pub use fingerprint::{Fingerprint, normal_text, recipe_digest};
+pub use named::{Named, Taken, local_files};
+pub use statement::{Problem, StatementId, Word};
 
 use crate::arch::Arch;
 use crate::digest::{Digest, Hasher};
-use crate::recipe::{
-    Boot, Compress, Diagnostic, Entry, EntryKind, Kernel, KernelOrigin, Place, Recipe, Source,
-    Span, Spanned, TreeOrigin,
-};
+use crate::pack::Compression;
+use crate::place::Place;
 
 /// The version of the rules that turn a plan into bytes (`docs/canonical-image.md`). Any change of them that alters a byte of
 /// any image raises it; so does another version of the compressor.
@@ -32,17 +42,19 @@ pub struct Plan {
     /// The modification time of every entry, in seconds since 1970.
     pub epoch: u32,
     /// How the archive is compressed.
-    pub compress: Compress,
+    pub compress: Compression,
     /// The sources that the image uses, by name.
     pub sources: BTreeMap<String, Pinned>,
     /// The kernel.
-    pub kernel: Kernel,
-    /// The file beside the recipe that is the kernel, where it names one.
-    pub local_kernel: Option<LocalFile>,
+    pub kernel: FileOrigin,
     /// The entries, in the order of the recipe: an index into this list is an entry's origin.
     pub entries: Vec<Planned>,
-    /// How the image wants to be run.
-    pub boot: Boot,
+    /// Guest memory in bytes.
+    pub memory: u64,
+    /// Number of guest CPUs.
+    pub cpus: u32,
+    /// The kernel's command line, without the console argument that the machine adds.
+    pub cmdline: String,
 }
 
 /// A source as one architecture needs it.
@@ -54,8 +66,6 @@ pub struct Pinned {
     pub size: Option<u64>,
     /// Where the bytes can be had, in the order of the recipe.
     pub places: Vec<Place>,
-    /// The source's node in the recipe.
-    pub span: Span,
 }
 
 impl Pinned {
@@ -65,98 +75,23 @@ impl Pinned {
     }
 }
 
-/// An entry of the recipe with what had to be looked up for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Planned {
-    /// The recipe's words.
-    pub entry: Entry,
-    /// The file beside the recipe, where the entry names one, or the directory.
-    pub local: Option<LocalFile>,
-}
-
-/// A file beside a recipe. Of a directory, which has the same fields, the digest is over what is taken of it: names, kinds,
-/// modes, digests; and the size is that of all files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalFile {
-    /// Where it is on this machine.
-    pub path: PathBuf,
-    /// The sha256 of its bytes: that, not the path, is in the plan.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size: u64,
-}
-
 impl Plan {
-    /// Resolves a recipe for an architecture. `locals` has every file that [`local_files`] lists.
-    ///
-    /// # Errors
-    /// A diagnostic for each source that has no location for the architecture or no sha256, and for each local file that
-    /// `locals` lacks.
-    pub fn resolve(
-        recipe: &Recipe,
-        arch: Arch,
-        locals: &BTreeMap<String, LocalFile>,
-    ) -> Result<Plan, Vec<Diagnostic>> {
-        let mut problems = Vec::new();
-        let mut sources = BTreeMap::new();
-        for source in recipe.used_sources() {
-            match pin(source, arch) {
-                Ok(pinned) => {
-                    sources.insert(source.name.value.clone(), pinned);
-                }
-                Err(problem) => problems.push(problem),
-            }
-        }
-        let mut local = |named: Option<(String, Span)>| {
-            let (name, span) = named?;
-            let found = locals.get(&name).cloned();
-            if found.is_none() {
-                let message = format!("the local file `{name}` was not read");
-                problems.push(Diagnostic::error(message, span, "named here"));
-            }
-            found
-        };
-        let kernel = named_kernel(&recipe.kernel);
-        let local_kernel = local(kernel.map(|name| (name.value.clone(), name.span.clone())));
-        let mut entries = Vec::new();
-        for entry in &recipe.initramfs.entries {
-            entries.push(Planned {
-                local: local(
-                    local_key(&entry.kind).zip(entry.kind.local().map(|name| name.span.clone())),
-                ),
-                entry: entry.clone(),
-            });
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        Ok(Plan {
-            name: recipe.name.value.clone(),
-            arch,
-            epoch: recipe.epoch,
-            compress: recipe.initramfs.compress,
-            sources,
-            kernel: recipe.kernel.clone(),
-            local_kernel,
-            entries,
-            boot: recipe.boot.clone(),
-        })
-    }
-
     /// Returns the files beside the recipe that went in, by their paths as the recipe writes them, and the directories by their
-    /// [`local_key`].
+    /// keys ([`Taken::key`]).
     pub fn local_files(&self) -> BTreeMap<String, LocalFile> {
-        let kernel = named_kernel(&self.kernel).zip(self.local_kernel.as_ref());
-        let kernel = kernel.map(|(name, file)| (name.value.clone(), file.clone()));
+        let owned = |(name, file): (&str, &LocalFile)| (name.to_owned(), file.clone());
         let entries = self.entries.iter();
-        let entries =
-            entries.filter_map(|planned| local_key(&planned.entry.kind).zip(planned.local.clone()));
+        let entries = entries.filter_map(|planned| match planned.directory() {
+            Some((name, taken, file)) => Some((taken.key(name), file.clone())),
+            None => planned.local().map(owned),
+        });
+        let kernel = self.kernel.local().map(owned);
         kernel.into_iter().chain(entries).collect()
     }
 
     /// Says whether a source is a container image.
-    pub fn is_oci(&self, source: Option<&Spanned<String>>) -> bool {
-        let source = source.and_then(|from| self.sources.get(&from.value));
+    fn is_oci(&self, source: Option<&str>) -> bool {
+        let source = source.and_then(|name| self.sources.get(name));
         source.is_some_and(Pinned::is_oci)
     }
 
@@ -177,76 +112,4 @@ impl Plan {
         }
         hasher.finish()
     }
-}
-
-/// Returns the files and directories beside the recipe that its kernel and its entries name, as they are written there, each with
-/// its place.
-pub fn local_files(recipe: &Recipe) -> Vec<(&str, Span)> {
-    let entries = recipe.initramfs.entries.iter();
-    let entries = entries.filter_map(|entry| entry.kind.local());
-    let names = named_kernel(&recipe.kernel).into_iter().chain(entries);
-    names
-        .map(|name| (name.value.as_str(), name.span.clone()))
-        .collect()
-}
-
-/// Returns what a file or directory beside a recipe is known by in a plan and a lock. A file goes by its path; a directory, with a `/`
-/// behind it, by what is taken of it, too.
-pub fn local_key(kind: &EntryKind) -> Option<String> {
-    let EntryKind::Tree {
-        origin: TreeOrigin::Local { name, git },
-        include,
-        exclude,
-        ..
-    } = kind
-    else {
-        return kind.local().map(|name| name.value.clone());
-    };
-    let mut taken: Vec<String> = git.then(|| "git".to_owned()).into_iter().collect();
-    for (word, globs) in [("include", include), ("exclude", exclude)] {
-        let quoted = |glob: &Spanned<String>| format!("{word} {}", text::Quoted(&glob.value));
-        taken.extend(globs.iter().map(quoted));
-    }
-    let name = &name.value;
-    Some(match taken.is_empty() {
-        true => format!("{name}/"),
-        false => format!("{name}/ ({})", taken.join(", ")),
-    })
-}
-
-fn named_kernel(kernel: &Kernel) -> Option<&Spanned<String>> {
-    match &kernel.origin {
-        KernelOrigin::Local(name) => Some(name),
-        KernelOrigin::Source { .. } => None,
-    }
-}
-
-fn pin(source: &Source, arch: Arch) -> Result<Pinned, Diagnostic> {
-    let fitting = || source.locations_for(arch);
-    let Some(first) = fitting().next() else {
-        let message = format!("source `{}` has no location for {arch}", source.name.value);
-        let problem = Diagnostic::error(
-            message,
-            source.span.clone(),
-            format!("nothing here is for {arch}"),
-        );
-        return Err(problem.help(format!(
-            "add a location with arch=\"{arch}\", or pass `--arch` with one it has"
-        )));
-    };
-    let Some(digest) = fitting().find_map(|location| location.sha256.as_ref()) else {
-        let message = format!("source `{}` has no sha256", source.name.value);
-        let problem = Diagnostic::error(
-            message,
-            first.span.clone(),
-            "nothing says which bytes these are",
-        );
-        return Err(problem.help("`mkimg pin` fetches it and writes the sha256 here"));
-    };
-    Ok(Pinned {
-        digest: digest.value,
-        size: fitting().find_map(|location| location.size.as_ref().map(|size| size.value)),
-        places: fitting().map(|location| location.place.clone()).collect(),
-        span: source.span.clone(),
-    })
 }

@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use super::{FORMAT, LocalFile, Pinned, Plan, Planned};
+use super::{FORMAT, FileOrigin, Pinned, Plan, Planned, PlannedKind, TreeOrigin};
 use crate::digest::Digest;
-use crate::recipe::{
-    Compress, DeviceClass, EntryKind, KernelOrigin, Origin, Owner, Place, Spanned, TreeOrigin,
-};
+use crate::pack::Compression;
+use crate::place::Place;
+use crate::tree::DeviceClass;
 
 /// A text as a JSON string: quoted, escaped, on one line.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
@@ -32,29 +32,21 @@ impl fmt::Display for Plan {
         for (name, source) in &self.sources {
             self.write_source(f, name, source)?;
         }
-        match &self.kernel.origin {
-            KernelOrigin::Source { from, path } => {
-                write!(f, "kernel from={}", Quoted(&from.value))?;
-                write_path(f, path.as_ref())?;
-            }
-            KernelOrigin::Local(_) => {
-                write!(f, "kernel")?;
-                write_local(f, self.local_kernel.as_ref())?;
-            }
-        }
+        write!(f, "kernel")?;
+        write_origin(f, &self.kernel)?;
         match self.compress {
-            Compress::None => writeln!(f, "\ninitramfs compress=none")?,
-            Compress::Gzip { level } => writeln!(f, "\ninitramfs compress=gzip level={level}")?,
+            Compression::None => writeln!(f, "\ninitramfs compress=none")?,
+            Compression::Gzip { level } => writeln!(f, "\ninitramfs compress=gzip level={level}")?,
         }
         for entry in &self.entries {
             write_entry(f, entry, self)?;
         }
-        let boot = &self.boot;
-        let cmdline = Quoted(&boot.cmdline);
         writeln!(
             f,
-            "boot memory={} cpus={} cmdline={cmdline}",
-            boot.memory, boot.cpus
+            "boot memory={} cpus={} cmdline={}",
+            self.memory,
+            self.cpus,
+            Quoted(&self.cmdline)
         )
     }
 }
@@ -86,26 +78,18 @@ impl Plan {
 }
 
 fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned, plan: &Plan) -> fmt::Result {
-    let entry = &planned.entry;
-    let path = Quoted(&entry.path.value);
-    match &entry.kind {
-        EntryKind::File { origin, mode } => {
+    let path = Quoted(&planned.path);
+    match &planned.kind {
+        PlannedKind::File { origin, mode } => {
             write!(f, "file {path}")?;
             if let Some(mode) = mode {
                 write!(f, " mode={mode:04o}")?;
             }
-            match origin {
-                Origin::Source { from, path } => {
-                    write!(f, " from={}", Quoted(&from.value))?;
-                    write_path(f, path.as_ref())?;
-                }
-                Origin::Text(text) => write!(f, " sha256={}", Digest::of(text.as_bytes()))?,
-                Origin::Local(_) => write_local(f, planned.local.as_ref())?,
-            }
+            write_origin(f, origin)?;
         }
-        EntryKind::Dir { mode } => write!(f, "dir {path} mode={mode:04o}")?,
-        EntryKind::Symlink { target } => write!(f, "symlink {path} target={}", Quoted(target))?,
-        EntryKind::Device {
+        PlannedKind::Dir { mode } => write!(f, "dir {path} mode={mode:04o}")?,
+        PlannedKind::Symlink { target } => write!(f, "symlink {path} target={}", Quoted(target))?,
+        PlannedKind::Device {
             class,
             major,
             minor,
@@ -120,67 +104,68 @@ fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned, plan: &Plan) -> fm
                 "device {path} {class} major={major} minor={minor} mode={mode:04o}"
             )?;
         }
-        EntryKind::Applets { of, except } => {
-            write!(f, "applets {path} of={}", Quoted(&of.value))?;
+        PlannedKind::Applets { of, except } => {
+            write!(f, "applets {path} of={}", Quoted(of))?;
             for name in except {
                 write!(f, " except={}", Quoted(name))?;
             }
         }
-        EntryKind::Init { from, busybox } => {
-            write!(f, "init from={}", Quoted(&from.value))?;
+        PlannedKind::Init { from, busybox } => {
+            write!(f, "init from={}", Quoted(from))?;
             if let Some(busybox) = busybox {
-                write!(f, " busybox={}", Quoted(&busybox.value))?;
+                write!(f, " busybox={}", Quoted(busybox))?;
             }
         }
-        EntryKind::Tree {
+        PlannedKind::Tree {
             origin,
             strip,
-            include,
-            exclude,
             modes,
             owners,
         } => {
-            write!(f, "tree {path}")?;
             match origin {
-                TreeOrigin::Source(from) => write!(f, " from={}", Quoted(&from.value))?,
-                // What is taken of it is in the digest.
-                TreeOrigin::Local { .. } => write_local(f, planned.local.as_ref())?,
-            }
-            write!(f, " strip={strip}")?;
-            if let TreeOrigin::Source(_) = origin {
-                for (word, globs) in [("include", include), ("exclude", exclude)] {
-                    for glob in globs {
-                        write!(f, " {word}={}", Quoted(&glob.value))?;
+                TreeOrigin::Source {
+                    from,
+                    include,
+                    exclude,
+                } => {
+                    write!(f, "tree {path} from={} strip={strip}", Quoted(from))?;
+                    for (word, globs) in [("include", include), ("exclude", exclude)] {
+                        for glob in globs {
+                            write!(f, " {word}={}", Quoted(glob))?;
+                        }
                     }
+                }
+                // What is taken of it is in the digest.
+                TreeOrigin::Local { file, .. } => {
+                    write!(f, "tree {path} sha256={} strip={strip}", file.digest)?;
                 }
             }
             // Of an archive the owners are not taken, of a container image they are: nothing is said of that.
-            let usual = plan.is_oci(origin.source());
-            if let Some(owners) = owners.filter(|owners| *owners != usual) {
+            if *owners != plan.is_oci(origin.source()) {
                 write!(f, " owners={owners}")?;
             }
             for (glob, mode) in modes {
-                write!(f, " mode={mode:04o}:{}", Quoted(&glob.value))?;
+                write!(f, " mode={mode:04o}:{}", Quoted(glob))?;
             }
         }
     }
-    let Owner { uid, gid } = entry.owner;
-    if (uid, gid) != (0, 0) {
+    let Planned { uid, gid, .. } = planned;
+    if (*uid, *gid) != (0, 0) {
         write!(f, " uid={uid} gid={gid}")?;
     }
-    writeln!(f, "{}", if entry.replaces { " override" } else { "" })
+    writeln!(f, "{}", if planned.replaces { " override" } else { "" })
 }
 
-fn write_local(f: &mut fmt::Formatter<'_>, local: Option<&LocalFile>) -> fmt::Result {
-    match local {
-        Some(local) => write!(f, " sha256={}", local.digest),
-        None => write!(f, " sha256=unread"),
-    }
-}
-
-fn write_path(f: &mut fmt::Formatter<'_>, path: Option<&Spanned<String>>) -> fmt::Result {
-    match path {
-        Some(path) => write!(f, " path={}", Quoted(&path.value)),
-        None => Ok(()),
+fn write_origin(f: &mut fmt::Formatter<'_>, origin: &FileOrigin) -> fmt::Result {
+    match origin {
+        FileOrigin::Source { from, path } => {
+            write!(f, " from={}", Quoted(from))?;
+            match path {
+                Some(path) => write!(f, " path={}", Quoted(path)),
+                None => Ok(()),
+            }
+        }
+        FileOrigin::Text(text) => write!(f, " sha256={}", Digest::of(text.as_bytes())),
+        FileOrigin::Local { file, .. } => write!(f, " sha256={}", file.digest),
     }
 }

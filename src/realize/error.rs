@@ -5,16 +5,16 @@ use std::path::Path;
 use super::images::ImageFailure;
 use crate::fault::{Fault, Outcome};
 use crate::pack::PackError;
-use crate::recipe::Diagnostic;
+use crate::plan::Problem;
 use crate::source::fetch::FetchError;
 use crate::store::StoreError;
 
 /// Why a recipe gives no image.
 #[derive(Debug, thiserror::Error)]
 pub enum RealizeError {
-    /// The recipe is at fault, at the places that the diagnostics show.
+    /// The recipe is at fault, at the places that the problems name.
     #[error("{}", first(.0))]
-    Recipe(Vec<Diagnostic>),
+    Recipe(Vec<Problem>),
     /// The sources cannot be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -29,7 +29,7 @@ pub enum RealizeError {
     Pack(PackError),
 }
 
-fn first(diagnostics: &[Diagnostic]) -> &str {
+fn first(diagnostics: &[Problem]) -> &str {
     diagnostics
         .first()
         .map_or("the recipe cannot be used", |first| &first.message)

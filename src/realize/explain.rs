@@ -1,4 +1,4 @@
-//! Errors of later steps, told as diagnostics that point into the recipe.
+//! Errors of later steps, told as problems of the recipe.
 
 use std::error::Error;
 use std::path::Path;
@@ -7,8 +7,7 @@ use super::RealizeError;
 use crate::assemble::applets::AppletsError;
 use crate::assemble::{AssembleError, InitError};
 use crate::pack::PackError;
-use crate::plan::{Plan, Planned};
-use crate::recipe::{Diagnostic, EntryKind, Span};
+use crate::plan::{Plan, PlannedKind, Problem, StatementId, Word};
 use crate::source::ArchiveError;
 use crate::source::local::LocalError;
 use crate::store::StoreError;
@@ -35,7 +34,7 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
                 return RealizeError::Store(StoreError::io("read", &path, source));
             }
             error => {
-                let diagnostic = Diagnostic::error(with_causes(&error), at, "wanted here");
+                let diagnostic = Problem::error(with_causes(&error), at, "wanted here");
                 match archive_help(&error) {
                     Some(help) => diagnostic.help(help),
                     None => diagnostic,
@@ -43,11 +42,11 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
             }
         },
         AssembleError::Missing { name, at } => {
-            Diagnostic::error(format!("`{name}` is not at hand"), at, "needed here")
+            Problem::error(format!("`{name}` is not at hand"), at, "needed here")
                 .help("this is a bug of mkimg: report it")
         }
         AssembleError::Modes { at, error, .. } => {
-            Diagnostic::error(error.to_string(), at, "has a mode of its own here")
+            Problem::error(error.to_string(), at, "has a mode of its own here")
                 .help("a glob is matched against the paths before `strip`; a symlink has no mode")
         }
         AssembleError::Init { error, entry } => {
@@ -58,7 +57,7 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
                 _ => "write `file \"/init\"` yourself: it mounts, and runs what you want",
             };
             let message = format!("no `/init` can be written: {error}");
-            Diagnostic::error(message, span(plan, entry), "wanted here").help(help)
+            Problem::error(message, place(entry), "wanted here").help(help)
         }
         AssembleError::Flawed {
             member,
@@ -66,7 +65,7 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
             entry,
         } => {
             let message = format!("`{member}` in the container image is refused: {problem}");
-            Diagnostic::error(message, span(plan, entry), "put there by this")
+            Problem::error(message, place(entry), "put there by this")
                 .help("leave it out with `exclude \"..\"`, or take another image")
         }
         AssembleError::Conflict { conflict, entry } => clash(plan, &conflict, entry),
@@ -76,18 +75,20 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
             entry,
         } => {
             let message = format!("`{member}` cannot be an entry: {error}");
-            Diagnostic::error(message, span(plan, entry), "put there by this")
+            Problem::error(message, place(entry), "put there by this")
                 .help("exclude it (`exclude \"..\"`), or change the path that it lands at")
         }
         AssembleError::NoBusyBox { of, found, entry } => {
             let message = format!("`{of}`, which should be a BusyBox, is {found}");
-            Diagnostic::error(message, of_span(plan, entry), "named here").help(format!(
-                "declare it: file \"{of}\" from=\"busybox\" path=\"bin/busybox\" mode=0o755"
-            ))
+            Problem::error(message, StatementId::Entry(entry, Word::Of), "named here").help(
+                format!(
+                    "declare it: file \"{of}\" from=\"busybox\" path=\"bin/busybox\" mode=0o755"
+                ),
+            )
         }
         AssembleError::Applets { of, error, entry } => {
             let message = format!("no applets can be read out of `{of}`: {error}");
-            Diagnostic::error(message, of_span(plan, entry), "named here").help(match error {
+            Problem::error(message, StatementId::Entry(entry, Word::Of), "named here").help(match error {
                 AppletsError::Archive => {
                     "take the BusyBox out of it: file \"/bin/busybox\" from=\"busybox\" path=\"bin/busybox\" mode=0o755"
                 }
@@ -104,15 +105,15 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
 pub(super) fn packing(plan: &Plan, tree: &Tree, at: &Path, error: PackError) -> RealizeError {
     let of = |path: &EntryPath| tree.get(path).and_then(|entry| entry.origin);
     // No object of the cache: a file beside the recipe, whose digest is in the plan.
-    let is_local = |planned: &&Planned| {
-        let local = planned.local.as_ref();
-        let place = error.place();
+    let mut entries = plan.entries.iter();
+    let changed = entries.position(|planned| {
+        let (local, at) = (planned.local(), error.place());
         // A file of a directory is below it.
-        local.is_some_and(|local| place.is_some_and(|place| place.starts_with(&local.path)))
-    };
-    if let Some(planned) = plan.entries.iter().find(is_local) {
+        local.is_some_and(|(_, file)| at.is_some_and(|at| at.starts_with(&file.path)))
+    });
+    if let Some(entry) = changed {
         let message = format!("a local file changed while it was taken in: {error}");
-        let diagnostic = Diagnostic::error(message, planned.entry.span.clone(), "named here")
+        let diagnostic = Problem::error(message, place(entry), "named here")
             .help("run mkimg again when nothing writes to it");
         return RealizeError::Recipe(vec![diagnostic]);
     }
@@ -132,9 +133,9 @@ pub(super) fn packing(plan: &Plan, tree: &Tree, at: &Path, error: PackError) -> 
         | PackError::Mode { ref path, .. }
         | PackError::Device { ref path, .. }
         | PackError::Target { ref path, .. } => {
-            let at = of(path).map_or(plan.kernel.span.clone(), |index| span(plan, index));
+            let at = StatementId::of_entry(of(path));
             RealizeError::Recipe(vec![
-                Diagnostic::error(error.to_string(), at, "put there by this")
+                Problem::error(error.to_string(), at, "put there by this")
                     .help("leave it out, or change it"),
             ])
         }
@@ -143,14 +144,14 @@ pub(super) fn packing(plan: &Plan, tree: &Tree, at: &Path, error: PackError) -> 
 }
 
 /// Returns that the kernel beside the recipe is not what it was when it was looked at.
-pub(super) fn changed_kernel(plan: &Plan, error: &LocalError) -> RealizeError {
+pub(super) fn changed_kernel(error: &LocalError) -> RealizeError {
     let message = format!("the kernel beside the recipe cannot be taken in: {error}");
-    let diagnostic = Diagnostic::error(message, plan.kernel.span.clone(), "named here");
+    let diagnostic = Problem::error(message, StatementId::Kernel(Word::Whole), "named here");
     RealizeError::Recipe(vec![diagnostic.help(error.help())])
 }
 
-fn clash(plan: &Plan, conflict: &Conflict, entry: usize) -> Diagnostic {
-    let (later, what) = (span(plan, entry), conflict.to_string());
+fn clash(plan: &Plan, conflict: &Conflict, entry: usize) -> Problem {
+    let (later, what) = (place(entry), conflict.to_string());
     let (origin, label) = match conflict {
         Conflict::Taken { origin, .. } | Conflict::Differs { origin, .. } => {
             (origin, "it came from here")
@@ -158,14 +159,14 @@ fn clash(plan: &Plan, conflict: &Conflict, entry: usize) -> Diagnostic {
         Conflict::Parent { origin, .. } => (origin, "this put it there"),
         Conflict::Occupied { origin, .. } => (origin, "what it holds came from here"),
     };
-    let mut diagnostic = Diagnostic::error(what, later, "this wants it again");
+    let mut diagnostic = Problem::error(what, later, "this wants it again");
     if let Some(origin) = origin.filter(|origin| *origin != entry) {
-        diagnostic = diagnostic.and(span(plan, origin), label);
+        diagnostic = diagnostic.and(place(origin), label);
     }
     let applets = plan
         .entries
         .get(entry)
-        .is_some_and(|planned| matches!(planned.entry.kind, EntryKind::Applets { .. }));
+        .is_some_and(|planned| matches!(planned.kind, PlannedKind::Applets { .. }));
     diagnostic.help(match conflict {
         Conflict::Taken { path, .. } if applets => {
             let name = String::from_utf8_lossy(path.name()).into_owned();
@@ -234,17 +235,6 @@ fn with_causes(error: &dyn Error) -> String {
     text
 }
 
-fn span(plan: &Plan, entry: usize) -> Span {
-    let planned = plan.entries.get(entry);
-    planned.map_or(plan.kernel.span.clone(), |planned| {
-        planned.entry.span.clone()
-    })
-}
-
-/// Returns the place of the `of=` of an `applets` entry.
-fn of_span(plan: &Plan, entry: usize) -> Span {
-    match plan.entries.get(entry).map(|planned| &planned.entry.kind) {
-        Some(EntryKind::Applets { of, .. }) => of.span.clone(),
-        _ => span(plan, entry),
-    }
+fn place(entry: usize) -> StatementId {
+    StatementId::of_entry(Some(entry))
 }

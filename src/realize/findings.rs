@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::preflight::entry_span;
-use crate::plan::Plan;
-use crate::recipe::Diagnostic;
+use crate::plan::{Plan, Problem, StatementId};
 use crate::tree::{EntryPath, Tree};
 
 /// Warnings of one kind; what goes beyond is told in one more.
@@ -99,7 +97,7 @@ impl<'a> Findings<'a> {
         plan: &Plan,
         tree: &Tree,
         loaded: &BTreeSet<Vec<u8>>,
-    ) -> Vec<Diagnostic> {
+    ) -> Vec<Problem> {
         // Those with the same kind and the same files are one warning.
         let mut groups: BTreeMap<(Kind, BTreeSet<&EntryPath>), Vec<Fault>> = BTreeMap::new();
         for (fault, files) in self.found {
@@ -129,21 +127,21 @@ impl<'a> Findings<'a> {
 }
 
 impl Group<'_> {
-    fn diagnostic(&self, plan: &Plan, tree: &Tree) -> Option<Diagnostic> {
+    fn diagnostic(&self, plan: &Plan, tree: &Tree) -> Option<Problem> {
         let (message, verb, help) = self.text(plan)?;
         let mut by_entry: BTreeMap<Option<usize>, Vec<&EntryPath>> = BTreeMap::new();
         for file in &self.files {
             let origin = tree.get(file).and_then(|entry| entry.origin);
             by_entry.entry(origin).or_default().push(file);
         }
-        let mut diagnostic: Option<Diagnostic> = None;
+        let mut diagnostic: Option<Problem> = None;
         for files in by_entry.values().take(SPELLED) {
             let entry = tree.get(files.first()?)?;
             let names: Vec<String> = files.iter().map(|file| format!("`{file}`")).collect();
             let label = format!("{verb}{}", listed(&names));
-            let span = entry_span(plan, entry);
+            let span = StatementId::of_entry(entry.origin);
             diagnostic = Some(match diagnostic {
-                None => Diagnostic::warning(&message, span, label),
+                None => Problem::warning(&message, span, label),
                 Some(first) => first.and(span, label),
             });
         }

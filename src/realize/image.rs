@@ -2,12 +2,16 @@
 //!
 //! Keys are sorted and nothing in it depends on when, where or by whom it was made: it is as reproducible as the image.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde_json::{Value, json};
 
 use crate::arch::Arch;
 use crate::digest::Digest;
+use crate::pack::Compression;
+use crate::place::Place;
 use crate::plan::{FORMAT, Plan};
-use crate::recipe::{Compress, Place};
 
 /// The name of the file in an image directory.
 pub const FILE: &str = "image.json";
@@ -46,6 +50,38 @@ pub struct Image {
     compress: Value,
 }
 
+/// What a file of an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ArtifactRole {
+    /// The archive that becomes the root file system.
+    Initramfs,
+    /// The kernel.
+    Kernel,
+}
+
+impl ArtifactRole {
+    /// All of them, in the order of their names.
+    pub const ALL: [ArtifactRole; 2] = [ArtifactRole::Initramfs, ArtifactRole::Kernel];
+}
+
+impl fmt::Display for ArtifactRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ArtifactRole::Initramfs => "initramfs",
+            ArtifactRole::Kernel => "kernel",
+        })
+    }
+}
+
+impl FromStr for ArtifactRole {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<ArtifactRole, ()> {
+        let mut all = ArtifactRole::ALL.into_iter();
+        all.find(|role| role.to_string() == name).ok_or(())
+    }
+}
+
 /// One file of an image directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageFile {
@@ -74,8 +110,8 @@ pub enum ImageError {
 /// Returns the name of the initramfs of a plan in its image directory.
 pub(super) fn initramfs_name(plan: &Plan) -> &'static str {
     match plan.compress {
-        Compress::None => "initramfs.cpio",
-        Compress::Gzip { .. } => "initramfs.cpio.gz",
+        Compression::None => "initramfs.cpio",
+        Compression::Gzip { .. } => "initramfs.cpio.gz",
     }
 }
 
@@ -101,13 +137,13 @@ impl Image {
             archive_size,
             kernel,
             initramfs,
-            memory: plan.boot.memory,
-            cpus: plan.boot.cpus,
-            cmdline: plan.boot.cmdline.clone(),
+            memory: plan.memory,
+            cpus: plan.cpus,
+            cmdline: plan.cmdline.clone(),
             inputs: inputs.collect(),
             compress: match plan.compress {
-                Compress::None => json!({ "method": "none" }),
-                Compress::Gzip { level } => {
+                Compression::None => json!({ "method": "none" }),
+                Compression::Gzip { level } => {
                     json!({ "by": COMPRESSOR, "level": level, "method": "gzip" })
                 }
             },

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::{RealizeError, Workshop};
 use crate::fault::Outcome;
-use crate::plan::{Pinned, Plan};
-use crate::recipe::{Diagnostic, Place};
+use crate::place::Place;
+use crate::plan::{Pinned, Plan, Problem, StatementId};
 use crate::source::oci::{self, Found, ImageError, LayoutError, Parts};
 use crate::store::StoreError;
 
@@ -150,7 +150,8 @@ fn refused(name: &str, source: &Pinned, error: ImageError) -> RealizeError {
                 "the container image `{name}` (sha256:{}) cannot be used: {error}",
                 source.digest
             );
-            let problem = Diagnostic::error(message, source.span.clone(), "pinned here");
+            let problem =
+                Problem::error(message, StatementId::Source(name.to_owned()), "pinned here");
             let help = "pin another image, or another digest of it: `skopeo inspect --raw` shows what there is";
             RealizeError::Recipe(vec![problem.help(help)])
         }

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::packed::{self, PackedError};
 use super::{RealizeError, explain};
-use crate::arch::Arch;
 use crate::digest::{self, Digest};
-use crate::plan::{self, LocalFile, Plan};
-use crate::recipe::{Diagnostic, EntryKind, KernelOrigin, Recipe, Spanned, TreeOrigin};
+use crate::plan::{LocalFile, Named, Plan, Planned, Problem, StatementId, Taken};
 use crate::source::directory::{self, Directory, DirectoryError};
+use crate::source::known::Known;
 use crate::source::local::{self, LocalError, Opened, Reach, Regular, reading_error};
 use crate::source::{Member, Selection, select};
 use crate::store::{Blob, Store};
@@ -21,73 +20,49 @@ pub struct Beside<'a> {
     pub base: &'a Path,
     /// What may be taken without a hash.
     pub reach: &'a Reach,
-    /// The cache that remembers what directories came to.
-    pub store: Option<&'a Store>,
+    /// What the cache knows of files and directories, which need not be read then.
+    pub known: Option<Known<'a>>,
     /// How many threads may read at once.
     pub jobs: usize,
 }
 
-/// Returns the plan of a recipe that lies in `base`, for an architecture. Files beside it that have no hash come from its own
-/// project alone.
+/// Returns the files and directories that a recipe names without their hash, each read once, by their keys. `named` is what
+/// [`crate::plan::local_files`] lists.
 ///
 /// # Errors
-/// [`RealizeError::Recipe`] where a source cannot serve the architecture or a local file cannot be taken.
-pub fn plan(recipe: &Recipe, base: &Path, arch: Arch) -> Result<Plan, RealizeError> {
-    let beside = Beside {
-        base,
-        reach: &Reach::of(base, None),
-        store: None,
-        jobs: 1,
-    };
-    plan_within(recipe, arch, beside)
-}
-
-/// Returns the plan of a recipe as [`plan`] does; files beside it that have no hash come from what is within reach.
-///
-/// # Errors
-/// Those of [`plan`].
-pub fn plan_within(recipe: &Recipe, arch: Arch, beside: Beside<'_>) -> Result<Plan, RealizeError> {
-    let mut locals = BTreeMap::new();
+/// [`RealizeError::Recipe`] about each that cannot be taken.
+pub fn local_files(
+    named: Vec<Named>,
+    beside: Beside<'_>,
+) -> Result<BTreeMap<String, LocalFile>, RealizeError> {
+    let mut files = BTreeMap::new();
     let mut problems = Vec::new();
-    let mut add = |name: &Spanned<String>, what: &str, key: String, read: Read| match read {
-        Ok(file) => {
-            locals.insert(key, file);
-        }
-        Err((reason, help)) => {
-            let message = format!("the local {what} `{}` cannot be {reason}", name.value);
-            let problem = Diagnostic::error(message, name.span.clone(), "named here");
-            problems.push(problem.help(help));
-        }
-    };
-    if let KernelOrigin::Local(name) = &recipe.kernel.origin {
-        add(
-            name,
-            "file",
-            name.value.clone(),
-            local_file(&name.value, beside),
-        );
-    }
-    for entry in &recipe.initramfs.entries {
-        let (Some(name), Some(key)) = (entry.kind.local(), plan::local_key(&entry.kind)) else {
+    for one in named {
+        let key = one.key();
+        if files.contains_key(&key) {
             continue;
-        };
-        match &entry.kind {
-            EntryKind::Tree { .. } => {
-                let read = local_tree(&name.value, &entry.kind, beside)
-                    .map_err(|error| (format!("{}: {error}", verb(&error)), error.help()));
-                add(name, "directory", key, read);
+        }
+        let (what, read) = match &one.taken {
+            Some(taken) => {
+                let read = local_tree(&one.name, taken, beside);
+                let refused = |error| (format!("{}: {error}", verb(&error)), error.help());
+                ("directory", read.map_err(refused))
             }
-            _ => add(name, "file", key, local_file(&name.value, beside)),
+            None => ("file", local_file(&one.name, beside)),
+        };
+        match read {
+            Ok(file) => drop(files.insert(key, file)),
+            Err((reason, help)) => {
+                let message = format!("the local {what} `{}` cannot be {reason}", one.name);
+                problems.push(Problem::error(message, one.at, "named here").help(help));
+            }
         }
     }
-    if !problems.is_empty() {
-        return Err(RealizeError::Recipe(problems));
+    match problems.is_empty() {
+        true => Ok(files),
+        false => Err(RealizeError::Recipe(problems)),
     }
-    Plan::resolve(recipe, arch, &locals).map_err(RealizeError::Recipe)
 }
-
-/// What was read; otherwise what cannot be, and what to do.
-type Read = Result<LocalFile, (String, String)>;
 
 fn verb(error: &DirectoryError) -> &'static str {
     match error {
@@ -96,11 +71,7 @@ fn verb(error: &DirectoryError) -> &'static str {
     }
 }
 
-fn local_tree(
-    name: &str,
-    kind: &EntryKind,
-    beside: Beside<'_>,
-) -> Result<LocalFile, DirectoryError> {
+fn local_tree(name: &str, taken: &Taken, beside: Beside<'_>) -> Result<LocalFile, DirectoryError> {
     let opened = local::open(beside.base, Path::new(name)).map_err(DirectoryError::Local)?;
     let path = match &opened {
         Opened::Directory(_, path) => path.clone(),
@@ -110,57 +81,58 @@ fn local_tree(
         .reach
         .check_path(&path)
         .map_err(DirectoryError::Local)?;
-    let (digest, size) = match &opened {
-        Opened::Directory(..) => directory(path.clone(), kind, beside).digest()?,
-        Opened::File(_) => {
-            let members = packed::open(&path)?;
-            let members =
-                select(members, &selection(kind), name).map_err(DirectoryError::Pattern)?;
-            (
-                Digest::of(directory::manifest(&members).as_bytes()),
-                directory::size(&members),
-            )
+    match &opened {
+        Opened::Directory(..) => {
+            let store = beside.known.map(|known| known.store);
+            let directory = directory(path.clone(), taken, beside.reach, store, beside.jobs);
+            let (digest, size) = directory.digest()?;
+            Ok(LocalFile { path, digest, size })
         }
-    };
-    Ok(LocalFile { path, digest, size })
+        Opened::File(_) => packed_file(path, taken, name),
+    }
 }
 
-fn directory<'a>(path: PathBuf, kind: &EntryKind, beside: Beside<'a>) -> Directory<'a> {
-    let home = beside
-        .reach
+/// Returns what is taken of a packed directory.
+fn packed_file(path: PathBuf, taken: &Taken, name: &str) -> Result<LocalFile, DirectoryError> {
+    let members = packed_members(&path, taken, name)?;
+    Ok(LocalFile {
+        path,
+        digest: Digest::of(directory::manifest(&members).as_bytes()),
+        size: directory::size(&members),
+    })
+}
+
+fn packed_members(path: &Path, taken: &Taken, name: &str) -> Result<Vec<Member>, DirectoryError> {
+    let members = packed::open(path)?;
+    select(members, &selection(taken), name).map_err(DirectoryError::Pattern)
+}
+
+fn directory<'a>(
+    path: PathBuf,
+    taken: &Taken,
+    reach: &Reach,
+    store: Option<&'a Store>,
+    jobs: usize,
+) -> Directory<'a> {
+    let home = reach
         .home()
         .map(|home| (home.to_path_buf(), "a home directory"));
-    let cache = beside
-        .store
-        .map(|store| (store.root().to_path_buf(), "mkimg's cache"));
+    let cache = store.map(|store| (store.root().to_path_buf(), "mkimg's cache"));
     Directory {
         path,
-        selection: selection(kind),
-        git: is_git(kind),
+        selection: selection(taken),
+        git: taken.git,
         private: home.into_iter().chain(cache).collect(),
-        store: beside.store,
-        jobs: beside.jobs,
+        store,
+        jobs,
     }
 }
 
-fn selection(kind: &EntryKind) -> Selection {
-    let texts = |globs: &[Spanned<String>]| globs.iter().map(|glob| glob.value.clone()).collect();
-    match kind {
-        EntryKind::Tree {
-            include, exclude, ..
-        } => Selection {
-            include: texts(include),
-            exclude: texts(exclude),
-        },
-        _ => Selection::default(),
+fn selection(taken: &Taken) -> Selection {
+    Selection {
+        include: taken.include.clone(),
+        exclude: taken.exclude.clone(),
     }
-}
-
-fn is_git(kind: &EntryKind) -> bool {
-    let EntryKind::Tree { origin, .. } = kind else {
-        return false;
-    };
-    matches!(origin, TreeOrigin::Local { git: true, .. })
 }
 
 /// Returns the members of the directories that entries of a plan take, by the entry's index.
@@ -174,39 +146,29 @@ pub(super) fn members(
 ) -> Result<BTreeMap<usize, Vec<Member>>, RealizeError> {
     let mut found = BTreeMap::new();
     for (index, planned) in plan.entries.iter().enumerate() {
-        let (EntryKind::Tree { .. }, Some(local)) = (&planned.entry.kind, &planned.local) else {
+        let Some((_, taken, local)) = planned.directory() else {
             continue;
         };
-        let kind = &planned.entry.kind;
+        let shown = local.path.display().to_string();
         let read = || {
             let members = match local.path.is_dir() {
                 true => {
                     let reach = Reach::of(&local.path, None);
-                    let beside = Beside {
-                        base: &local.path,
-                        reach: &reach,
-                        store: Some(store),
-                        jobs,
-                    };
-                    directory(local.path.clone(), kind, beside).members()?
+                    directory(local.path.clone(), taken, &reach, Some(store), jobs).members()?
                 }
-                false => {
-                    let name = local.path.display().to_string();
-                    let members = packed::open(&local.path)?;
-                    select(members, &selection(kind), &name).map_err(DirectoryError::Pattern)?
-                }
+                false => packed_members(&local.path, taken, &shown)?,
             };
             match Digest::of(directory::manifest(&members).as_bytes()) == local.digest {
                 true => Ok(members),
                 false => Err(DirectoryError::Changed {
-                    path: local.path.display().to_string(),
+                    path: shown.clone(),
                 }),
             }
         };
         let members = read().map_err(|error: DirectoryError| {
             let message = format!("a local directory cannot be taken in: {error}");
-            let at = planned.entry.span.clone();
-            let problem = Diagnostic::error(message, at, "named here").help(error.help());
+            let at = StatementId::of_entry(Some(index));
+            let problem = Problem::error(message, at, "named here").help(error.help());
             RealizeError::Recipe(vec![problem])
         })?;
         found.insert(index, members);
@@ -227,17 +189,12 @@ pub fn shareable(
     let mut files = plan.local_files();
     let mut directories: BTreeMap<&str, (Vec<Member>, usize)> = BTreeMap::new();
     for (index, members) in members(plan, store, jobs)? {
-        let kind = plan.entries.get(index).map(|planned| &planned.entry.kind);
-        let (Some(name), Some(key)) = (
-            kind.and_then(EntryKind::local),
-            kind.and_then(plan::local_key),
-        ) else {
+        let planned = plan.entries.get(index);
+        let Some((name, taken, _)) = planned.and_then(Planned::directory) else {
             continue;
         };
-        files.remove(&key);
-        let entry = directories
-            .entry(&name.value)
-            .or_insert((Vec::new(), index));
+        files.remove(&taken.key(name));
+        let entry = directories.entry(name).or_insert((Vec::new(), index));
         entry.0.extend(members);
     }
     for (name, (members, index)) in directories {
@@ -245,17 +202,10 @@ pub fn shareable(
             PackedError::Store(error) => RealizeError::Store(error),
             PackedError::Pack(error) => RealizeError::Pack(error),
             PackedError::Conflict(error) => {
-                let at = plan
-                    .entries
-                    .get(index)
-                    .map(|planned| planned.entry.span.clone());
                 let message =
                     format!("what is taken of the directory `{name}` cannot be packed: {error}");
-                let problem = Diagnostic::error(
-                    message,
-                    at.unwrap_or_else(|| plan.kernel.span.clone()),
-                    "named here",
-                );
+                let at = StatementId::of_entry(Some(index));
+                let problem = Problem::error(message, at, "named here");
                 RealizeError::Recipe(vec![problem.help("take it with one `tree` node")])
             }
         })?;
@@ -270,39 +220,28 @@ pub fn shareable(
 }
 
 /// Returns what a plan needs to know of the files that came along with a recipe, packed directories among them: the reverse of
-/// [`shareable`].
+/// [`shareable`]. `named` is what [`crate::plan::local_files`] lists.
 ///
 /// # Errors
 /// The path of one that is no packed directory, and why.
 pub fn unpacked(
-    recipe: &Recipe,
+    named: &[Named],
     files: &BTreeMap<String, LocalFile>,
 ) -> Result<BTreeMap<String, LocalFile>, (String, Box<DirectoryError>)> {
     let mut locals = files.clone();
-    for entry in &recipe.initramfs.entries {
-        let (EntryKind::Tree { .. }, Some(name)) = (&entry.kind, entry.kind.local()) else {
+    for one in named {
+        let (Some(taken), Some(file)) = (&one.taken, files.get(&one.name)) else {
             continue;
         };
-        let (Some(file), Some(key)) = (files.get(&name.value), plan::local_key(&entry.kind)) else {
-            continue;
-        };
-        let read = || {
-            let members = packed::open(&file.path)?;
-            select(members, &selection(&entry.kind), &name.value).map_err(DirectoryError::Pattern)
-        };
-        let members = read().map_err(|error| (name.value.clone(), Box::new(error)))?;
-        let local = LocalFile {
-            path: file.path.clone(),
-            digest: Digest::of(directory::manifest(&members).as_bytes()),
-            size: directory::size(&members),
-        };
-        locals.insert(key, local);
+        let local = packed_file(file.path.clone(), taken, &one.name)
+            .map_err(|error| (one.name.clone(), Box::new(error)))?;
+        locals.insert(one.key(), local);
     }
     Ok(locals)
 }
 
-/// Reads a file beside a recipe.
-fn local_file(name: &str, beside: Beside<'_>) -> Read {
+/// Reads a file beside a recipe; otherwise returns what cannot be, and what to do.
+fn local_file(name: &str, beside: Beside<'_>) -> Result<LocalFile, (String, String)> {
     let refused = |error: LocalError| {
         let verb = match error {
             LocalError::Outside { .. } | LocalError::Kernel { .. } => "taken",
@@ -319,15 +258,18 @@ fn local_file(name: &str, beside: Beside<'_>) -> Read {
         let help = "split it, or give it to the guest in another way than its initramfs";
         return Err((reason, help.to_owned()));
     }
-    let hashed = digest::of_reader(&mut file);
+    let hashed = match beside.known {
+        Some(known) => known.digest(&mut file),
+        None => digest::of_reader(&mut file),
+    };
     let (digest, size) = hashed.map_err(|error| refused(reading_error(error)))?;
     let path = file.path().to_path_buf();
     Ok(LocalFile { path, digest, size })
 }
 
 /// Copies a kernel beside the recipe into the cache: an image must not change with a file that is the user's.
-pub(super) fn kernel(store: &Store, plan: &Plan, file: &LocalFile) -> Result<Blob, RealizeError> {
-    let changed = |error: LocalError| explain::changed_kernel(plan, &error);
+pub(super) fn kernel(store: &Store, file: &LocalFile) -> Result<Blob, RealizeError> {
+    let changed = |error: LocalError| explain::changed_kernel(&error);
     let mut from = Regular::open_own(&file.path).map_err(changed)?;
     let blob = store.blob_from(&mut from, &file.path)?;
     match blob.digest == file.digest {

@@ -23,16 +23,20 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 pub use error::RealizeError;
-pub use image::{FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
+pub use image::{ArtifactRole, FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
 pub use images::ImageFailure;
-pub use locals::{Beside, plan, plan_within, shareable, unpacked};
+pub use locals::{Beside, local_files, shareable, unpacked};
 pub use stored::{holds, made_here, sums};
 
+/// What `fuzz/` runs on the private parts.
+#[cfg(fuzzing)]
+#[path = "../../fuzz/fuzz_targets/elf.rs"]
+pub(crate) mod fuzzing;
+
 use crate::assemble::{Assembled, assemble};
-use crate::pack::{self, Compression, Packed};
-use crate::plan::{Pinned, Plan};
+use crate::pack::{self, Packed};
+use crate::plan::{Pinned, Plan, Problem};
 use crate::progress::{Event, Progress, Stage};
-use crate::recipe::{Compress, Diagnostic};
 use crate::source::Limits;
 use crate::source::fetch::{FetchOptions, Fetcher, Wanted};
 use crate::store::{Blob, NewImage, Store, StoreError};
@@ -66,7 +70,7 @@ pub struct Realized {
     /// Was it there already?
     pub up_to_date: bool,
     /// What is in it and would not work; known where it was made now.
-    pub warnings: Vec<Diagnostic>,
+    pub warnings: Vec<Problem>,
 }
 
 impl Realized {
@@ -243,8 +247,8 @@ impl Workshop<'_> {
     fn write(&self, plan: &Plan, assembled: &Assembled) -> Result<Realized, RealizeError> {
         let target = self.store.image_path(&plan.id(), &plan.name);
         let mut new = self.store.new_image(&target)?;
-        let kernel = match &plan.local_kernel {
-            Some(file) => locals::kernel(self.store, plan, file)?,
+        let kernel = match plan.kernel.local() {
+            Some((_, file)) => locals::kernel(self.store, file)?,
             None => kernel_blob(self.store, &assembled.kernel)?,
         };
         let (packed, verified) = thread::scope(|scope| {
@@ -288,10 +292,6 @@ impl Workshop<'_> {
         assembled: &Assembled,
         new: &mut NewImage<'_>,
     ) -> Result<Packed, RealizeError> {
-        let compression = match plan.compress {
-            Compress::None => Compression::None,
-            Compress::Gzip { level } => Compression::Gzip { level },
-        };
         self.started(
             Stage::Pack,
             &plan.name,
@@ -308,15 +308,10 @@ impl Workshop<'_> {
             self.progress.event(Event::StageAdvanced { stage, done });
         };
         let at = new.path(name);
-        let packed = pack::pack(
-            &assembled.tree,
-            compression,
-            self.jobs,
-            &mut out,
-            &mut advanced,
-        )
-        .and_then(|packed| out.flush().map(|()| packed).map_err(pack::PackError::Write))
-        .map_err(|error| explain::packing(plan, &assembled.tree, &at, error))?;
+        let tree = &assembled.tree;
+        let packed = pack::pack(tree, plan.compress, self.jobs, &mut out, &mut advanced)
+            .and_then(|packed| out.flush().map(|()| packed).map_err(pack::PackError::Write))
+            .map_err(|error| explain::packing(plan, &assembled.tree, &at, error))?;
         self.progress
             .event(Event::StageFinished { stage: Stage::Pack });
         Ok(packed)

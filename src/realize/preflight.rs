@@ -6,8 +6,7 @@
 use super::elf::Elf;
 use super::script::Shebang;
 use super::{kernel, programs};
-use crate::plan::Plan;
-use crate::recipe::{Diagnostic, EntryKind, KernelOrigin, Span};
+use crate::plan::{FileOrigin, Plan, PlannedKind, Problem, StatementId, Word};
 use crate::tree::lookup::{self, Lost, Root};
 use crate::tree::{Content, Entry, EntryPath, Kind, Tree};
 
@@ -23,9 +22,9 @@ pub(super) fn preflight(
     plan: &Plan,
     tree: &Tree,
     kernel: &Content,
-) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+) -> Result<Vec<Problem>, Vec<Problem>> {
     let check = Check { plan, tree };
-    let mut problems: Vec<Diagnostic> = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
     problems.extend(check.kernel(kernel));
     problems.extend(check.init().err());
     problems.extend(check.busyboxes());
@@ -42,17 +41,17 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Returns the place in the recipe that put an entry where it is.
-    fn span(&self, entry: &Entry) -> Span {
-        entry_span(self.plan, entry)
+    fn span(&self, entry: &Entry) -> StatementId {
+        StatementId::of_entry(entry.origin)
     }
 
-    fn kernel(&self, kernel: &Content) -> Option<Diagnostic> {
+    fn kernel(&self, kernel: &Content) -> Option<Problem> {
         let arch = self.plan.arch;
-        let span = &self.plan.kernel.span;
+        let span = StatementId::Kernel(Word::Whole);
         let head = match kernel.head(HEAD) {
             Ok(head) => head,
             Err(error) => {
-                return Some(Diagnostic::error(
+                return Some(Problem::error(
                     format!("the kernel cannot be read: {error}"),
                     span.clone(),
                     "",
@@ -69,21 +68,21 @@ impl Check<'_> {
         };
         let expected = arch.facts().kernel_described;
         let label = format!("starts with {}", sample(&head));
-        let help = match (&self.plan.kernel.origin, is_archive(&head)) {
-            (KernelOrigin::Source { path: None, .. }, true) if found.is_none() => {
+        let help = match (&self.plan.kernel, is_archive(&head)) {
+            (FileOrigin::Source { path: None, .. }, true) if found.is_none() => {
                 "this is an archive: name the kernel in it, `path=\"boot/vmlinuz-*\"`".to_owned()
             }
-            (KernelOrigin::Local(_), _) => format!("expected {expected}: name another file"),
+            (FileOrigin::Local { .. }, _) => format!("expected {expected}: name another file"),
             _ => format!("expected {expected}: change `path=` or the source's location for {arch}"),
         };
-        Some(Diagnostic::error(message, span.clone(), label).help(help))
+        Some(Problem::error(message, span.clone(), label).help(help))
     }
 
-    fn init(&self) -> Result<(), Diagnostic> {
+    fn init(&self) -> Result<(), Problem> {
         let name = b"init";
         let missing = || {
-            let span = self.plan.kernel.span.clone();
-            Diagnostic::error("the image has no `/init`", span, "this kernel would find nothing to start").help(
+            let span = StatementId::Kernel(Word::Whole);
+            Problem::error("the image has no `/init`", span, "this kernel would find nothing to start").help(
                 "declare one: file \"/init\" mode=0o755 text=\"...\", or symlink \"/init\" target=\"/bin/busybox\"",
             )
         };
@@ -95,8 +94,8 @@ impl Check<'_> {
     fn resolve(
         &self,
         path: &[u8],
-        missing: impl Fn() -> Diagnostic,
-    ) -> Result<(EntryPath, &Entry), Diagnostic> {
+        missing: impl Fn() -> Problem,
+    ) -> Result<(EntryPath, &Entry), Problem> {
         lookup::find(self.tree, Root(b""), path).map_err(|lost| match lost {
             Lost::Missing { link: None } => missing(),
             Lost::Missing {
@@ -107,7 +106,7 @@ impl Check<'_> {
             }
             Lost::Circle(link) => {
                 let span = self.span(link);
-                Diagnostic::error("symlinks lead in a circle", span, "one of them")
+                Problem::error("symlinks lead in a circle", span, "one of them")
                     .help("let one of them name a file")
             }
         })
@@ -120,22 +119,22 @@ impl Check<'_> {
         entry: &Entry,
         role: &str,
         depth: usize,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), Problem> {
         let span = self.span(entry);
         let Kind::File(content) = &entry.kind else {
             let message = format!("{role} is a {}, not a file", entry.kind.name());
-            return Err(Diagnostic::error(message, span, "put there by this")
+            return Err(Problem::error(message, span, "put there by this")
                 .help("let it be an executable file"));
         };
         if entry.mode & 0o111 == 0 {
             let message = format!("{role} is not executable: its mode is 0o{:o}", entry.mode);
             return Err(
-                Diagnostic::error(message, span, format!("`{path}` comes from here"))
+                Problem::error(message, span, format!("`{path}` comes from here"))
                     .help("add mode=0o755"),
             );
         }
         let head = content.head(HEAD).map_err(|error| {
-            Diagnostic::error(
+            Problem::error(
                 format!("{role} cannot be read: {error}"),
                 span.clone(),
                 "declared here",
@@ -155,37 +154,37 @@ impl Check<'_> {
                     "a script begins with its interpreter, `#!/bin/busybox sh`, at the very first byte"
                 }
             };
-            return Err(Diagnostic::error(message, span, label).help(help));
+            return Err(Problem::error(message, span, label).help(help));
         }
         self.program(&span, content, role)
     }
 
     fn script(
         &self,
-        span: &Span,
+        span: &StatementId,
         line: &Shebang<'_>,
         role: &str,
         depth: usize,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), Problem> {
         let word = line.interpreter;
         let shown = word.escape_ascii().to_string();
         if word.is_empty() || depth >= DEPTH {
             let message = format!(
                 "the first line of {role} names no interpreter that the kernel would start"
             );
-            return Err(Diagnostic::error(message, span.clone(), "declared here")
+            return Err(Problem::error(message, span.clone(), "declared here")
                 .help("begin it with `#!/bin/busybox sh`"));
         }
         if word.ends_with(b"\r") {
             let message = format!(
                 "the first line of {role} ends with a carriage return: the kernel looks for `{shown}`"
             );
-            return Err(Diagnostic::error(message, span.clone(), "declared here")
+            return Err(Problem::error(message, span.clone(), "declared here")
                 .help("save the file with LF line ends"));
         }
         let missing = || {
             let message = format!("the interpreter of {role}, `{shown}`, is not in the image");
-            Diagnostic::error(message, span.clone(), "its first line names it").help(
+            Problem::error(message, span.clone(), "its first line names it").help(
                 "the kernel would say `Failed to execute /init (error -2)`: put the interpreter into the image, or name one \
                  that is there, such as `#!/bin/busybox sh`",
             )
@@ -202,10 +201,10 @@ impl Check<'_> {
         )
     }
 
-    fn program(&self, span: &Span, content: &Content, role: &str) -> Result<(), Diagnostic> {
+    fn program(&self, span: &StatementId, content: &Content, role: &str) -> Result<(), Problem> {
         let arch = self.plan.arch;
         let broken = |what: &str| {
-            Diagnostic::error(
+            Problem::error(
                 format!("{role} is a broken ELF file: {what}"),
                 span.clone(),
                 "declared here",
@@ -219,11 +218,11 @@ impl Check<'_> {
                 elf.machine_name()
             );
             let help = format!("give its source a location with arch=\"{arch}\"");
-            return Err(Diagnostic::error(message, span.clone(), "declared here").help(help));
+            return Err(Problem::error(message, span.clone(), "declared here").help(help));
         }
         if !elf.is_loadable() {
             let message = format!("{role} is an object file or a core dump, no program");
-            return Err(Diagnostic::error(message, span.clone(), "declared here")
+            return Err(Problem::error(message, span.clone(), "declared here")
                 .help("take the linked program"));
         }
         match &elf.loader {
@@ -232,14 +231,20 @@ impl Check<'_> {
         }
     }
 
-    fn loader(&self, span: &Span, elf: &Elf, loader: &[u8], role: &str) -> Result<(), Diagnostic> {
+    fn loader(
+        &self,
+        span: &StatementId,
+        elf: &Elf,
+        loader: &[u8],
+        role: &str,
+    ) -> Result<(), Problem> {
         let arch = self.plan.arch;
         let shown = loader.escape_ascii().to_string();
         let missing = || {
             let message = format!(
                 "{role} is linked dynamically, and its loader `{shown}` is not in the image"
             );
-            Diagnostic::error(message, span.clone(), "declared here").help(
+            Problem::error(message, span.clone(), "declared here").help(
                 "the kernel would say `error -2`: take a statically linked build, or put the loader and its libraries in too",
             )
         };
@@ -247,7 +252,7 @@ impl Check<'_> {
         let Kind::File(content) = &entry.kind else {
             return Err(missing());
         };
-        let wrong = |message: String| Diagnostic::error(message, self.span(entry), "declared here");
+        let wrong = |message: String| Problem::error(message, self.span(entry), "declared here");
         if entry.mode & 0o111 == 0 {
             let mode = entry.mode;
             let message = format!(
@@ -265,38 +270,26 @@ impl Check<'_> {
     }
 
     /// Checks the BusyBox of every `applets` node: its machine is the image's.
-    fn busyboxes(&self) -> Vec<Diagnostic> {
-        let applets = self
-            .plan
-            .entries
-            .iter()
-            .filter_map(|planned| match &planned.entry.kind {
-                EntryKind::Applets { of, .. } => Some(of),
-                _ => None,
-            });
+    fn busyboxes(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for of in applets {
-            let path = EntryPath::new(of.value.trim_start_matches('/').as_bytes());
+        for (index, planned) in self.plan.entries.iter().enumerate() {
+            let PlannedKind::Applets { of, .. } = &planned.kind else {
+                continue;
+            };
+            let path = EntryPath::new(of.trim_start_matches('/').as_bytes());
             let entry = path.ok().and_then(|path| self.tree.get(&path));
+            let at = StatementId::Entry(index, Word::Of);
             if let Some(Entry {
                 kind: Kind::File(content),
                 ..
             }) = entry
-                && let Err(problem) = self.program(&of.span, content, &format!("`{}`", of.value))
+                && let Err(problem) = self.program(&at, content, &format!("`{of}`"))
             {
                 problems.push(problem);
             }
         }
         problems
     }
-}
-
-/// Returns the place in the recipe that put an entry where it is.
-pub(super) fn entry_span(plan: &Plan, entry: &Entry) -> Span {
-    let planned = entry.origin.and_then(|index| plan.entries.get(index));
-    planned.map_or(plan.kernel.span.clone(), |planned| {
-        planned.entry.span.clone()
-    })
 }
 
 /// Says whether a file is one of the archives that mkimg reads. Not by the magic of gzip: an Image.gz has that, too.

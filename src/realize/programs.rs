@@ -10,8 +10,7 @@ use super::elf::Elf;
 use super::findings::{Fault, Findings};
 use super::libraries::{Flavour, Libraries};
 use super::script::{BINPRM_BUF_SIZE, Shebang};
-use crate::plan::Plan;
-use crate::recipe::Diagnostic;
+use crate::plan::{Plan, Problem};
 use crate::tree::lookup::{Root, find};
 use crate::tree::{Content, Entry, EntryPath, Kind, Tree};
 
@@ -34,7 +33,7 @@ const NO_PROGRAMS: [&str; 5] = [
 ];
 
 /// Returns what is in a tree and would not work, as warnings.
-pub(super) fn warnings(plan: &Plan, tree: &Tree) -> Vec<Diagnostic> {
+pub(super) fn warnings(plan: &Plan, tree: &Tree) -> Vec<Problem> {
     let real = |directory: &&str| find(tree, Root(b""), directory.as_bytes()).ok();
     let path = PATH.iter().filter_map(real).map(|(path, _)| path);
     let mut survey = Survey {

@@ -2,6 +2,8 @@
 
 use crate::arch::Arch;
 use crate::digest::Digest;
+pub use crate::place::Place;
+pub use crate::tree::DeviceClass;
 
 use super::source_map::Span;
 
@@ -61,35 +63,6 @@ pub struct Location {
     pub size: Option<Spanned<u64>>,
     /// The whole node.
     pub span: Span,
-}
-
-/// Where the bytes of a location are.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// `url`: an http or https address.
-    Url(String),
-    /// `debian`: a path below a Debian archive root.
-    Debian {
-        /// The path, `pool/..`: relative and normal.
-        path: String,
-        /// The snapshot archive's time stamp, such as `20260711T101637Z`.
-        snapshot: Option<String>,
-        /// The archive's name there: `debian`, `debian-security`, ...
-        archive: String,
-    },
-    /// `local`: a file of this machine, absolute or relative to the recipe.
-    Local(String),
-    /// `oci`: a container image in a registry.
-    Oci(String),
-    /// `oci local=`: a container image on this machine, a layout or a tar.
-    OciLocal(String),
-}
-
-impl Place {
-    /// Says whether it is a container image.
-    pub fn is_oci(&self) -> bool {
-        matches!(self, Place::Oci(_) | Place::OciLocal(_))
-    }
 }
 
 /// The kernel node.
@@ -295,11 +268,6 @@ impl EntryKind {
         self.from().into_iter().chain(busybox)
     }
 
-    /// Says whether it is a directory beside the recipe.
-    pub fn is_local_tree(&self) -> bool {
-        matches!(self, EntryKind::Tree { .. }) && self.local().is_some()
-    }
-
     /// Returns the file or directory beside the recipe that it is, where it is one.
     pub fn local(&self) -> Option<&Spanned<String>> {
         match self {
@@ -330,15 +298,6 @@ pub enum Origin {
     Text(String),
     /// A file beside the recipe (relative to it, or absolute).
     Local(Spanned<String>),
-}
-
-/// The two kinds of device node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DeviceClass {
-    /// Character device.
-    Char,
-    /// Block device.
-    Block,
 }
 
 /// How the image wants to be run.

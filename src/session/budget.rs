@@ -8,7 +8,7 @@ use super::error::Error;
 use super::load::Loaded;
 use super::locking::{self, Beside};
 use crate::fault::Outcome;
-use crate::realize::{self, Realized};
+use crate::realize::{self, ArtifactRole, Realized};
 use crate::recipe::{Budget, Diagnostic, Spanned};
 use crate::store::Store;
 use crate::units::bytes;
@@ -99,9 +99,14 @@ fn growth(beside: &Beside, store: &Store, made: &Realized, files: &[Listed]) -> 
     let Some(locked) = beside.lock.images.get(&image.arch) else {
         return String::new();
     };
+    let before = |role| locked.artifacts.get(&role).map_or(0, |(_, size)| *size);
     let sizes = [
-        ("kernel", locked.kernel.1, image.kernel.size),
-        ("initramfs", locked.initramfs.1, image.initramfs.size),
+        ("kernel", before(ArtifactRole::Kernel), image.kernel.size),
+        (
+            "initramfs",
+            before(ArtifactRole::Initramfs),
+            image.initramfs.size,
+        ),
         ("archive", locked.archive_size, image.archive_size),
     ];
     let grown: Vec<String> = sizes

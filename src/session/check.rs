@@ -140,7 +140,10 @@ fn image(
     match &beside {
         None if options.locked => return Err(locking::missing(opened)),
         None => {}
-        Some(beside) => locking::check_plan(opened, beside, plan)?,
+        Some(beside) => {
+            opened.warn_of_old_lock(beside);
+            locking::check_plan(opened, beside, plan)?;
+        }
     }
     let slot = shared.slots.take();
     let look = RealizeOptions {
@@ -151,7 +154,7 @@ fn image(
     let (store, stored) = (made.store, made.realized);
     let fetch = session.fetch_options()?;
     let workshop = session.workshop(&store, &fetch);
-    let failed = |error| Error::realize(error, &opened.parsed.source);
+    let failed = |error| Error::realize(error, &opened.parsed);
     let blobs = workshop.sources(plan, &opened.base).map_err(failed)?;
     if options.refetch {
         workshop

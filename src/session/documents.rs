@@ -1,5 +1,7 @@
 //! What is in an image (SPDX), and how it came about (SLSA provenance).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::error::Error;
@@ -20,7 +22,7 @@ pub struct Documents {
     /// How it came about: an in-toto statement with SLSA v1 provenance.
     pub provenance: Value,
     /// What it was made of.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
 }
 
 impl Loaded<'_> {
@@ -44,7 +46,7 @@ pub(super) fn documents(
     let plan = opened.plan(Some(made.image.arch))?;
     let fetch = session.fetch_options()?;
     let workshop = session.workshop(store, &fetch);
-    let wrong = |error| Error::realize(error, &opened.parsed.source);
+    let wrong = |error| Error::realize(error, &opened.parsed);
     let limits = Limits {
         max_unpacked: session.options.max_unpacked,
         jobs: session.jobs().get(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fault::{Fault, Outcome, of_io};
 use crate::realize::RealizeError;
-use crate::recipe::{Diagnostic, Invalid, SourceMap};
+use crate::recipe::{Diagnostic, Invalid, Parsed, SourceMap};
 
 /// Why something could not be done: what kind of failure it is, what happened, and what to do.
 #[derive(Debug)]
@@ -85,14 +85,22 @@ impl Error {
     }
 
     /// Returns the error of a realization of a recipe.
-    pub(crate) fn realize(error: RealizeError, source: &SourceMap) -> Error {
+    pub(crate) fn realize(error: RealizeError, parsed: &Parsed) -> Error {
         match error {
-            RealizeError::Recipe(diagnostics) => Error::Recipe {
-                source: source.clone(),
-                diagnostics,
-                outcome: Outcome::Wrong,
-            },
+            RealizeError::Recipe(problems) => {
+                let located = problems.iter().map(|problem| problem.located(parsed));
+                Error::wrong(located.collect(), parsed)
+            }
             error => error.into(),
+        }
+    }
+
+    /// Returns the error of a recipe that has to be changed.
+    pub(crate) fn wrong(diagnostics: Vec<Diagnostic>, parsed: &Parsed) -> Error {
+        Error::Recipe {
+            source: parsed.source.clone(),
+            diagnostics,
+            outcome: Outcome::Wrong,
         }
     }
 

@@ -1,7 +1,9 @@
 //! A recipe: found, read and found good.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::error::Error;
 use super::find;
@@ -9,6 +11,7 @@ use super::open::Session;
 use super::places::{cache_around, check_imported};
 use crate::arch::Arch;
 use crate::dir;
+use crate::plan::{LocalFile, Plan};
 use crate::recipe::{self, Mode, Parsed};
 use crate::share::bundle::is_bundle;
 
@@ -23,6 +26,10 @@ pub struct Loaded<'s> {
     pub(crate) path: PathBuf,
     /// The bundle that it came out of.
     pub(crate) bundle: Option<Bundled>,
+    /// The files and directories beside it that it names without their hash, by their keys, once they were read.
+    pub(super) files: OnceLock<BTreeMap<String, LocalFile>>,
+    /// Its plans, once they were made.
+    pub(super) plans: Mutex<BTreeMap<Arch, Arc<Plan>>>,
 }
 
 /// A bundle in a recipe's place.
@@ -106,6 +113,8 @@ impl<'r> Session<'r> {
             base,
             path,
             bundle,
+            files: OnceLock::new(),
+            plans: Mutex::default(),
         })
     }
 }

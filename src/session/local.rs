@@ -7,8 +7,8 @@ use super::error::Error;
 use super::load::Loaded;
 use super::open::Session;
 use crate::plan::{self, LocalFile, Plan};
-use crate::realize::Workshop;
-use crate::recipe::Recipe;
+use crate::realize::{self, Beside, Workshop};
+use crate::source::known::Known;
 use crate::source::local::Reach;
 use crate::units::bytes;
 
@@ -28,17 +28,38 @@ impl Session<'_> {
         }
         Ok(reach)
     }
-
-    /// Returns the reach of a recipe that was read; where it takes no such file nobody asks.
-    pub(crate) fn reach_of(&self, recipe: &Recipe, base: &Path) -> Result<Reach, Error> {
-        match plan::local_files(recipe).is_empty() {
-            true => Ok(Reach::of(base, None)),
-            false => self.reach(base),
-        }
-    }
 }
 
 impl Loaded<'_> {
+    /// Returns the files and directories beside the recipe that it names without their hash. They are read once, whatever the architectures.
+    pub(super) fn local_files(&self) -> Result<&BTreeMap<String, LocalFile>, Error> {
+        if let Some(files) = self.files.get() {
+            return Ok(files);
+        }
+        let named = plan::local_files(&self.parsed.recipe);
+        let files = match named.is_empty() {
+            true => BTreeMap::new(),
+            false => {
+                let reach = self.session.reach(&self.base)?;
+                // A cache that cannot be opened is told where it is needed.
+                let store = self.session.store(&self.base).ok();
+                let known = store.as_ref().map(|store| Known {
+                    store,
+                    now: i64::try_from(self.session.now()).ok(),
+                });
+                let beside = Beside {
+                    base: &self.base,
+                    reach: &reach,
+                    known,
+                    jobs: self.session.jobs().get(),
+                };
+                realize::local_files(named, beside)
+                    .map_err(|error| Error::realize(error, &self.parsed))?
+            }
+        };
+        Ok(self.files.get_or_init(|| files))
+    }
+
     /// Holds the sources of a plan to the files of this machine that they name. A recipe out of a bundle names another machine's.
     pub(crate) fn check_local_sources(
         &self,
@@ -50,7 +71,7 @@ impl Loaded<'_> {
         }
         workshop
             .check_local_sources(plan, &self.base)
-            .map_err(|error| Error::realize(error, &self.parsed.source))
+            .map_err(|error| Error::realize(error, &self.parsed))
     }
 }
 

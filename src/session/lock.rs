@@ -10,6 +10,7 @@ use super::writable::check_file;
 use crate::arch::Arch;
 use crate::fault::Outcome;
 use crate::lock::{self, Lock};
+use crate::plan::Fingerprint;
 use crate::realize::Realized;
 use crate::store::{There, replace};
 
@@ -67,10 +68,11 @@ impl Loaded<'_> {
             return false;
         };
         let archs = self.parsed.recipe.archs_for(Arch::host());
-        archs.into_iter().all(|arch| {
-            let plan = self.plan(Some(arch));
-            plan.is_ok_and(|plan| locking::check_plan(self, &beside, &plan).is_ok())
-        })
+        beside.lock.version == lock::VERSION
+            && archs.into_iter().all(|arch| {
+                let plan = self.plan(Some(arch));
+                plan.is_ok_and(|plan| locking::check_plan(self, &beside, &plan).is_ok())
+            })
     }
 
     /// Realizes the recipe for `archs` (each that it has, where none is named); returns its lock, and the images.
@@ -88,7 +90,8 @@ impl Loaded<'_> {
             };
             images.push(self.realize_with(&options)?.realized);
         }
-        let lock = Lock::of(&self.parsed, &files, images.iter().map(|made| &made.image));
+        let recipe = Fingerprint::of(&self.parsed, &files);
+        let lock = Lock::of(&recipe, images.iter().map(|made| &made.image));
         Ok((lock, images))
     }
 

@@ -7,8 +7,8 @@ use super::error::Error;
 use super::load::Loaded;
 use crate::dir;
 use crate::fault::Outcome;
-use crate::lock::{self, Change, Lock, LockError, Locked};
-use crate::plan::Plan;
+use crate::lock::{self, Change, Lock, Locked};
+use crate::plan::{Fingerprint, Plan};
 use crate::realize::{Image, Realized};
 use crate::recipe::{Diagnostic, MAX_BYTES, Span};
 
@@ -34,6 +34,22 @@ pub(crate) struct Beside {
     pub(crate) path: PathBuf,
     /// What it says.
     pub(crate) lock: Lock,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+impl Loaded<'_> {
+    /// Reports how to renew a lock of an older version; what came out of a bundle stays what it is.
+    pub(crate) fn warn_of_old_lock(&self, beside: &Beside) {
+        let version = beside.lock.version;
+        if version < lock::VERSION && !self.is_shared() {
+            self.session.warn(format!(
+                "the lock `{}` is of version {version}, which the next release does not read: `mkimg lock {}` renews it",
+                beside.path.display(),
+                self.path.display()
+            ));
+        }
+    }
 }
 
 /// Returns the lock beside a recipe, where there is one.
@@ -43,8 +59,11 @@ pub(crate) fn beside(opened: &Loaded<'_>) -> Result<Option<Beside>, Error> {
         return Ok(None);
     };
     match Lock::parse(&path.display().to_string(), &bytes) {
-        Ok(lock) => Ok(Some(Beside { path, lock })),
-        Err(LockError::Invalid(invalid)) => Err(Error::invalid(invalid)),
+        Ok(lock) => Ok(Some(Beside {
+            path,
+            lock,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        })),
         Err(error) => Err(error.into()),
     }
 }
@@ -98,7 +117,8 @@ pub(crate) fn missing(opened: &Loaded<'_>) -> Error {
 pub(crate) fn check_plan(opened: &Loaded<'_>, beside: &Beside, plan: &Plan) -> Result<(), Error> {
     let lock = &beside.lock;
     let shown = beside.path.display();
-    let changes = lock.recipe_changes(&opened.parsed, &plan.local_files());
+    let now = Fingerprint::of(&opened.parsed, &plan.local_files());
+    let changes = lock.recipe_changes(&now);
     let locked = lock.images.get(&plan.arch);
     if !changes.is_empty() {
         let mut what = format!("the lock `{shown}` is out of date");
@@ -111,7 +131,7 @@ pub(crate) fn check_plan(opened: &Loaded<'_>, beside: &Beside, plan: &Plan) -> R
         let sources = sources
             .into_iter()
             .flatten()
-            .filter(|change| change.span.is_some() && change.what.contains(": the lock says"));
+            .filter(|change| change.at.is_some() && change.what.contains(": the lock says"));
         changes.extend(sources);
         return Err(stale(opened, &what, &changes, accept(opened)));
     }
@@ -179,11 +199,14 @@ fn stale(opened: &Loaded<'_>, what: &str, changes: &[Change], help: String) -> E
     let source = &opened.parsed.source;
     let placed: Vec<(Span, &str)> = changes
         .iter()
-        .filter_map(|change| Some((first_line(opened, change.span.clone()?), &*change.what)))
+        .filter_map(|change| {
+            let span = change.at.as_ref()?.span(&opened.parsed);
+            Some((first_line(opened, span), &*change.what))
+        })
         .collect();
     let mut others: Vec<&str> = changes
         .iter()
-        .filter(|change| change.span.is_none())
+        .filter(|change| change.at.is_none())
         .map(|change| &*change.what)
         .collect();
     let more = format!("{} more statements", placed.len().saturating_sub(SHOWN));

@@ -2,17 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::budget;
 use super::error::Error;
 use super::load::Loaded;
 use super::locking::{self, LockUse};
+use super::open::locked;
 use super::substitutes::Substitutes;
 use super::writable::check_directory;
 use crate::arch::Arch;
 use crate::plan::Plan;
-use crate::realize::{self, Image, Realized};
+use crate::realize::{Image, Realized};
 use crate::share::substitutes::Taken;
 use crate::store::{Store, StoreError, replace_link};
 use crate::units::{bytes, seconds};
@@ -66,7 +68,7 @@ impl Loaded<'_> {
     ///
     /// # Errors
     /// [`Error`] where the recipe has nothing for it, or where a file beside the recipe cannot be read.
-    pub fn plan(&self, arch: Option<Arch>) -> Result<Plan, Error> {
+    pub fn plan(&self, arch: Option<Arch>) -> Result<Arc<Plan>, Error> {
         let recipe = &self.parsed.recipe;
         let arch = recipe.choose_arch(arch, Arch::host()).map_err(|error| {
             let wanted = arch.or(Arch::host()).map_or("it", Arch::name);
@@ -74,20 +76,15 @@ impl Loaded<'_> {
             let help = format!("add a location for {wanted} to `{recipe}`, or name another");
             Error::usage(error.to_string(), help)
         })?;
-        let reach = self.session.reach_of(recipe, &self.base)?;
-        let mut entries = recipe.initramfs.entries.iter();
-        let store = match entries.any(|entry| entry.kind.is_local_tree()) {
-            true => Some(self.session.store(&self.base)?),
-            false => None,
-        };
-        let beside = realize::Beside {
-            base: &self.base,
-            reach: &reach,
-            store: store.as_ref(),
-            jobs: self.session.jobs().get(),
-        };
-        realize::plan_within(recipe, arch, beside)
-            .map_err(|error| Error::realize(error, &self.parsed.source))
+        let mut plans = locked(&self.plans);
+        if let Some(plan) = plans.get(&arch) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Plan::lower(recipe, arch, self.local_files()?)
+            .map_err(|problems| Error::wrong(problems, &self.parsed))?;
+        let plan = Arc::new(plan);
+        plans.insert(arch, Arc::clone(&plan));
+        Ok(plan)
     }
 
     /// Makes the image for this machine, or finds that it is made; the recipe is held to the lock beside it and to its budget.
@@ -127,12 +124,13 @@ impl Loaded<'_> {
         match options.lock {
             // What is locked anew is what this machine makes; a shared recipe's lock is as much of it as its image.
             LockUse::Ignore if !self.is_shared() => {
-                return self.make(self.plan(options.arch)?, None, options);
+                let plan = self.plan(options.arch)?;
+                return self.make(&plan, None, options);
             }
             LockUse::Ignore | LockUse::Hint => {
                 let plan = self.plan(options.arch)?;
                 let expected = locking::expected(self, &plan);
-                return self.make(plan, expected, options);
+                return self.make(&plan, expected, options);
             }
             LockUse::Update => {
                 self.check_own()?;
@@ -145,13 +143,14 @@ impl Loaded<'_> {
         let Some(beside) = locking::beside(self)? else {
             return match options.lock {
                 LockUse::Needed => Err(locking::missing(self)),
-                _ => self.make(plan, None, options),
+                _ => self.make(&plan, None, options),
             };
         };
+        self.warn_of_old_lock(&beside);
         locking::check_plan(self, &beside, &plan)?;
         let locked = beside.lock.images.get(&plan.arch);
         let expected = locked.and_then(|locked| locked.image(&plan));
-        let made = self.make(plan, expected, options)?;
+        let made = self.make(&plan, expected, options)?;
         self.session.keep_locked(&made.store, &beside.path)?;
         locking::check_image(self, &beside, &made.realized)?;
         Ok(made)
@@ -160,7 +159,7 @@ impl Loaded<'_> {
     /// Finds the image in the cache, or takes it from a substitute, or realizes it, in this order.
     fn make(
         &self,
-        plan: Plan,
+        plan: &Plan,
         expected: Option<Image>,
         options: &RealizeOptions,
     ) -> Result<Made, Error> {
@@ -168,23 +167,24 @@ impl Loaded<'_> {
         let store = session.store(&self.base)?;
         let fetch = session.fetch_options()?;
         let workshop = session.workshop(&store, &fetch);
-        let failed = |error| Error::realize(error, &self.parsed.source);
-        self.check_local_sources(&workshop, &plan)?;
-        let there = workshop.find(&plan, &self.base, options.verify, expected.as_ref());
+        let failed = |error| Error::realize(error, &self.parsed);
+        self.check_local_sources(&workshop, plan)?;
+        let there = workshop.find(plan, &self.base, options.verify, expected.as_ref());
         let there = there.map_err(failed)?;
         let mut taken = None;
         if let (Some(places), None) = (&options.substitutes, &there) {
-            taken = self.substitute(&plan, &store, places)?;
+            taken = self.substitute(plan, &store, places)?;
         }
         let there = there.or_else(|| taken.as_ref().map(|taken| taken.realized.clone()));
         let realized = match there {
             Some(there) => Ok(there),
-            None => workshop.make(&plan, &self.base),
+            None => workshop.make(plan, &self.base),
         };
         session.report.clear();
         let realized = realized.map_err(failed)?;
-        let source = &self.parsed.source;
-        session.report.warnings(source, &realized.warnings);
+        let warnings = realized.warnings.iter();
+        let warnings: Vec<_> = warnings.map(|one| one.located(&self.parsed)).collect();
+        session.report.warnings(&self.parsed.source, &warnings);
         Ok(Made {
             store,
             realized,

@@ -10,8 +10,9 @@ use super::open::Session;
 use super::realize::RealizeOptions;
 use super::signing::Key;
 use crate::arch::Arch;
-use crate::lock::{Lock, normal_text};
-use crate::plan::LocalFile;
+use crate::digest::Digest;
+use crate::lock::Lock;
+use crate::plan::{LocalFile, normal_text};
 use crate::realize::{Realized, shareable};
 use crate::share::bundle::Bundle;
 use crate::share::sign::Claim;
@@ -50,9 +51,9 @@ impl Loaded<'_> {
             Some(bundle) if archs.is_empty() => &bundle.archs,
             _ => archs,
         };
-        let (lock, images) = self.to_share(archs)?;
+        let (lock, text, images) = self.to_share(archs)?;
         let store = self.session.store(&self.base)?;
-        let project = self.project(&lock, &images, &store)?;
+        let project = self.project(lock.recipe, text, &images, &store)?;
         let mut sources = BTreeMap::new();
         if with_sources {
             let fetch = self.session.fetch_options()?;
@@ -61,7 +62,7 @@ impl Loaded<'_> {
                 let workshop = self.session.workshop(&store, &fetch);
                 let blobs = workshop.sources(&plan, &self.base);
                 self.session.report.clear();
-                let blobs = blobs.map_err(|error| Error::realize(error, &self.parsed.source))?;
+                let blobs = blobs.map_err(|error| Error::realize(error, &self.parsed))?;
                 sources.insert(made.image.arch, blobs);
             }
         }
@@ -82,10 +83,12 @@ impl Loaded<'_> {
         })
     }
 
-    /// Returns the lock that goes along, and the images.
-    fn to_share(&self, archs: &[Arch]) -> Result<(Lock, Vec<Realized>), Error> {
+    /// Returns the lock that goes along with its text, and the images.
+    fn to_share(&self, archs: &[Arch]) -> Result<(Lock, String, Vec<Realized>), Error> {
         let Some(beside) = locking::beside(self)? else {
-            return self.make_lock(archs);
+            let (lock, images) = self.make_lock(archs)?;
+            let text = lock.to_string();
+            return Ok((lock, text, images));
         };
         let all = self.parsed.recipe.archs_for(Arch::host());
         let wanted = if archs.is_empty() { &all } else { archs };
@@ -97,20 +100,32 @@ impl Loaded<'_> {
             Ok(self.realize_with(&options)?.realized)
         };
         let images = wanted.iter().map(made).collect::<Result<_, Error>>()?;
-        Ok((beside.lock, images))
+        // What came out of a bundle goes on as it came.
+        let text = match self.is_shared() {
+            true => beside.text,
+            false => beside.lock.to_string(),
+        };
+        Ok((beside.lock, text, images))
     }
 
-    fn project(&self, lock: &Lock, images: &[Realized], store: &Store) -> Result<Project, Error> {
+    fn project(
+        &self,
+        digest: Digest,
+        lock: String,
+        images: &[Realized],
+        store: &Store,
+    ) -> Result<Project, Error> {
         let recipe = &self.parsed.recipe;
         let arch = images.first().map(|made| made.image.arch);
-        let files = shareable(&self.plan(arch)?, store, self.session.jobs().get());
+        let plan = self.plan(arch)?;
+        let files = shareable(&plan, store, self.session.jobs().get());
         let project = Project {
             name: recipe.name.value.clone(),
             description: recipe.description.clone(),
             recipe: normal_text(self.parsed.source.root()),
-            digest: lock.recipe,
-            lock: lock.to_string(),
-            files: files.map_err(|error| Error::realize(error, &self.parsed.source))?,
+            digest,
+            lock,
+            files: files.map_err(|error| Error::realize(error, &self.parsed))?,
         };
         project.check_paths().map_err(|error| {
             Error::usage(

@@ -369,7 +369,7 @@ fn again(
     session.report.clear();
     rebuilt.map_err(|error| match error {
         ShareError::Realize(error) => match examined.project.parsed() {
-            Ok(parsed) => Error::realize(error, &parsed.source),
+            Ok(parsed) => Error::realize(error, &parsed),
             Err(other) => other.into(),
         },
         error => error.into(),

@@ -8,8 +8,8 @@ use super::unsigned::check_index;
 use super::{Found, Origin, Project, ShareError};
 use crate::arch::Arch;
 use crate::digest::Digest;
-use crate::lock::{self, Lock, Locked};
-use crate::plan::Plan;
+use crate::lock::{Lock, Locked};
+use crate::plan::{Plan, recipe_digest};
 use crate::realize::{self, IMAGE_FILE, Image, Realized};
 use crate::store::{Blob, Store, StoreError};
 
@@ -254,7 +254,7 @@ pub fn substitute(
 fn check_lock(shared: &Shared, project: &Project, plan: &Plan) -> Result<Digest, ShareError> {
     let object = "the lock inside";
     let parsed = project.parsed()?;
-    let recipe = lock::recipe_digest(&parsed.source, &plan.local_files());
+    let recipe = recipe_digest(&parsed.source, &plan.local_files());
     shared.check_recipe_digest(&recipe)?;
     let name = format!("{}.lock", project.name);
     let lock = Lock::parse(&name, project.lock.as_bytes())

@@ -10,7 +10,7 @@ use super::text::fit;
 use crate::digest::{self, Digest, Hasher};
 use crate::dir;
 use crate::lock;
-use crate::plan::{LocalFile, local_files};
+use crate::plan::{LocalFile, Named, local_files};
 use crate::recipe::{self, Mode, Parsed};
 use crate::store::{Store, StoreError, There, replace};
 
@@ -93,12 +93,12 @@ impl Project {
             lock: dir::read_to_string(&lock).map_err(|error| unread(&lock, error))?,
             files: BTreeMap::new(),
         };
-        for (name, _) in local_files(&project.parsed()?.recipe) {
-            let path = base.join(name);
+        for Named { name, .. } in local_files(&project.parsed()?.recipe) {
+            let path = base.join(&name);
             let read = dir::open(&path).and_then(|mut file| digest::of_reader(&mut file));
             let (digest, size) = read.map_err(|error| unread(&path, error))?;
             let file = LocalFile { path, digest, size };
-            project.files.insert(name.to_owned(), file);
+            project.files.insert(name, file);
         }
         let found = project.identity().to_string();
         let expected = directory.file_name().unwrap_or_default().to_string_lossy();

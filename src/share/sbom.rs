@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::package::Package;
 use crate::assemble::Assembled;
 use crate::digest::{Digest, Hasher};
+use crate::place::Place;
 use crate::plan::Plan;
 use crate::realize::Image;
-use crate::recipe::{KernelOrigin, Place, Spanned};
 use crate::source::fetch::SNAPSHOT_ROOT;
 use crate::store::StoreError;
 use crate::text::shown;
@@ -53,13 +53,13 @@ pub fn spdx(contents: Contents<'_>) -> Result<Value, StoreError> {
     let mut files = Vec::new();
 
     let mut kernel = file("Kernel", "./vmlinuz", &assembled.kernel)?;
-    if let KernelOrigin::Local(name) = &plan.kernel.origin {
+    if let Some((name, _)) = plan.kernel.local() {
         kernel["comment"] = local(name);
     }
     relationships.push(relation("Image", "CONTAINS", "Kernel"));
     relationships.push(relation("Image", "CONTAINS", "RootFileSystem"));
-    if let Some(from) = plan.kernel.from() {
-        let source = id("Source", &from.value);
+    if let Some(from) = plan.kernel.source() {
+        let source = id("Source", from);
         relationships.push(relation("Kernel", "EXPANDED_FROM_ARCHIVE", &source));
     }
     listed.push(json!({
@@ -182,18 +182,17 @@ fn id(kind: &str, name: &str) -> String {
 
 /// Returns the source that an entry of the plan takes its bytes from.
 fn source_of(plan: &Plan, origin: usize) -> Option<&str> {
-    let from = plan.entries.get(origin)?.entry.kind.from()?;
-    Some(&from.value)
+    plan.entries.get(origin)?.source()
 }
 
 /// Returns the file or directory beside the recipe that an entry of the plan takes its bytes from.
-fn local_of(plan: &Plan, origin: usize) -> Option<&Spanned<String>> {
-    plan.entries.get(origin)?.entry.kind.local()
+fn local_of(plan: &Plan, origin: usize) -> Option<&str> {
+    plan.entries.get(origin)?.local().map(|(name, _)| name)
 }
 
 /// Returns what is said of a file that came from beside the recipe.
-fn local(name: &Spanned<String>) -> Value {
-    Value::from(format!("the local file {} of the recipe", name.value))
+fn local(name: &str) -> Value {
+    Value::from(format!("the local file {name} of the recipe"))
 }
 
 /// Returns a file's element. SPDX 2.3 wants a SHA-1 of every file (section 8.4), whoever else would not.

@@ -315,12 +315,10 @@ impl Shared {
                 "the recipe inside says something else",
             ));
         }
-        let named: Vec<&str> = local_files(&parsed.recipe)
-            .into_iter()
-            .map(|(path, _)| path)
-            .collect();
+        let named = local_files(&parsed.recipe);
+        let is_named = |path: &str| named.iter().any(|one| one.name == path);
         // Before any is fetched: a manifest can list thousands.
-        if let Some((other, _)) = files().find(|(path, _)| !named.contains(&path.as_str())) {
+        if let Some((other, _)) = files().find(|(path, _)| !is_named(path)) {
             let object = format!("the file `{}`", fit(other));
             return Err(ShareError::invalid(
                 object,
@@ -337,10 +335,10 @@ impl Shared {
             project.files.insert(path.clone(), file);
         }
         project.check_paths()?;
-        let locals = unpacked(&parsed.recipe, &project.files).map_err(|(name, error)| {
+        let locals = unpacked(&named, &project.files).map_err(|(name, error)| {
             ShareError::invalid(format!("the file `{}`", fit(&name)), error.to_string())
         })?;
-        let plan = Plan::resolve(&parsed.recipe, self.image.arch, &locals).map_err(|problems| {
+        let plan = Plan::lower(&parsed.recipe, self.image.arch, &locals).map_err(|problems| {
             let problem = problems.first().map(|problem| problem.message.clone());
             ShareError::invalid("the recipe inside", problem.unwrap_or_default())
         })?;

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use ::bzip2::{Decompress, Status};
 
-use super::unpack::{only_zeros, truncated};
+use super::ends::{only_zeros, truncated};
 
 /// Reads plain bytes out of one bzip2 stream or several.
 pub(super) struct BzReader<R> {

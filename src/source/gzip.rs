@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
-use super::unpack::only_zeros;
+use super::ends::only_zeros;
 
 /// Reads plain bytes out of one gzip member or several.
 pub(super) struct GzReader<R> {

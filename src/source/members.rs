@@ -29,8 +29,8 @@ use super::want::{Plan, Want};
 use crate::digest::Digest;
 use crate::dir;
 use crate::progress::{Event, Progress, Stage};
-use crate::recipe::DeviceClass;
 use crate::store::{Blob, Store, StoreError};
+use crate::tree::DeviceClass;
 
 /// Wants that are read in one pass: each file of its own needs an open file.
 const AT_ONCE: usize = 128;

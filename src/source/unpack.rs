@@ -1,6 +1,6 @@
 //! Compressed bytes to plain ones: one line of the table for each way to compress.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 
 use super::bzip2::BzReader;
 use super::gzip::GzReader;
@@ -142,35 +142,4 @@ pub(super) fn unsupported(head: &[u8]) -> Option<&'static str> {
         .iter()
         .find(|(magic, _)| head.starts_with(magic))
         .map(|(_, what)| *what)
-}
-
-/// Passes over zeros up to the end, which pad a file to the blocks of a tape; fails where anything else follows.
-pub(super) fn only_zeros(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let have = input.fill_buf()?;
-        if have.is_empty() {
-            return Ok(());
-        }
-        if have.iter().any(|byte| *byte != 0) {
-            return Err(trailing());
-        }
-        let count = have.len();
-        input.consume(count);
-    }
-}
-
-/// Returns the error for something behind the end of the compressed data.
-pub(super) fn trailing() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "something follows the end of the compressed data",
-    )
-}
-
-/// Returns the error for compressed data that ends too early.
-pub(super) fn truncated() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        "the compressed data is truncated",
-    )
 }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use liblzma::stream::{Action, Error, MtStreamBuilder, Status, Stream, TELL_UNSUPPORTED_CHECK};
 
-use super::unpack::{only_zeros, trailing, truncated};
+use super::ends::{only_zeros, trailing, truncated};
 
 /// The most memory that decompression may need, in bytes. `xz -9` needs 65 MiB; more is asked for by hand only.
 const MEMORY: u64 = 512 << 20;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::unpack::{trailing, truncated};
+use super::ends::{trailing, truncated};
 
 /// Plain bytes that are decoded before they are handed out.
 const CHUNK: usize = 256 * 1024;

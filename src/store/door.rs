@@ -46,17 +46,20 @@ pub(super) fn enter(
     let Some(lock) = open()? else {
         return Ok(None);
     };
-    let failed = |error| StoreError::io("lock", &path, error);
-    let gate = dir::open(&root.join("gate")).ok();
-    if let Some(gate) = &gate {
-        gate.lock_shared().map_err(failed)?;
-    }
-    lock.lock_shared().map_err(failed)?;
-    drop(gate);
+    pass(root, &lock).map_err(|error| StoreError::io("lock", &path, error))?;
     let lock = Arc::new(lock);
     held.retain(|_, lock| lock.strong_count() > 0);
     held.insert(root.to_path_buf(), Arc::downgrade(&lock));
     Ok(Some(lock))
+}
+
+/// Takes a shared lock behind the gate.
+fn pass(root: &Path, lock: &File) -> io::Result<()> {
+    let gate = dir::open(&root.join("gate")).ok();
+    if let Some(gate) = &gate {
+        gate.lock_shared()?;
+    }
+    lock.lock_shared()
 }
 
 /// Forgets the lock of a cache that this process let go of, so that the next one who opens it takes another.
@@ -146,4 +149,68 @@ fn count(lock: &File) -> usize {
             && words.get(5).is_some_and(|inode| inode.ends_with(&suffix))
     };
     text.lines().filter(held).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Processes that are in the cache one after the other, so that there is always one.
+    #[test]
+    fn a_cache_that_is_always_in_use_is_had_alone_all_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = &dir::hold(directory.path()).unwrap();
+        let _held = dir::keep_held(root);
+        File::create(root.join("lock")).unwrap();
+        let (stop, entered, inside) = (
+            AtomicBool::new(false),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        );
+        let come_and_go = || {
+            while !stop.load(Ordering::SeqCst) {
+                let lock = File::open(root.join("lock")).unwrap();
+                pass(root, &lock).unwrap();
+                inside.fetch_add(1, Ordering::SeqCst);
+                let number = entered.fetch_add(1, Ordering::SeqCst);
+                // Nobody leaves before the next one came, but for those who find the gate closed.
+                let start = Instant::now();
+                while entered.load(Ordering::SeqCst) == number + 1
+                    && start.elapsed() < Duration::from_millis(200)
+                {
+                    thread::sleep(LOOK);
+                }
+                inside.fetch_sub(1, Ordering::SeqCst);
+            }
+        };
+        let alone = thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(come_and_go);
+            }
+            while entered.load(Ordering::SeqCst) < 10 {
+                thread::sleep(LOOK);
+            }
+            // Without the gate nobody is ever let in alone.
+            let lock = File::open(root.join("lock")).unwrap();
+            let tries = (0..100).filter(|_| {
+                thread::sleep(LOOK);
+                tried(lock.try_lock()).unwrap()
+            });
+            assert_eq!(tries.count(), 0, "the cache was not always in use");
+            let (sent, taken) = std::sync::mpsc::channel();
+            thread::scope(|scope| {
+                scope.spawn(|| sent.send(Alone::take(root, true, &mut |_| ())));
+                let alone = taken.recv_timeout(Duration::from_secs(20));
+                let others = inside.load(Ordering::SeqCst);
+                stop.store(true, Ordering::SeqCst);
+                // Let go of, or those who wait to come in never end.
+                alone.map(|alone| (alone.unwrap().is_some(), others))
+            })
+        });
+        let (alone, others) = alone.expect("gc starves");
+        assert!(alone);
+        assert_eq!(others, 0);
+    }
 }

@@ -31,6 +31,7 @@ mod behind;
 mod blob;
 mod door;
 mod error;
+mod files;
 pub mod gc;
 mod image;
 mod limit;
@@ -63,6 +64,7 @@ pub use tool::{NewTool, ToolLock};
 
 use crate::digest::Digest;
 use crate::dir;
+use files::{make_dir, make_way, remove, set_mode, unwritable};
 use scratch::ScratchDir;
 
 /// The text that marks a directory as a cache for backup programs (the Cache Directory Tagging Specification).
@@ -301,40 +303,4 @@ fn make_root(path: &Path) -> Result<(), StoreError> {
         Err(error) => Err(error),
     };
     made.map_err(|error| StoreError::io("create the directory", path, error))
-}
-
-/// Makes a directory of the cache and those above it.
-fn make_dir(path: &Path) -> Result<(), StoreError> {
-    dir::create_dirs(path).map_err(|error| StoreError::io("create the directory", path, error))
-}
-
-/// Removes a directory that is where a file is to be.
-fn make_way(path: &Path) -> Result<(), StoreError> {
-    match dir::metadata(path).is_ok_and(|found| found.is_dir()) {
-        true => remove(path),
-        false => Ok(()),
-    }
-}
-
-fn set_mode(file: &File, path: &Path, mode: u32) -> Result<(), StoreError> {
-    file.set_permissions(fs::Permissions::from_mode(mode))
-        .map_err(|error| StoreError::io("set the mode of", path, error))
-}
-
-/// Says whether an error means that this user cannot write there, as opposed to a broken disk.
-fn unwritable(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-    )
-}
-
-/// Removes a file or a whole directory; one that is not there is fine.
-fn remove(path: &Path) -> Result<(), StoreError> {
-    match dir::remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StoreError::io("remove", path, error))
-        }
-        _ => Ok(()),
-    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::error::ToolsError;
 use crate::arch::Arch;
 use crate::digest::Digest;
-use crate::recipe::{self, Entry, EntryKind, Invalid, Mode, Origin, Recipe};
+use crate::plan::{Plan, Planned};
 use crate::source::fetch::Wanted;
 
 /// The recipe. It is an ordinary one, so that `mkimg pin` can renew it; what its nodes mean here is said in it.
@@ -26,7 +26,7 @@ const RULES: u32 = 2;
 /// What to fetch and to unpack for one guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parts {
-    /// The packages, in the order of the recipe.
+    /// The packages, in the order of their names.
     pub(super) packages: Vec<Wanted>,
     /// The files, in the order of their packages.
     pub(super) files: Vec<File>,
@@ -53,14 +53,13 @@ pub(super) fn digest(guest: Arch) -> Digest {
 /// # Errors
 /// [`ToolsError::BuiltIn`], which a test keeps from happening.
 pub(super) fn parts(guest: Arch) -> Result<Parts, ToolsError> {
-    let parsed = recipe::parse("qemu.kdl", TEXT.as_bytes(), Mode::Strict).map_err(built_in)?;
-    let recipe = parsed.recipe;
-    let loader = recipe.kernel.member().map(|(from, member)| File {
+    let plan = Plan::of_text("qemu.kdl", TEXT, guest).map_err(ToolsError::BuiltIn)?;
+    let loader = plan.kernel.member().map(|(from, member)| File {
         path: LOADER.to_owned(),
-        package: from.value.clone(),
-        member: member.value.clone(),
+        package: from.to_owned(),
+        member: member.to_owned(),
     });
-    let entries = recipe.initramfs.entries.iter();
+    let entries = plan.entries.iter();
     let files: Vec<File> = loader
         .into_iter()
         .chain(entries.filter_map(|entry| file(entry, guest)))
@@ -69,96 +68,57 @@ pub(super) fn parts(guest: Arch) -> Result<Parts, ToolsError> {
         packages: Vec::new(),
         files: Vec::new(),
     };
-    for source in &recipe.sources {
-        let own = files
-            .iter()
-            .filter(|file| file.package == source.name.value);
+    for (name, source) in plan.sources {
+        let own = files.iter().filter(|file| file.package == name);
         let before = parts.files.len();
         parts.files.extend(own.cloned());
         if parts.files.len() > before {
-            parts.packages.push(wanted(&recipe, &source.name.value)?);
+            parts.packages.push(Wanted {
+                name,
+                digest: source.digest,
+                size: source.size,
+                places: source.places,
+                base: PathBuf::new(),
+            });
         }
     }
     Ok(parts)
 }
 
 /// Returns the file of an entry, where the guest needs it.
-fn file(entry: &Entry, guest: Arch) -> Option<File> {
-    let path = entry.path.value.trim_start_matches('/');
+fn file(entry: &Planned, guest: Arch) -> Option<File> {
+    let path = entry.path.trim_start_matches('/');
     let top = path.split('/').next()?;
-    match &entry.kind {
-        EntryKind::File {
-            origin:
-                Origin::Source {
-                    from,
-                    path: Some(member),
-                },
-            ..
-        } if top == LIBRARIES || top == guest.name() => Some(File {
-            path: path.to_owned(),
-            package: from.value.clone(),
-            member: member.value.clone(),
-        }),
-        _ => None,
-    }
-}
-
-fn wanted(recipe: &Recipe, name: &str) -> Result<Wanted, ToolsError> {
-    let locations = recipe
-        .source(name)
-        .map(|source| source.locations.as_slice());
-    let unusable = || ToolsError::BuiltIn(format!("`{name}` has no location"));
-    let first = locations.and_then(<[_]>::first).ok_or_else(unusable)?;
-    let digest = first.sha256.as_ref().ok_or_else(unusable)?.value;
-    Ok(Wanted {
-        name: name.to_owned(),
-        digest,
-        size: first.size.as_ref().map(|size| size.value),
-        places: locations
-            .unwrap_or_default()
-            .iter()
-            .map(|location| location.place.clone())
-            .collect(),
-        base: PathBuf::new(),
-    })
-}
-
-fn built_in(invalid: Invalid) -> ToolsError {
-    ToolsError::BuiltIn(match invalid {
-        Invalid::Wrong { diagnostics, .. } => diagnostics
-            .first()
-            .map_or(String::new(), |first| first.message.clone()),
-        invalid @ Invalid::Unreadable { .. } => invalid.to_string(),
+    let (from, member) = entry.origin()?.member()?;
+    (top == LIBRARIES || top == guest.name()).then(|| File {
+        path: path.to_owned(),
+        package: from.to_owned(),
+        member: member.to_owned(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Place;
+    use crate::place::Place;
     use std::collections::BTreeSet;
 
     #[test]
     fn every_package_is_pinned_with_its_size_in_the_main_archive_and_needed() {
-        let parsed = recipe::parse("qemu.kdl", TEXT.as_bytes(), Mode::Strict).unwrap();
-        let unused: Vec<&str> = parsed
-            .warnings
-            .iter()
-            .map(|warning| warning.message.as_str())
-            .collect();
-        assert_eq!(unused, ["the image has no `/init`"]);
-        for source in &parsed.recipe.sources {
-            let [location] = source.locations.as_slice() else {
-                panic!("{}: one location serves every guest", source.name.value);
-            };
-            assert!(location.size.is_some(), "{}", source.name.value);
-            let Place::Debian {
-                path,
-                snapshot,
-                archive,
-            } = &location.place
+        let plan = Plan::of_text("qemu.kdl", TEXT, Arch::X86_64).unwrap();
+        // A plan has no source that nothing uses.
+        assert_eq!(plan.sources.len(), TEXT.matches("\nsource ").count());
+        for (name, source) in &plan.sources {
+            assert!(source.size.is_some(), "{name}");
+            let [
+                Place::Debian {
+                    path,
+                    snapshot,
+                    archive,
+                },
+            ] = source.places.as_slice()
             else {
-                panic!("{}", source.name.value);
+                panic!("{name}: one location serves every guest");
             };
             assert_eq!(archive, "debian");
             assert_eq!(snapshot.as_deref(), Some("20260711T101637Z"));

@@ -81,3 +81,33 @@ fn parts(path: &[u8]) -> Vec<Vec<u8>> {
         .filter(|part| !part.is_empty() && *part != b".");
     parts.rev().map(<[u8]>::to_vec).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_symlinks_are_followed_as_the_kernel_follows() {
+        let mut tree = Tree::new(0);
+        let mut insert = |path: &str, kind| {
+            let entry = Entry {
+                kind,
+                mode: 0o777,
+                uid: 0,
+                gid: 0,
+                origin: None,
+            };
+            tree.insert(EntryPath::new(path.as_bytes()).unwrap(), entry)
+                .unwrap();
+        };
+        insert("l0", Kind::Directory);
+        for number in 1..=MAXSYMLINKS + 1 {
+            let target = format!("l{}", number - 1);
+            insert(&format!("l{number}"), Kind::Symlink(target.into_bytes()));
+        }
+        let at = |number: usize| find(&tree, Root(b""), format!("/l{number}").as_bytes());
+        assert_eq!(MAXSYMLINKS, 40);
+        assert!(matches!(at(MAXSYMLINKS), Ok((path, _)) if path.as_bytes() == b"l0"));
+        assert!(matches!(at(MAXSYMLINKS + 1), Err(Lost::Circle(_))));
+    }
+}

@@ -2,7 +2,7 @@
 //! business of the verbs.
 
 mod clip;
-mod report;
+pub(crate) mod report;
 mod terminal;
 
 pub use crate::units::{bar, bytes, seconds};

@@ -18,10 +18,16 @@ const LONGEST: usize = 1000;
 
 /// Prints diagnostics of a recipe to standard error, each with the piece of text that it points into.
 pub fn print_diagnostics(source: &SourceMap, diagnostics: &[Diagnostic], color: bool) {
-    print(&drawn(source, diagnostics, color));
+    print(&drawn(source, diagnostics, color, terminal_width()));
 }
 
-fn drawn(source: &SourceMap, diagnostics: &[Diagnostic], color: bool) -> String {
+/// Returns diagnostics as text, on a terminal of `columns` where there is one.
+pub(crate) fn drawn(
+    source: &SourceMap,
+    diagnostics: &[Diagnostic],
+    color: bool,
+    columns: Option<usize>,
+) -> String {
     let theme = if color {
         GraphicalTheme::unicode()
     } else {
@@ -29,12 +35,11 @@ fn drawn(source: &SourceMap, diagnostics: &[Diagnostic], color: bool) -> String 
     };
     // Lines break at blanks alone: a path, a digest or an option that is cut in two cannot be copied.
     let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(width())
+        .with_width(columns.unwrap_or(WIDTH))
         .with_break_words(false)
         .with_word_separator(WordSeparator::AsciiSpace)
         .with_word_splitter(WordSplitter::NoHyphenation);
     let mut text = String::new();
-    let columns = terminal_width();
     let handler = match columns {
         // The name of a text that was cut says it.
         Some(_) => handler.without_primary_span_start(),
@@ -166,10 +171,6 @@ fn print(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn width() -> usize {
-    terminal_width().unwrap_or(WIDTH)
-}
-
 /// Returns the columns to write in where standard error is a terminal.
 fn terminal_width() -> Option<usize> {
     if !std::io::stderr().is_terminal() {
@@ -196,7 +197,7 @@ mod tests {
         });
         let diagnostic = Diagnostic::error(format!("no `{evil}`"), 0..5, evil).help(evil);
         for color in [false, true] {
-            let text = drawn(&source, std::slice::from_ref(&diagnostic), color);
+            let text = drawn(&source, std::slice::from_ref(&diagnostic), color, None);
             for (number, piece) in text.split('\x1b').enumerate() {
                 assert!(!piece.contains(|c| is_unsafe(c) && c != '\n'), "{text:?}");
                 let code = piece

@@ -6,10 +6,12 @@ use std::fs;
 use std::num::NonZeroUsize;
 
 use mkimg::arch::Arch;
+use mkimg::plan::{self, Plan};
 use mkimg::progress::Silent;
-use mkimg::realize::{RealizeError, Workshop, plan};
+use mkimg::realize::{Beside, RealizeError, Workshop, local_files};
 use mkimg::recipe::{Mode, parse};
 use mkimg::source::fetch::FetchOptions;
+use mkimg::source::local::Reach;
 use mkimg::store::Store;
 
 use crate::cli::{fails, run};
@@ -312,7 +314,15 @@ fn a_local_file_that_changes_between_plan_and_archive_is_told_and_gives_no_image
         tiny.write("images/changes", b"these bytes");
         let parsed = parse("tiny.kdl", &fs::read(recipe).unwrap(), Mode::Strict).unwrap();
         let base = tiny.path("images");
-        let plan = plan(&parsed.recipe, &base, Arch::X86_64).unwrap();
+        let named = plan::local_files(&parsed.recipe);
+        let beside = Beside {
+            base: &base,
+            reach: &Reach::of(&base, None),
+            known: None,
+            jobs: 1,
+        };
+        let files = local_files(named, beside).unwrap();
+        let plan = Plan::lower(&parsed.recipe, Arch::X86_64, &files).unwrap();
         tiny.write("images/changes", changed);
         let store = Store::open(&tiny.path("cache")).unwrap();
         let workshop = Workshop {

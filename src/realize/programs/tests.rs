@@ -1,10 +1,7 @@
 //! Trees of hand-made programs, and what is told of them.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::arch::Arch;
-use crate::recipe::{Mode, parse};
 
 const EXEC: u16 = 2;
 const DYN: u16 = 3;
@@ -76,8 +73,7 @@ fn told(tree: &Tree) -> Vec<String> {
     let text = format!(
         "image \"x\"\nsource \"k\" {{\n url \"https://a/k\" sha256=\"{digest}\"\n}}\nkernel from=\"k\"\ninitramfs {{\n dir \"/a\"\n}}\n"
     );
-    let parsed = parse("x.kdl", text.as_bytes(), Mode::Strict).unwrap();
-    let plan = Plan::resolve(&parsed.recipe, Arch::X86_64, &BTreeMap::new()).unwrap();
+    let plan = Plan::of_text("x.kdl", &text, Arch::X86_64).unwrap();
     let warnings = warnings(&plan, tree).into_iter();
     warnings
         .map(|warning| format!("{} | {}", warning.message, warning.labels[0].1))

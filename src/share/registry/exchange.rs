@@ -114,47 +114,56 @@ impl Reply {
     /// Returns the URL of the next part of a list, where there is one: `Link: <URL>; rel="next"` (RFC 8288). Only the same server has
     /// it.
     pub(super) fn next_part(&self) -> Option<Url> {
-        let links = self.answer.headers(header::LINK);
-        let mut targets = links
-            .into_iter()
-            .flat_map(|link| link.split(','))
-            .filter_map(|link| {
-                let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-                let is_next = parameters.split(';').any(|parameter| {
-                    parameter.split_once('=').is_some_and(|(name, value)| {
-                        name.trim().eq_ignore_ascii_case("rel")
-                            && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
-                    })
-                });
-                is_next.then_some(target)
-            });
-        let url = self.url().join(targets.next()?).ok()?;
-        (url.origin() == self.url().origin()).then_some(url)
+        next_of(self.url(), self.answer.headers(header::LINK))
     }
 
     /// Returns what the server says, in the form that the distribution specification gives to errors or the one that token
     /// servers use; bounded, and fit for a terminal.
     pub(super) fn said(&self) -> Option<String> {
-        let value: Value = serde_json::from_slice(&self.body).ok()?;
-        let text = |value: &Value| {
-            let code = value["code"].as_str().unwrap_or_default();
-            let message = value["message"].as_str().unwrap_or_default();
-            match (code.is_empty(), message.is_empty()) {
-                (true, true) => None,
-                (_, true) => Some(code.to_owned()),
-                _ => Some(message.to_owned()),
-            }
-        };
-        let listed = value["errors"].as_array().map(|errors| {
-            let texts: Vec<String> = errors.iter().filter_map(text).collect();
-            texts.join("; ")
-        });
-        let said = listed
-            .or_else(|| value["details"].as_str().map(str::to_owned))
-            .or_else(|| value["error"].as_str().map(str::to_owned))
-            .filter(|said| !said.is_empty())?;
-        Some(fit(&said))
+        said_in(&self.body)
     }
+}
+
+/// Returns the URL of the next part of a list, by the `Link` headers that `url` gave.
+pub(super) fn next_of<'l>(url: &Url, links: impl IntoIterator<Item = &'l str>) -> Option<Url> {
+    let mut targets = links
+        .into_iter()
+        .flat_map(|link| link.split(','))
+        .filter_map(|link| {
+            let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+            let is_next = parameters.split(';').any(|parameter| {
+                parameter.split_once('=').is_some_and(|(name, value)| {
+                    name.trim().eq_ignore_ascii_case("rel")
+                        && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
+                })
+            });
+            is_next.then_some(target)
+        });
+    let next = url.join(targets.next()?).ok()?;
+    (next.origin() == url.origin()).then_some(next)
+}
+
+/// Returns the message of an error's body.
+pub(super) fn said_in(body: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let text = |value: &Value| {
+        let code = value["code"].as_str().unwrap_or_default();
+        let message = value["message"].as_str().unwrap_or_default();
+        match (code.is_empty(), message.is_empty()) {
+            (true, true) => None,
+            (_, true) => Some(code.to_owned()),
+            _ => Some(message.to_owned()),
+        }
+    };
+    let listed = value["errors"].as_array().map(|errors| {
+        let texts: Vec<String> = errors.iter().filter_map(text).collect();
+        texts.join("; ")
+    });
+    let said = listed
+        .or_else(|| value["details"].as_str().map(str::to_owned))
+        .or_else(|| value["error"].as_str().map(str::to_owned))
+        .filter(|said| !said.is_empty())?;
+    Some(fit(&said))
 }
 
 impl Outgoing<'_> {

@@ -23,12 +23,17 @@ use serde_json::Value;
 
 pub use error::RegistryError;
 
+/// What `fuzz/` runs on the private parts.
+#[cfg(fuzzing)]
+#[path = "../../../fuzz/fuzz_targets/registry.rs"]
+pub(crate) mod fuzzing;
+
 use super::oci::{Descriptor, INDEX, MANIFEST, MAX_MANIFEST, TITLE};
 use super::text::fit;
 use super::{Destination, Origin, Reference, ShareError};
 use crate::digest::Digest;
+use crate::place::Place;
 use crate::progress::{Event, Progress};
-use crate::recipe::Place;
 use crate::source::fetch::redirect::is_loopback;
 use crate::source::fetch::{
     Authorization, Deadline, FetchError, FetchOptions, Fetcher, Http, Reason, Wanted,

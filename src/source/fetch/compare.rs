@@ -5,15 +5,11 @@ use std::path::Path;
 use super::download::over;
 use super::error::{Failure, Mismatch, Reason};
 use super::{Attempt, FetchError, Fetcher, FirstSeen, Wanted, all_or};
-use crate::digest::{self, Digest};
+use crate::digest::Digest;
+use crate::place::Place;
 use crate::progress::Event;
-use crate::recipe::Place;
+use crate::source::known::Known;
 use crate::source::local::{LocalError, Regular, reading_error};
-
-/// Bytes of a file that is simply read: as quick as looking for what is known of it.
-const SMALL: u64 = 64 * 1024;
-/// How old a change must be, in seconds, for the file's times to tell of the next one: some file systems count in steps of two.
-const SETTLED: i64 = 3;
 
 impl Fetcher<'_> {
     /// Compares the files of this machine that sources name with their digests. One that is not there, or that this user may not
@@ -67,25 +63,15 @@ impl Fetcher<'_> {
         if let Some(reason) = over(size, wanted.size, self.options.max_download) {
             return Some(reason);
         }
-        let known = format!("{} {}\n", wanted.digest, file.stamp().text());
-        let path = file.path().as_os_str().as_encoded_bytes();
-        let note = format!("local-{}", Digest::of(path).short());
-        if size > SMALL && self.store.note(&note).as_ref() == Some(&known) {
-            return None;
-        }
-        let (actual, got) = match digest::of_reader(&mut file) {
-            Ok(read) => read,
-            Err(error) => return Some(Reason::Local(reading_error(error))),
+        let known = Known {
+            store: self.store,
+            now: self.options.now,
         };
-        if actual != wanted.digest {
-            return Some(mismatch(wanted, actual, got));
+        match known.digest(&mut file) {
+            Ok((actual, _)) if actual == wanted.digest => None,
+            Ok((actual, got)) => Some(mismatch(wanted, actual, got)),
+            Err(error) => Some(Reason::Local(reading_error(error))),
         }
-        let settled = |now: i64| file.stamp().changed() + SETTLED <= now;
-        if size > SMALL && self.options.now.is_some_and(settled) {
-            // Where it cannot be kept, the file is read again.
-            let _ = self.store.set_note(&note, &known);
-        }
-        None
     }
 
     /// Returns the location where it gives other bytes.

@@ -32,8 +32,8 @@ pub use options::{FetchOptions, MAX_DOWNLOAD, Mirror, NotAMirror, Proxies, SNAPS
 pub use redirect::{REDIRECTS, RedirectError};
 
 use crate::digest::Digest;
+use crate::place::Place;
 use crate::progress::{Event, Progress};
-use crate::recipe::Place;
 use crate::store::{Blob, Store, StoreError, limit_help_behind};
 pub(crate) use download::first_line;
 use download::{Download, Halt};

@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::options::{FetchOptions, Mirror};
 use super::redirect::{redacted, shown};
 use crate::digest::Digest;
-use crate::recipe::Place;
+use crate::place::Place;
 use crate::source::apt;
 
 /// One place to look at.

@@ -1,11 +1,34 @@
 //! What goes and what stays: a function of what is in the cache, what its roots name, and the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::Rules;
-use super::inventory::{Inventory, Kind};
+use super::inventory::{Inventory, Kind, Object};
 use crate::digest::Digest;
+
+/// What is to go, and what is to stay.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Digests to keep, beside what the roots name.
+    pub keep: BTreeSet<Digest>,
+    /// Those of them that must name something in the cache, else nothing is removed.
+    pub certain: BTreeSet<Digest>,
+    /// The tools that this program would use.
+    pub tools: BTreeSet<Digest>,
+    /// Roots that keep nothing any more: users' paths.
+    pub forget: BTreeSet<PathBuf>,
+    /// Only what was not used since then goes.
+    pub older: Option<SystemTime>,
+    /// Without an age or a size, what was used since then stays.
+    pub recent: SystemTime,
+    /// All goes that is not needed, what was added too.
+    pub all: bool,
+    /// The least recently used goes until the cache has no more bytes than this.
+    pub max: Option<u64>,
+    /// What was found out about this machine before then is found out again.
+    pub stale: SystemTime,
+}
 
 /// What becomes of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +198,7 @@ fn reach(
 /// images, tools and imports are stamped when they are used; a source is used by every image that is made of it.
 fn last_uses(inventory: &Inventory, by_digest: &BTreeMap<Digest, Vec<usize>>) -> Vec<SystemTime> {
     let objects = &inventory.objects;
-    let own = |object: &super::Object| object.used.unwrap_or(SystemTime::UNIX_EPOCH);
+    let own = |object: &Object| object.used.unwrap_or(SystemTime::UNIX_EPOCH);
     let mut used: Vec<SystemTime> = objects.iter().map(own).collect();
     let named = |index: usize| {
         let needs = objects[index].needs.iter();

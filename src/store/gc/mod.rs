@@ -23,7 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub use choose::{Fate, Why};
+pub use choose::{Fate, Rules, Why};
 pub use inventory::{Kind, Object};
 pub use mention::mentions;
 pub use root::{Root, RootState};
@@ -37,29 +37,6 @@ use inventory::inventory;
 
 /// How the line of CACHEDIR.TAG begins that says whose cache it is.
 const OURS: &str = "# This directory is a cache of mkimg.";
-
-/// What is to go, and what is to stay.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// Digests to keep, beside what the roots name.
-    pub keep: BTreeSet<Digest>,
-    /// Those of them that must name something in the cache, else nothing is removed.
-    pub certain: BTreeSet<Digest>,
-    /// The tools that this program would use.
-    pub tools: BTreeSet<Digest>,
-    /// Roots that keep nothing any more: users' paths.
-    pub forget: BTreeSet<PathBuf>,
-    /// Only what was not used since then goes.
-    pub older: Option<SystemTime>,
-    /// Without an age or a size, what was used since then stays.
-    pub recent: SystemTime,
-    /// All goes that is not needed, what was added too.
-    pub all: bool,
-    /// The least recently used goes until the cache has no more bytes than this.
-    pub max: Option<u64>,
-    /// What was found out about this machine before then is found out again.
-    pub stale: SystemTime,
-}
 
 /// What was found, and what became of it or would.
 #[derive(Debug, Default)]

@@ -222,3 +222,17 @@ fn a_symlink_is_followed_within_the_root_and_not_for_ever() {
         assert_eq!(root.find(path.as_bytes()), None, "{path}");
     }
 }
+
+#[test]
+fn as_many_symlinks_are_followed_as_the_kernel_follows() {
+    for (count, expected) in [(40, Some(0)), (41, None)] {
+        let mut entries = vec![(1, entry("l0", 0o100755, 1))];
+        for number in 1..=count {
+            let link = format!("l{number} -> l{}", number - 1);
+            entries.push((1, entry(&link, 0o120777, 2)));
+        }
+        let root = unpacked(&entries);
+        let found = root.find(format!("l{count}").as_bytes());
+        assert_eq!(found.map(|found| found.data), expected, "{count}");
+    }
+}
