@@ -13,6 +13,7 @@ mod entry;
 mod fingerprint;
 mod lower;
 mod named;
+mod quoted;
 mod statement;
 mod text;
 

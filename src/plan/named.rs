@@ -1,6 +1,6 @@
 //! The files and directories that a recipe names without their hash.
 
-use super::text::Quoted;
+use super::quoted::Quoted;
 use super::{StatementId, Word};
 use crate::recipe::{EntryKind, KernelOrigin, Recipe, Spanned, TreeOrigin};
 

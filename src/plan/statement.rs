@@ -183,7 +183,7 @@ initramfs {
     file "/f" from="a" path="f"
     file "/l" local="here"
     applets "/bin" of="/f"
-    tree "/t" from="a" { include "i/**"; exclude "e"; modes { "e" 0o600; }; }
+    tree "/t" from="a" { include "i/**"; exclude "e"; modes { "m" 0o755; }; }
     tree "/d" local="there"
     init from="i" busybox="a"
 }
@@ -208,10 +208,7 @@ initramfs {
             (StatementId::Entry(3, pattern("i/**")), "\"i/**\""),
             (StatementId::Entry(3, pattern("e")), "\"e\""),
             (StatementId::Entry(3, pattern("other")), "tree \"/t\""),
-            (
-                StatementId::Entry(3, Word::Mode("e".to_owned())),
-                "\"e\" 0o600",
-            ),
+            (StatementId::Entry(3, Word::Mode("m".to_owned())), "\"m\""),
             (StatementId::Entry(4, Word::Local), "\"there\""),
             (StatementId::Entry(5, pattern("**/busybox")), "\"a\""),
             (StatementId::Entry(9, Word::Whole), "kernel from="),

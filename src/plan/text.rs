@@ -3,20 +3,12 @@
 
 use std::fmt;
 
+use super::quoted::Quoted;
 use super::{FORMAT, FileOrigin, Pinned, Plan, Planned, PlannedKind, TreeOrigin};
 use crate::digest::Digest;
 use crate::pack::Compression;
 use crate::place::Place;
 use crate::tree::DeviceClass;
-
-/// A text as a JSON string: quoted, escaped, on one line.
-pub(super) struct Quoted<'a>(pub(super) &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", serde_json::Value::from(self.0))
-    }
-}
 
 impl fmt::Display for Plan {
     /// Writes the canonical text, whose sha256 is the plan id.

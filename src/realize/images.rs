@@ -1,51 +1,15 @@
 //! The container images among the sources of a plan: all that they are made of, in the cache.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
-use super::{RealizeError, Workshop};
+use super::Workshop;
+use super::error::{ImageFailure, RealizeError};
 use crate::fault::Outcome;
 use crate::place::Place;
 use crate::plan::{Pinned, Plan, Problem, StatementId};
 use crate::source::oci::{self, Found, ImageError, LayoutError, Parts};
 use crate::store::StoreError;
-
-/// A container image that no place gave.
-#[derive(Debug)]
-pub struct ImageFailure {
-    /// The source.
-    pub name: String,
-    /// Its digest.
-    pub digest: crate::digest::Digest,
-    /// Each place with what it gave, and what to do about it.
-    pub attempts: Vec<(String, String, Option<String>)>,
-    /// What kind of failure it is.
-    pub outcome: Outcome,
-}
-
-impl fmt::Display for ImageFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "could not fetch `{}` (sha256:{})",
-            self.name, self.digest
-        )?;
-        for (place, what, _) in &self.attempts {
-            write!(f, "\n  `{place}`: {what}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ImageFailure {}
-
-impl ImageFailure {
-    /// Returns what to do.
-    pub fn help(&self) -> Option<String> {
-        self.attempts.iter().find_map(|(.., help)| help.clone())
-    }
-}
 
 impl Workshop<'_> {
     /// Brings the container images of a plan into the cache; returns what they are made of, by the names of their sources.

@@ -22,9 +22,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-pub use error::RealizeError;
+pub use error::{ImageFailure, RealizeError};
 pub use image::{ArtifactRole, FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
-pub use images::ImageFailure;
 pub use locals::{Beside, local_files, shareable, unpacked};
 pub use stored::{holds, made_here, sums};
 

@@ -44,8 +44,7 @@ pub enum ArchiveError {
         /// The image.
         archive: String,
         /// What is wrong with it.
-        #[source]
-        problem: super::oci::DocumentError,
+        problem: String,
     },
     /// The first bytes are those of no known archive.
     #[error("`{archive}` is not an archive: {SUPPORTED}")]

@@ -14,7 +14,6 @@ mod memo;
 mod walk;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -37,7 +36,7 @@ use crate::store::Store;
 use crate::text::shown;
 use index::{IndexError, Tracked};
 use memo::Memo;
-use walk::{Found, Kind, Stamp, Walk, failed};
+use walk::{Found, Kind, Stamp, Walk, failed, os};
 
 /// The largest index of git that is read.
 const INDEX: u64 = 256 << 20;
@@ -330,8 +329,4 @@ fn hash(root: &OwnedFd, entry: &Found, buffer: &mut [u8]) -> Result<Digest, Dire
         true => Ok(hasher.finish()),
         false => Err(changed()),
     }
-}
-
-fn os(path: &[u8]) -> &OsStr {
-    OsStr::from_bytes(path)
 }

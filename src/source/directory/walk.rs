@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
@@ -206,7 +208,7 @@ impl Walk<'_> {
         verdict: Verdict,
         depth: usize,
     ) -> Result<bool, DirectoryError> {
-        let whole = self.root.join(super::os(path));
+        let whole = self.root.join(os(path));
         if let Some((_, what)) = self.private.iter().find(|(path, _)| *path == whole) {
             let path = shown(path);
             return Err(DirectoryError::Private { path, what });
@@ -303,4 +305,9 @@ pub(super) fn failed(path: &[u8], error: impl Into<io::Error>) -> DirectoryError
         path: shown(path),
         source: error.into(),
     }
+}
+
+/// Returns a path as the system takes it.
+pub(super) fn os(path: &[u8]) -> &OsStr {
+    OsStr::from_bytes(path)
 }

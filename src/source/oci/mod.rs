@@ -255,7 +255,7 @@ fn archive_error(name: &str, error: ImageError) -> ArchiveError {
         ImageError::Store(error) => ArchiveError::Store(error),
         ImageError::Document(error) => ArchiveError::Image {
             archive: name.to_owned(),
-            problem: error,
+            problem: error.to_string(),
         },
     }
 }
