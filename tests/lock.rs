@@ -463,7 +463,7 @@ fn a_file_beside_the_recipe_is_read_once_whatever_the_verb_the_lock_and_the_arch
         command
     };
     run(&mut verb(&["lock"]));
-    assert_eq!(reads(&large, &mut Command::new("cat").arg(&large)), 1);
+    assert_eq!(reads(&large, Command::new("cat").arg(&large)), 1);
     let cases: [&[&str]; 5] = [
         &["realize"],
         &["realize", "--locked"],
