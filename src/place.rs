@@ -16,4 +16,15 @@ pub enum Place {
     },
     /// `local`: a file of this machine, absolute or relative to the recipe.
     Local(String),
+    /// `oci`: a container image in a registry.
+    Oci(String),
+    /// `oci local=`: a container image on this machine, a layout or a tar.
+    OciLocal(String),
+}
+
+impl Place {
+    /// Says whether it is a container image.
+    pub fn is_oci(&self) -> bool {
+        matches!(self, Place::Oci(_) | Place::OciLocal(_))
+    }
 }

@@ -262,3 +262,101 @@ fn a_machine_with_too_little_memory_is_refused_with_the_number() {
     // The archive has 94 MB, its compressed form 24 MB, and both are in memory at once.
     assert!((113..400).contains(&needed), "{said}");
 }
+
+/// Writes a container image of one layer: a BusyBox with its names, a program, and whom it runs as.
+fn container(project: &Project) -> String {
+    let root = project.path("root");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::create_dir_all(root.join("etc")).unwrap();
+    let digests = repository_recipe("minimal");
+    let package = digests
+        .lines()
+        .skip_while(|line| !line.contains("busybox-static") || !line.contains("amd64"))
+        .find_map(|line| line.trim().strip_prefix("sha256=\""))
+        .unwrap()
+        .trim_end_matches('"');
+    let unpacked = project.path("package");
+    run(Command::new("dpkg-deb")
+        .arg("-x")
+        .arg(mirror().join(package))
+        .arg(&unpacked));
+    fs::copy(unpacked.join("bin/busybox"), root.join("bin/busybox")).unwrap();
+    for name in ["sh", "mount", "mkdir", "env", "su", "id", "sleep"] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
+    }
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0::/:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n",
+    )
+    .unwrap();
+    fs::write(root.join("etc/group"), "root:x:0:\nweb:x:34:\n").unwrap();
+    let layer = project.path("layer.tar");
+    run(Command::new("tar")
+        .args(["--owner=0", "--group=0", "--numeric-owner", "-cf"])
+        .arg(&layer)
+        .arg("-C")
+        .arg(&root)
+        .arg("."));
+    let layout = project.path("app.oci");
+    fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+    let put = |bytes: &[u8], kind: &str| {
+        let digest = mkimg::digest::Digest::of(bytes).to_string();
+        fs::write(layout.join("blobs/sha256").join(&digest), bytes).unwrap();
+        serde_json::json!({ "mediaType": kind, "digest": format!("sha256:{digest}"), "size": bytes.len() })
+    };
+    let layer = put(
+        &fs::read(&layer).unwrap(),
+        "application/vnd.oci.image.layer.v1.tar",
+    );
+    let config = serde_json::json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {
+            "Entrypoint": ["sh", "-c", "id; pwd; echo \"$WORDS|$1|$HOME\"; exit 7"],
+            "Cmd": ["app", "it's one word"],
+            "Env": ["WORDS=a  b $c"],
+            "User": "web",
+            "WorkingDir": "/work dir",
+        },
+        "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] },
+    });
+    let config = put(
+        config.to_string().as_bytes(),
+        "application/vnd.oci.image.config.v1+json",
+    );
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer] });
+    put(manifest.to_string().as_bytes(), kind)["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn a_container_image_runs_its_program_as_its_user_and_its_exit_status_is_told() {
+    let project = Project::new();
+    let digest = container(&project);
+    let minimal = repository_recipe("minimal");
+    let (sources, _) = minimal.split_once("source \"busybox\"").unwrap();
+    let recipe = |status: u32| {
+        let sources = sources.replace("image \"minimal\"", "image \"app\"");
+        project.recipe(
+            "app",
+            &format!(
+                "{sources}source \"app\" {{ oci local=\"../app.oci\" digest=\"{digest}\" arch=\"x86_64\"; }}\n\
+                 kernel from=\"linux\" path=\"boot/vmlinuz-*\"\n\
+                 initramfs {{\n    tree \"/\" from=\"app\"\n    init from=\"app\"\n}}\n\
+                 test \"it runs\" within=\"60s\" {{\n    expect \"uid=33(web) gid=34(web)\"\n    expect line=\"/work dir\"\n    \
+                 expect line=\"a  b $c|it's one word|/srv\"\n    expect line=\"exit={status}\"\n    exit \"poweroff\"\n}}\n"
+            ),
+        )
+    };
+    recipe(7);
+    run(&mut mkimg(&project, &["test", "app", "--arch", "x86_64"]));
+    recipe(0);
+    let said = fails(
+        &mut mkimg(&project, &["test", "app", "--arch", "x86_64"]),
+        5,
+    );
+    assert!(said.contains("exit=7"), "{said}");
+}

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::meta::{owner_of, with_modes};
 use super::{AssembleError, applets};
 use crate::digest::Digest;
-use crate::plan::{FileOrigin, Planned, PlannedKind, StatementId, Word};
+use crate::plan::{FileOrigin, Plan, Planned, PlannedKind, StatementId, Word};
 use crate::progress::{Event, Progress};
 use crate::source::{Member, MemberKind};
-use crate::store::{Blob, StoreError};
+use crate::store::{Blob, Store, StoreError};
 use crate::text::shown;
 use crate::tree::lookup::{Root, find};
 use crate::tree::{Content, Entry, EntryPath, Kind, Place, Region, Tree};
@@ -60,6 +61,8 @@ pub(super) fn content_of(member: &Member) -> Content {
 }
 
 pub(super) struct Builder<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) store: &'a Store,
     pub(super) blobs: &'a BTreeMap<String, Blob>,
     pub(super) tree: Tree,
     /// Entries of `tree` nodes that are not root's in their archive: their number, and the first of them with its owner.
@@ -103,8 +106,17 @@ impl Builder<'_> {
             PlannedKind::Applets { of, except } => {
                 return self.add_applets(index, planned, of, except);
             }
-            PlannedKind::Tree { strip, .. } => {
-                return self.add_tree(index, planned, *strip, members);
+            PlannedKind::Init { from, busybox } => {
+                return self.add_init(index, planned, from, busybox.is_some(), members);
+            }
+            PlannedKind::Tree {
+                strip,
+                modes,
+                owners,
+                ..
+            } => {
+                let members = with_modes(members, modes, index)?;
+                return self.add_tree(index, planned, *strip, members, *owners);
             }
         };
         let path = entry_path(planned.path.as_bytes(), index)?;
@@ -126,7 +138,17 @@ impl Builder<'_> {
             gid: planned.gid,
             origin: Some(index),
         };
-        let put = if planned.replaces {
+        self.insert(index, path, entry, planned.replaces)
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        index: usize,
+        path: EntryPath,
+        entry: Entry,
+        replaces: bool,
+    ) -> Result<(), AssembleError> {
+        let put = if replaces {
             Tree::replace
         } else {
             Tree::insert
@@ -158,6 +180,7 @@ impl Builder<'_> {
         planned: &Planned,
         strip: u32,
         members: Vec<Member>,
+        owners: bool,
     ) -> Result<(), AssembleError> {
         let mut placed_any = false;
         for member in members {
@@ -170,7 +193,11 @@ impl Builder<'_> {
                 error,
                 entry: index,
             })?;
-            if (member.uid, member.gid) != (0, 0) {
+            let owner = match owners {
+                true => owner_of(&member, index)?,
+                false => (planned.uid, planned.gid),
+            };
+            if !owners && (member.uid, member.gid) != (0, 0) {
                 let (count, first) = &mut self.other_owners;
                 if *count == 0 {
                     *first = format!("`{path}`, {}:{}", member.uid, member.gid);
@@ -184,6 +211,13 @@ impl Builder<'_> {
                 MemberKind::Directory => (Kind::Directory, member.mode),
                 MemberKind::Symlink(target) => (Kind::Symlink(target.clone()), SYMLINK_MODE),
                 MemberKind::File(_) => (Kind::File(content_of(&member)), member.mode),
+                MemberKind::Flawed(problem) => {
+                    return Err(AssembleError::Flawed {
+                        member: shown(&member.path),
+                        problem: problem.clone(),
+                        entry: index,
+                    });
+                }
                 MemberKind::Device {
                     class,
                     major,
@@ -200,7 +234,16 @@ impl Builder<'_> {
                     )
                 }
             };
-            self.put(index, planned, path, kind, mode)?;
+            let (uid, gid) = owner;
+            let origin = Some(index);
+            let entry = Entry {
+                kind,
+                mode,
+                uid,
+                gid,
+                origin,
+            };
+            self.insert(index, path, entry, planned.replaces)?;
         }
         if !placed_any {
             self.progress.event(Event::Warning(format!(
@@ -330,7 +373,7 @@ fn read(content: &Content) -> Result<Vec<u8>, AssembleError> {
 }
 
 /// Returns the entry path of an absolute path of the recipe.
-fn entry_path(path: &[u8], entry: usize) -> Result<EntryPath, AssembleError> {
+pub(super) fn entry_path(path: &[u8], entry: usize) -> Result<EntryPath, AssembleError> {
     EntryPath::new(path.strip_prefix(b"/").unwrap_or(path)).map_err(|error| AssembleError::Path {
         member: shown(path),
         error,

@@ -6,6 +6,7 @@ use crate::store::StoreError;
 use crate::tree::{Conflict, PathError};
 
 use super::applets::AppletsError;
+use super::container::InitError;
 
 /// Why a plan gives no tree.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,36 @@ pub enum AssembleError {
     /// Several things that entries want are not in their sources.
     #[error("{}", first(.0))]
     Several(Vec<AssembleError>),
+    /// A glob of `modes` is none, or matches nothing that has a mode.
+    #[error("{error}")]
+    Modes {
+        /// The glob.
+        at: StatementId,
+        /// What is wrong.
+        #[source]
+        error: Box<ArchiveError>,
+        /// The entry: its index in the plan.
+        entry: usize,
+    },
+    /// A container image that no `/init` can be written for.
+    #[error("no `/init` can be written: {error}")]
+    Init {
+        /// Why not.
+        #[source]
+        error: InitError,
+        /// The entry: its index in the plan.
+        entry: usize,
+    },
+    /// A member of a container image that no image of mkimg can have.
+    #[error("`{member}` is refused: {problem}")]
+    Flawed {
+        /// The member.
+        member: String,
+        /// Why.
+        problem: String,
+        /// The entry: its index in the plan.
+        entry: usize,
+    },
     /// Two entries do not go together.
     #[error("{conflict}")]
     Conflict {

@@ -4,16 +4,20 @@
 
 pub mod applets;
 mod builder;
+mod container;
 mod error;
+mod init;
+mod meta;
 mod wanted;
 
 use std::collections::BTreeMap;
 
+pub use container::InitError;
 pub use error::AssembleError;
 
 use crate::plan::{Plan, PlannedKind, StatementId, Word};
 use crate::progress::{Event, Progress};
-use crate::source::Limits;
+use crate::source::{Limits, Member};
 use crate::store::{Blob, Store};
 use crate::tree::{Content, Tree};
 use builder::{Builder, content_of, content_of_origin};
@@ -28,13 +32,15 @@ pub struct Assembled {
     pub kernel: Content,
 }
 
-/// Assembles a plan. `blobs` has each of its sources by name.
+/// Assembles a plan. `blobs` has each of its sources by name, `locals` what entries take out of directories beside the recipe, by
+/// their indices in the plan.
 ///
 /// # Errors
 /// [`AssembleError`]; what was read out of archives until then is kept in the cache.
 pub fn assemble(
     plan: &Plan,
     blobs: &BTreeMap<String, Blob>,
+    mut locals: BTreeMap<usize, Vec<Member>>,
     store: &Store,
     limits: &Limits,
     progress: &dyn Progress,
@@ -52,24 +58,36 @@ pub fn assemble(
         }
     };
     let mut builder = Builder {
+        plan,
+        store,
         blobs,
         tree: Tree::new(plan.epoch),
         other_owners: (0, String::new()),
         progress,
     };
-    let mut waiting = Vec::new();
+    let (mut waiting, mut inits) = (Vec::new(), Vec::new());
     for (index, planned) in plan.entries.iter().enumerate() {
-        let members = read.remove(&Wisher::Entry(index)).unwrap_or_default();
+        let local = locals.remove(&index);
+        let members = local.or_else(|| read.remove(&Wisher::Entry(index)));
+        let members = members.unwrap_or_default();
         if let PlannedKind::Applets { of, .. } = &planned.kind
             && builder.busybox(of, index).is_err()
         {
             waiting.push((index, planned));
             continue;
         }
+        // What is in the root decides how the program is run.
+        if let PlannedKind::Init { .. } = &planned.kind {
+            inits.push((index, planned, members));
+            continue;
+        }
         builder.add(index, planned, members)?;
     }
     for (index, planned) in waiting {
         builder.add(index, planned, Vec::new())?;
+    }
+    for (index, planned, members) in inits {
+        builder.add(index, planned, members)?;
     }
     let (count, first) = builder.other_owners;
     if count > 0 {

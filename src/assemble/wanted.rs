@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::AssembleError;
-use crate::plan::{Plan, PlannedKind, StatementId, Word};
+use crate::plan::{Plan, PlannedKind, StatementId, TreeOrigin, Word};
 use crate::progress::Progress;
-use crate::source::{self, ArchiveError, Limits, Member, Want};
+use crate::source::{self, ArchiveError, Limits, Member, Want, oci};
 use crate::store::{Blob, Store};
+
+/// The BusyBox of a package.
+const BUSYBOX: &str = "**/busybox";
 
 /// Who wants members of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +20,7 @@ pub(super) enum Wisher {
 
 /// What is wanted of each source, in the order of the plan.
 pub(super) struct Wanted<'p> {
+    plan: &'p Plan,
     by_source: BTreeMap<&'p str, Vec<(Wisher, Want)>>,
 }
 
@@ -63,9 +67,12 @@ impl<'p> Wanted<'p> {
                 (_, Some((from, path))) => (from, one(path)),
                 (
                     PlannedKind::Tree {
-                        from,
-                        include,
-                        exclude,
+                        origin:
+                            TreeOrigin::Source {
+                                from,
+                                include,
+                                exclude,
+                            },
                         ..
                     },
                     _,
@@ -73,12 +80,19 @@ impl<'p> Wanted<'p> {
                     let (include, exclude) = (include.clone(), exclude.clone());
                     (from.as_str(), Want::Tree { include, exclude })
                 }
+                (
+                    PlannedKind::Init {
+                        busybox: Some(from),
+                        ..
+                    },
+                    _,
+                ) => (from.as_str(), one(BUSYBOX)),
                 _ => continue,
             };
             let wants = by_source.entry(from).or_default();
             wants.push((Wisher::Entry(index), want));
         }
-        Wanted { by_source }
+        Wanted { plan, by_source }
     }
 
     /// Reads what is wanted, one archive after the other: each takes all cores for itself.
@@ -107,7 +121,19 @@ impl<'p> Wanted<'p> {
                     error: Box::new(error),
                 }
             };
-            let listings = match source::members(store, blob, name, &wants, limits, progress) {
+            let image = self
+                .plan
+                .sources
+                .get(*name)
+                .filter(|source| source.is_oci());
+            let listings = match image {
+                Some(image) => {
+                    let (digest, arch) = (&image.digest, self.plan.arch);
+                    oci::members(store, digest, arch, name, &wants, limits, progress)
+                }
+                None => source::members(store, blob, name, &wants, limits, progress),
+            };
+            let listings = match listings {
                 Ok(listings) => listings,
                 // The other sources are asked, too: all that is not there is told at once.
                 Err(error) if error.is_absence() => {

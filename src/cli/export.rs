@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::Context;
+use super::export_container::{self, Format};
 use super::failure::Failure;
 use super::output;
 use super::values;
@@ -26,6 +27,9 @@ pub(super) struct Export {
     /// those who substitute
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// What to write
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    format: Format,
     /// Only this architecture; may be given several times [default: all that the recipe has]
     #[arg(long = "arch", value_name = "ARCH", value_parser = values::arch(), hide_possible_values = true)]
     archs: Vec<Arch>,
@@ -45,6 +49,20 @@ pub(super) fn run(context: &Context<'_>, args: &Export) -> Result<(), Failure> {
     let stream = output.is_some_and(|path| ["-", "/dev/stdout"].map(Path::new).contains(&path));
     if stream {
         check_stream(args.json)?;
+    }
+    if let Some(form) = args.format.container() {
+        let odd = [
+            (stream, "`--output -`"),
+            (args.with_sources, "`--with-sources`"),
+            (args.sign.is_some(), "`--sign`"),
+        ];
+        if let Some((_, option)) = odd.into_iter().find(|(given, _)| *given) {
+            let help =
+                "leave it out: a container image has the root tree alone, and goes to a file";
+            return Err(Failure::usage(format!("{option} is for a bundle"), help));
+        }
+        let opened = context.open(args.recipe.as_deref())?;
+        return export_container::run(context, &opened, form, &args.archs, output, args.json);
     }
     let key = args.sign.as_deref().map(Key::open).transpose()?;
     let opened = context.open(args.recipe.as_deref())?;

@@ -14,6 +14,7 @@ mod completions;
 mod context;
 mod diff;
 mod export;
+mod export_container;
 mod failure;
 mod gc;
 mod global;

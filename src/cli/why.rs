@@ -8,7 +8,7 @@ use super::args::Why;
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
-use crate::plan::{FileOrigin, PlannedKind, StatementId};
+use crate::plan::{FileOrigin, PlannedKind, StatementId, TreeOrigin};
 use crate::session::is_named;
 use crate::tree::EntryPath;
 
@@ -103,9 +103,21 @@ fn reason(kind: &PlannedKind, itself: bool) -> String {
         PlannedKind::Symlink { .. } => "`symlink`".to_owned(),
         PlannedKind::Device { .. } => "`device`".to_owned(),
         PlannedKind::Applets { of, .. } => format!("`applets`: a name that `{of}` lists"),
-        PlannedKind::Tree { from, .. } if itself => {
-            format!("`tree`: the top of source `{from}`")
+        PlannedKind::Init { from, .. } if itself => {
+            format!("`init`: written from the config of source `{from}`")
         }
-        PlannedKind::Tree { from, .. } => format!("`tree`: a member of source `{from}`"),
+        PlannedKind::Init { from, .. } => format!("`init`: what runs source `{from}`"),
+        PlannedKind::Tree { origin, .. } => {
+            let what = match origin {
+                TreeOrigin::Source { from, .. } => format!("source `{from}`"),
+                TreeOrigin::Local { name, .. } => {
+                    format!("the directory `{name}` beside the recipe")
+                }
+            };
+            match itself {
+                true => format!("`tree`: the top of {what}"),
+                false => format!("`tree`: a member of {what}"),
+            }
+        }
     }
 }

@@ -29,10 +29,18 @@ source "two" {
 source "url" { url "http://h.example/f" sha256="3@"; }
 source "deb" { debian "pool/d.deb" sha256="4@"; }
 source "local" { local "e" sha256="5@"; }
+source "img" { oci "r.example/a:1" digest="sha256:6@"; oci "r.example/b" digest="sha256:6@"; oci local="i" digest="sha256:6@"; }
+source "img2" { oci "r.example/d" digest="sha256:7@"; }
+source "img3" { oci "r.example/e" digest="sha256:7@" arch="x86_64"; oci "r.example/f" digest="sha256:7@" arch="x86_64"; oci "r.example/g" digest="sha256:7@" arch="aarch64"; }
 kernel from="one" path="boot/vmlinuz"
 initramfs compress="gzip" level=7 {
     tree "/t" from="one"
-    tree "/t/t" from="two" strip=1 uid=1 gid=1 { include "a/**"; exclude "a/b"; }
+    tree "/t/t" from="two" strip=1 uid=1 gid=1 { include "a/**"; exclude "a/b"; modes { "a/c" 0o600; }; }
+    tree "/d" local="dir" git=#true
+    tree "/i" from="img" owners=#false
+    tree "/j" from="img2"
+    tree "/" from="img3"
+    init from="img2" busybox="url"
     file "/t/f" from="one" path="f" mode=0o644 uid=1 gid=1
     file "/t/text" text="g"
     file "/t/local" local="here"
@@ -161,6 +169,21 @@ const DECIDING: &[Change] = &[
     ("applets", "override", r#""/t/bin""#, r#""/t/bin" override=#true"#),
     ("tree", "the directory", r#""/t/t""#, r#""/t/other""#),
     ("tree", "from", r#""/t/t" from="two""#, r#""/t/t" from="one""#),
+    ("tree", "local", r#"local="dir""#, r#"local="other""#),
+    ("tree", "git", " git=#true", ""),
+    ("tree", "modes", r#"modes { "a/c" 0o600; }; "#, ""),
+    ("modes", "GLOB", r#""a/c" 0o600; "#, ""),
+    ("GLOB", "the mode", r#""a/c" 0o600"#, r#""a/c" 0o601"#),
+    ("source", "oci", r#" oci "r.example/b" digest="sha256:6@";"#, ""),
+    ("oci", "the reference", "r.example/a:1", "r.example/a:2"),
+    ("oci", "local", r#"local="i""#, r#"local="j""#),
+    ("oci", "digest", r#"d" digest="sha256:7@""#, r#"d" digest="sha256:8@""#),
+    ("oci", "arch", r#"f" digest="sha256:7@" arch="x86_64""#, r#"f" digest="sha256:7@" arch="aarch64""#),
+    ("initramfs", "init", r#"    init from="img2" busybox="url""#, ""),
+    ("init", "from", r#"init from="img2""#, r#"init from="img""#),
+    ("init", "busybox", r#" busybox="url""#, ""),
+    ("init", "override", r#"init from="img2""#, r#"init override=#true from="img2""#),
+    ("tree", "owners", " owners=#false", ""),
     ("tree", "strip", "strip=1", "strip=2"),
     ("tree", "uid", "strip=1 uid=1", "strip=1 uid=2"),
     ("tree", "gid", "strip=1 uid=1 gid=1", "strip=1 uid=1 gid=2"),
@@ -177,7 +200,7 @@ const DECIDING: &[Change] = &[
 /// Returns the plan of a recipe.
 fn plan(text: &str) -> Result<Plan, String> {
     let mut text = text.to_owned();
-    for digit in ["1", "2", "3", "4", "5", "9"] {
+    for digit in ["1", "2", "3", "4", "5", "6", "7", "8", "9"] {
         text = text.replace(&format!("{digit}@"), &digit.repeat(64));
     }
     let parsed = parse("complete.kdl", text.as_bytes(), Mode::Strict);
@@ -187,7 +210,8 @@ fn plan(text: &str) -> Result<Plan, String> {
         digest: Digest::of(name.as_bytes()),
         size: 5,
     };
-    let locals = ["here", "there"].map(|name| (name.to_owned(), local(name)));
+    let locals = ["here", "there", "dir/", "dir/ (git)", "other/ (git)"];
+    let locals = locals.map(|name| (name.to_owned(), local(name)));
     let plan = Plan::lower(&recipe, Arch::X86_64, &BTreeMap::from(locals));
     plan.map_err(|error| format!("{error:?}"))
 }
@@ -222,7 +246,7 @@ fn everything_that_the_language_has_is_in_the_plan_or_known_to_decide_no_byte() 
             let what = format!("`{field}` of `{node}`");
             // A new name of a source is one wherever the source is named.
             let times = if (*node, *field) == ("source", "the name") {
-                2
+                3
             } else {
                 1
             };

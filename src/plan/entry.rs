@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Taken;
 use crate::digest::Digest;
 use crate::tree::DeviceClass;
 
@@ -58,17 +59,57 @@ pub enum PlannedKind {
         /// Applets that get no link.
         except: Vec<String>,
     },
-    /// A whole archive.
-    Tree {
-        /// The source.
+    /// What runs the program of a container image.
+    Init {
+        /// The source that is the image.
         from: String,
+        /// The source of a BusyBox, for an image without a shell.
+        busybox: Option<String>,
+    },
+    /// A whole archive, or a directory beside the recipe.
+    Tree {
+        /// Where its entries come from.
+        origin: TreeOrigin,
         /// Leading path components to drop.
         strip: u32,
+        /// Permission bits of the members that a glob matches; the last glob that matches counts.
+        modes: Vec<(String, u32)>,
+        /// Are the owners those of the archive?
+        owners: bool,
+    },
+}
+
+/// Where the entries of a whole archive come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TreeOrigin {
+    /// A source.
+    Source {
+        /// The source.
+        from: String,
         /// Globs over member paths; empty is everything.
         include: Vec<String>,
         /// Globs over member paths, which win over `include`.
         exclude: Vec<String>,
     },
+    /// A directory beside the recipe.
+    Local {
+        /// Its path as the recipe writes it.
+        name: String,
+        /// What is taken of it.
+        taken: Taken,
+        /// What that was when it was read.
+        file: LocalFile,
+    },
+}
+
+impl TreeOrigin {
+    /// Returns the source, where it is one.
+    pub fn source(&self) -> Option<&str> {
+        match self {
+            TreeOrigin::Source { from, .. } => Some(from),
+            TreeOrigin::Local { .. } => None,
+        }
+    }
 }
 
 /// Where the bytes of a file, or of the kernel, come from.
@@ -92,7 +133,8 @@ pub enum FileOrigin {
     },
 }
 
-/// A file beside a recipe.
+/// A file beside a recipe. Of a directory, which has the same fields, the digest is over what is taken of it: names, kinds,
+/// modes, digests; and the size is that of all files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalFile {
     /// Where it is on this machine.
@@ -144,8 +186,30 @@ impl Planned {
     /// Returns the source that it takes something from.
     pub fn source(&self) -> Option<&str> {
         match &self.kind {
-            PlannedKind::Tree { from, .. } => Some(from),
+            PlannedKind::Tree { origin, .. } => origin.source(),
+            PlannedKind::Init { from, .. } => Some(from),
             _ => self.origin()?.source(),
+        }
+    }
+
+    /// Returns the directory beside the recipe that it takes, where it takes one: its path as the recipe writes it, what is
+    /// taken of it, and what that was.
+    pub fn directory(&self) -> Option<(&str, &Taken, &LocalFile)> {
+        match &self.kind {
+            PlannedKind::Tree {
+                origin: TreeOrigin::Local { name, taken, file },
+                ..
+            } => Some((name, taken, file)),
+            _ => None,
+        }
+    }
+
+    /// Returns the file or directory beside the recipe that it takes, where it takes one: its path as the recipe writes it, and
+    /// what it was.
+    pub fn local(&self) -> Option<(&str, &LocalFile)> {
+        match self.directory() {
+            Some((name, _, file)) => Some((name, file)),
+            None => self.origin()?.local(),
         }
     }
 }

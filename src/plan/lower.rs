@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{FileOrigin, LocalFile, Pinned, Plan, Planned, PlannedKind, StatementId, Word};
+use super::named::values;
+use super::{FileOrigin, LocalFile, Pinned, Plan, Planned, PlannedKind, Taken, TreeOrigin};
 use crate::arch::Arch;
 use crate::pack::Compression;
 use crate::recipe::{
-    Compress, Diagnostic, Entry, EntryKind, Invalid, KernelOrigin, Mode, Origin, Recipe, Source,
-    Spanned, parse,
+    self, Compress, Diagnostic, Entry, EntryKind, Invalid, KernelOrigin, Mode, Origin, Recipe,
+    Source, Spanned, parse,
 };
 
 impl Plan {
-    /// Returns the plan of a recipe for an architecture. `locals` has every file that [`local_files`] lists.
+    /// Returns the plan of a recipe for an architecture. `locals` has all that
+    /// [`local_files`](super::local_files) lists, by the keys.
     ///
     /// # Errors
     /// A diagnostic for each source that has no location for the architecture or no sha256, and for each local file that
@@ -31,10 +33,14 @@ impl Plan {
                 Err(problem) => problems.push(problem),
             }
         }
-        let mut lowering = Lowering { locals, problems };
+        let mut lowering = Lowering {
+            locals,
+            sources: &sources,
+            problems,
+        };
         let kernel = match &recipe.kernel.origin {
             KernelOrigin::Source { from, path } => from_source(from, path.as_ref()),
-            KernelOrigin::Local(name) => lowering.local(name),
+            KernelOrigin::Local(name) => lowering.local_file(name),
         };
         let entries = recipe.initramfs.entries.iter();
         let entries: Vec<Planned> = entries.map(|entry| lowering.entry(entry)).collect();
@@ -76,25 +82,9 @@ impl Plan {
     }
 }
 
-/// Returns the files beside the recipe that its kernel and its entries name, as they are written there, each with its place.
-pub fn local_files(recipe: &Recipe) -> Vec<(String, StatementId)> {
-    let kernel = match &recipe.kernel.origin {
-        KernelOrigin::Local(name) => Some((name.value.clone(), StatementId::Kernel(Word::Local))),
-        KernelOrigin::Source { .. } => None,
-    };
-    let entries = recipe.initramfs.entries.iter().enumerate();
-    let entries = entries.filter_map(|(index, entry)| match &entry.kind {
-        EntryKind::File {
-            origin: Origin::Local(name),
-            ..
-        } => Some((name.value.clone(), StatementId::Entry(index, Word::Local))),
-        _ => None,
-    });
-    kernel.into_iter().chain(entries).collect()
-}
-
 struct Lowering<'l> {
     locals: &'l BTreeMap<String, LocalFile>,
+    sources: &'l BTreeMap<String, Pinned>,
     problems: Vec<Diagnostic>,
 }
 
@@ -115,7 +105,7 @@ impl Lowering<'_> {
                 origin: match origin {
                     Origin::Source { from, path } => from_source(from, path.as_ref()),
                     Origin::Text(text) => FileOrigin::Text(text.clone()),
-                    Origin::Local(name) => self.local(name),
+                    Origin::Local(name) => self.local_file(name),
                 },
                 mode: *mode,
             },
@@ -138,33 +128,87 @@ impl Lowering<'_> {
                 of: of.value.clone(),
                 except: except.clone(),
             },
+            EntryKind::Init { from, busybox } => PlannedKind::Init {
+                from: from.value.clone(),
+                busybox: busybox.as_ref().map(|busybox| busybox.value.clone()),
+            },
             EntryKind::Tree {
-                from,
+                origin,
                 strip,
                 include,
                 exclude,
-            } => PlannedKind::Tree {
-                from: from.value.clone(),
-                strip: *strip,
-                include: values(include),
-                exclude: values(exclude),
+                modes,
+                owners,
+            } => {
+                let source = origin.source();
+                let source = source.and_then(|from| self.sources.get(&from.value));
+                let modes = modes.iter().map(|(glob, mode)| (glob.value.clone(), *mode));
+                PlannedKind::Tree {
+                    strip: *strip,
+                    modes: modes.collect(),
+                    // Those of a container image are taken where nothing is said.
+                    owners: owners.unwrap_or(source.is_some_and(Pinned::is_oci)),
+                    origin: self.tree_origin(origin, values(include), values(exclude)),
+                }
+            }
+        }
+    }
+
+    fn tree_origin(
+        &mut self,
+        origin: &recipe::TreeOrigin,
+        include: Vec<String>,
+        exclude: Vec<String>,
+    ) -> TreeOrigin {
+        let (name, git) = match origin {
+            recipe::TreeOrigin::Local { name, git } => (name, *git),
+            recipe::TreeOrigin::Source(from) => {
+                let from = from.value.clone();
+                return TreeOrigin::Source {
+                    from,
+                    include,
+                    exclude,
+                };
+            }
+        };
+        let taken = Taken {
+            git,
+            include,
+            exclude,
+        };
+        match self.local(name, &taken.key(&name.value)) {
+            Some(file) => TreeOrigin::Local {
+                name: name.value.clone(),
+                taken,
+                file,
+            },
+            None => TreeOrigin::Source {
+                from: String::new(),
+                include: Vec::new(),
+                exclude: Vec::new(),
             },
         }
     }
 
-    fn local(&mut self, name: &Spanned<String>) -> FileOrigin {
-        match self.locals.get(&name.value) {
+    fn local_file(&mut self, name: &Spanned<String>) -> FileOrigin {
+        match self.local(name, &name.value) {
             Some(file) => FileOrigin::Local {
                 name: name.value.clone(),
-                file: file.clone(),
+                file,
             },
-            None => {
-                let message = format!("the local file `{}` was not read", name.value);
-                let problem = Diagnostic::error(message, name.span.clone(), "named here");
-                self.problems.push(problem);
-                FileOrigin::Text(String::new())
-            }
+            None => FileOrigin::Text(String::new()),
         }
+    }
+
+    /// Returns what a file or directory was when it was read.
+    fn local(&mut self, name: &Spanned<String>, key: &str) -> Option<LocalFile> {
+        let found = self.locals.get(key).cloned();
+        if found.is_none() {
+            let message = format!("the local file `{key}` was not read");
+            let problem = Diagnostic::error(message, name.span.clone(), "named here");
+            self.problems.push(problem);
+        }
+        found
     }
 }
 
@@ -173,10 +217,6 @@ fn from_source(from: &Spanned<String>, path: Option<&Spanned<String>>) -> FileOr
         from: from.value.clone(),
         path: path.map(|path| path.value.clone()),
     }
-}
-
-fn values(texts: &[Spanned<String>]) -> Vec<String> {
-    texts.iter().map(|text| text.value.clone()).collect()
 }
 
 fn pin(source: &Source, arch: Arch) -> Result<Pinned, Diagnostic> {

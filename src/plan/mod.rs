@@ -12,14 +12,16 @@ mod complete;
 mod entry;
 mod fingerprint;
 mod lower;
+mod named;
+mod quoted;
 mod statement;
 mod text;
 
 use std::collections::BTreeMap;
 
-pub use entry::{FileOrigin, LocalFile, Planned, PlannedKind};
+pub use entry::{FileOrigin, LocalFile, Planned, PlannedKind, TreeOrigin};
 pub use fingerprint::{Fingerprint, normal_text, recipe_digest};
-pub use lower::local_files;
+pub use named::{Named, Taken, local_files};
 pub use statement::{Problem, StatementId, Word};
 
 use crate::arch::Arch;
@@ -67,15 +69,31 @@ pub struct Pinned {
     pub places: Vec<Place>,
 }
 
+impl Pinned {
+    /// Says whether it is a container image.
+    pub fn is_oci(&self) -> bool {
+        self.places.iter().any(Place::is_oci)
+    }
+}
+
 impl Plan {
-    /// Returns the files beside the recipe that went in, by their paths as the recipe writes them.
+    /// Returns the files beside the recipe that went in, by their paths as the recipe writes them, and the directories by their
+    /// keys ([`Taken::key`]).
     pub fn local_files(&self) -> BTreeMap<String, LocalFile> {
-        let entries = self.entries.iter().filter_map(Planned::origin);
-        let origins = std::iter::once(&self.kernel).chain(entries);
-        origins
-            .filter_map(FileOrigin::local)
-            .map(|(name, file)| (name.to_owned(), file.clone()))
-            .collect()
+        let owned = |(name, file): (&str, &LocalFile)| (name.to_owned(), file.clone());
+        let entries = self.entries.iter();
+        let entries = entries.filter_map(|planned| match planned.directory() {
+            Some((name, taken, file)) => Some((taken.key(name), file.clone())),
+            None => planned.local().map(owned),
+        });
+        let kernel = self.kernel.local().map(owned);
+        kernel.into_iter().chain(entries).collect()
+    }
+
+    /// Says whether a source is a container image.
+    fn is_oci(&self, source: Option<&str>) -> bool {
+        let source = source.and_then(|name| self.sources.get(name));
+        source.is_some_and(Pinned::is_oci)
     }
 
     /// Returns the plan id: the sha256 of the canonical text.

@@ -24,12 +24,14 @@ pub enum StatementId {
 pub enum Word {
     /// The whole node.
     Whole,
-    /// The file beside the recipe that it names.
+    /// The file or directory beside the recipe that it names.
     Local,
     /// The BusyBox that it names.
     Of,
     /// The path or the glob with this text.
     Pattern(String),
+    /// The glob of `modes` with this text.
+    Mode(String),
 }
 
 impl StatementId {
@@ -71,13 +73,13 @@ fn entry(recipe: &Recipe, index: usize, word: &Word) -> Option<Span> {
     let entry = recipe.initramfs.entries.get(index)?;
     let found = match (word, &entry.kind) {
         (Word::Of, EntryKind::Applets { of, .. }) => Some(of),
-        (
-            Word::Local,
-            EntryKind::File {
-                origin: Origin::Local(name),
-                ..
-            },
-        ) => Some(name),
+        // Its one pattern is for the BusyBox.
+        (Word::Of | Word::Pattern(_), EntryKind::Init { busybox, .. }) => busybox.as_ref(),
+        (Word::Local, kind) => kind.local(),
+        (Word::Mode(text), EntryKind::Tree { modes, .. }) => {
+            let mut globs = modes.iter().map(|(glob, _)| glob);
+            globs.find(|glob| glob.value == *text)
+        }
         (Word::Pattern(text), kind) => patterns(kind)
             .into_iter()
             .find(|pattern| pattern.value == *text),
@@ -174,12 +176,15 @@ mod tests {
 
     const TEXT: &str = r#"image "x"
 source "a" { url "https://a/b" sha256="00"; }
+source "i" { oci "r.example/i" digest="sha256:00"; }
 kernel from="a" path="boot/*"
 initramfs {
     file "/f" from="a" path="f"
     file "/l" local="here"
     applets "/bin" of="/f"
-    tree "/t" from="a" { include "i/**"; exclude "e"; }
+    tree "/t" from="a" { include "i/**"; exclude "e"; modes { "m" 0o755; }; }
+    tree "/d" local="there"
+    init from="i" busybox="a"
 }
 "#;
 
@@ -202,6 +207,9 @@ initramfs {
             (StatementId::Entry(3, pattern("i/**")), "\"i/**\""),
             (StatementId::Entry(3, pattern("e")), "\"e\""),
             (StatementId::Entry(3, pattern("other")), "tree \"/t\""),
+            (StatementId::Entry(3, Word::Mode("m".to_owned())), "\"m\""),
+            (StatementId::Entry(4, Word::Local), "\"there\""),
+            (StatementId::Entry(5, pattern("**/busybox")), "\"a\""),
             (StatementId::Entry(9, Word::Whole), "kernel from="),
             (named, "file \"/l\""),
             (source, "source \"a\""),

@@ -3,20 +3,12 @@
 
 use std::fmt;
 
-use super::{FORMAT, FileOrigin, Pinned, Plan, Planned, PlannedKind};
+use super::quoted::Quoted;
+use super::{FORMAT, FileOrigin, Pinned, Plan, Planned, PlannedKind, TreeOrigin};
 use crate::digest::Digest;
 use crate::pack::Compression;
 use crate::place::Place;
 use crate::tree::DeviceClass;
-
-/// A text as a JSON string: quoted, escaped, on one line.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", serde_json::Value::from(self.0))
-    }
-}
 
 impl fmt::Display for Plan {
     /// Writes the canonical text, whose sha256 is the plan id.
@@ -39,7 +31,7 @@ impl fmt::Display for Plan {
             Compression::Gzip { level } => writeln!(f, "\ninitramfs compress=gzip level={level}")?,
         }
         for entry in &self.entries {
-            write_entry(f, entry)?;
+            write_entry(f, entry, self)?;
         }
         writeln!(
             f,
@@ -69,13 +61,15 @@ impl Plan {
                     writeln!(f)?;
                 }
                 Place::Local(path) => writeln!(f, "  local {}", Quoted(path))?,
+                Place::Oci(reference) => writeln!(f, "  oci {}", Quoted(reference))?,
+                Place::OciLocal(path) => writeln!(f, "  oci local={}", Quoted(path))?,
             }
         }
         Ok(())
     }
 }
 
-fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned) -> fmt::Result {
+fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned, plan: &Plan) -> fmt::Result {
     let path = Quoted(&planned.path);
     match &planned.kind {
         PlannedKind::File { origin, mode } => {
@@ -108,17 +102,42 @@ fn write_entry(f: &mut fmt::Formatter<'_>, planned: &Planned) -> fmt::Result {
                 write!(f, " except={}", Quoted(name))?;
             }
         }
+        PlannedKind::Init { from, busybox } => {
+            write!(f, "init from={}", Quoted(from))?;
+            if let Some(busybox) = busybox {
+                write!(f, " busybox={}", Quoted(busybox))?;
+            }
+        }
         PlannedKind::Tree {
-            from,
+            origin,
             strip,
-            include,
-            exclude,
+            modes,
+            owners,
         } => {
-            write!(f, "tree {path} from={} strip={strip}", Quoted(from))?;
-            for (word, globs) in [("include", include), ("exclude", exclude)] {
-                for glob in globs {
-                    write!(f, " {word}={}", Quoted(glob))?;
+            match origin {
+                TreeOrigin::Source {
+                    from,
+                    include,
+                    exclude,
+                } => {
+                    write!(f, "tree {path} from={} strip={strip}", Quoted(from))?;
+                    for (word, globs) in [("include", include), ("exclude", exclude)] {
+                        for glob in globs {
+                            write!(f, " {word}={}", Quoted(glob))?;
+                        }
+                    }
                 }
+                // What is taken of it is in the digest.
+                TreeOrigin::Local { file, .. } => {
+                    write!(f, "tree {path} sha256={} strip={strip}", file.digest)?;
+                }
+            }
+            // Of an archive the owners are not taken, of a container image they are: nothing is said of that.
+            if *owners != plan.is_oci(origin.source()) {
+                write!(f, " owners={owners}")?;
+            }
+            for (glob, mode) in modes {
+                write!(f, " mode={mode:04o}:{}", Quoted(glob))?;
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Why a recipe gives no image.
 
+use std::fmt;
 use std::path::Path;
 
+use crate::digest::Digest;
 use crate::fault::{Fault, Outcome};
 use crate::pack::PackError;
 use crate::plan::Problem;
@@ -17,6 +19,9 @@ pub enum RealizeError {
     /// The sources cannot be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A container image cannot be had.
+    #[error(transparent)]
+    Image(Box<ImageFailure>),
     /// The cache fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -47,6 +52,7 @@ impl Fault for RealizeError {
         match self {
             RealizeError::Recipe(_) => Outcome::Wrong,
             RealizeError::Fetch(error) => error.outcome(),
+            RealizeError::Image(failure) => failure.outcome,
             RealizeError::Store(error) => error.outcome(),
             RealizeError::Pack(_) => Outcome::Failed,
         }
@@ -55,8 +61,45 @@ impl Fault for RealizeError {
     fn help(&self) -> Option<String> {
         match self {
             RealizeError::Fetch(error) => Fault::help(error),
+            RealizeError::Image(failure) => failure.help(),
             RealizeError::Store(error) => error.help(),
             RealizeError::Recipe(_) | RealizeError::Pack(_) => None,
         }
+    }
+}
+
+/// A container image that no place gave.
+#[derive(Debug)]
+pub struct ImageFailure {
+    /// The source.
+    pub name: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Each place with what it gave, and what to do about it.
+    pub attempts: Vec<(String, String, Option<String>)>,
+    /// What kind of failure it is.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for ImageFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "could not fetch `{}` (sha256:{})",
+            self.name, self.digest
+        )?;
+        for (place, what, _) in &self.attempts {
+            write!(f, "\n  `{place}`: {what}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ImageFailure {}
+
+impl ImageFailure {
+    /// Returns what to do.
+    pub fn help(&self) -> Option<String> {
+        self.attempts.iter().find_map(|(.., help)| help.clone())
     }
 }

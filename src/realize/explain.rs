@@ -4,10 +4,10 @@ use std::error::Error;
 use std::path::Path;
 
 use super::RealizeError;
-use crate::assemble::AssembleError;
 use crate::assemble::applets::AppletsError;
+use crate::assemble::{AssembleError, InitError};
 use crate::pack::PackError;
-use crate::plan::{FileOrigin, Plan, PlannedKind, Problem, StatementId, Word};
+use crate::plan::{Plan, PlannedKind, Problem, StatementId, Word};
 use crate::source::ArchiveError;
 use crate::source::local::LocalError;
 use crate::store::StoreError;
@@ -44,6 +44,29 @@ pub(super) fn assembly(plan: &Plan, error: AssembleError) -> RealizeError {
         AssembleError::Missing { name, at } => {
             Problem::error(format!("`{name}` is not at hand"), at, "needed here")
                 .help("this is a bug of mkimg: report it")
+        }
+        AssembleError::Modes { at, error, .. } => {
+            Problem::error(error.to_string(), at, "has a mode of its own here")
+                .help("a glob is matched against the paths before `strip`; a symlink has no mode")
+        }
+        AssembleError::Init { error, entry } => {
+            let help = match error {
+                InitError::NoShell | InitError::NoProgram(_) | InitError::NoSwitch(_) => {
+                    "name a source with a static BusyBox: `init from=\"..\" busybox=\"busybox\"`; or write `file \"/init\"` yourself"
+                }
+                _ => "write `file \"/init\"` yourself: it mounts, and runs what you want",
+            };
+            let message = format!("no `/init` can be written: {error}");
+            Problem::error(message, place(entry), "wanted here").help(help)
+        }
+        AssembleError::Flawed {
+            member,
+            problem,
+            entry,
+        } => {
+            let message = format!("`{member}` in the container image is refused: {problem}");
+            Problem::error(message, place(entry), "put there by this")
+                .help("leave it out with `exclude \"..\"`, or take another image")
         }
         AssembleError::Conflict { conflict, entry } => clash(plan, &conflict, entry),
         AssembleError::Path {
@@ -84,8 +107,9 @@ pub(super) fn packing(plan: &Plan, tree: &Tree, at: &Path, error: PackError) -> 
     // No object of the cache: a file beside the recipe, whose digest is in the plan.
     let mut entries = plan.entries.iter();
     let changed = entries.position(|planned| {
-        let local = planned.origin().and_then(FileOrigin::local);
-        local.is_some_and(|(_, file)| error.place() == Some(file.path.as_path()))
+        let (local, at) = (planned.local(), error.place());
+        // A file of a directory is below it.
+        local.is_some_and(|(_, file)| at.is_some_and(|at| at.starts_with(&file.path)))
     });
     if let Some(entry) = changed {
         let message = format!("a local file changed while it was taken in: {error}");
@@ -166,6 +190,7 @@ fn archive_help(error: &ArchiveError) -> Option<&'static str> {
         ArchiveError::Unsupported { .. } => {
             "pack it anew in one of these forms, or take another source"
         }
+        ArchiveError::Image { .. } => "take another image, or name another digest of it",
         ArchiveError::Several { .. } => "make the pattern narrower",
         ArchiveError::NoMatch { .. } => {
             "a path starts at the root of the archive, without a leading `/` or `./`, and is matched as a whole"

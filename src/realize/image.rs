@@ -296,13 +296,16 @@ fn location(place: &Place) -> Value {
             }
             location
         }
-        Place::Local(path) => {
-            let shown = match path.strip_prefix('/') {
-                Some(absolute) => absolute.rsplit('/').next().unwrap_or(absolute),
-                None => path,
-            };
-            json!({ "local": shown })
-        }
+        Place::Local(path) => json!({ "local": shown(path) }),
+        Place::Oci(reference) => json!({ "oci": reference }),
+        Place::OciLocal(path) => json!({ "oci-local": shown(path) }),
+    }
+}
+
+fn shown(path: &str) -> &str {
+    match path.strip_prefix('/') {
+        Some(absolute) => absolute.rsplit('/').next().unwrap_or(absolute),
+        None => path,
     }
 }
 

@@ -5,9 +5,11 @@ mod error;
 mod explain;
 mod findings;
 mod image;
+mod images;
 mod kernel;
 mod libraries;
 mod locals;
+mod packed;
 mod preflight;
 mod programs;
 mod script;
@@ -20,9 +22,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-pub use error::RealizeError;
+pub use error::{ImageFailure, RealizeError};
 pub use image::{ArtifactRole, FILE as IMAGE_FILE, Image, ImageError, ImageFile, KERNEL};
-pub use locals::local_files;
+pub use locals::{Beside, local_files, shareable, unpacked};
 pub use stored::{holds, made_here, sums};
 
 /// What `fuzz/` runs on the private parts.
@@ -133,7 +135,8 @@ impl Workshop<'_> {
         })
     }
 
-    /// Returns the sources of a plan by name, every byte compared with its digest.
+    /// Returns the sources of a plan by name, every byte compared with its digest. What a container image is made of comes as
+    /// `NAME@sha256:HEX`, but for the document that the recipe names.
     ///
     /// # Errors
     /// [`RealizeError`].
@@ -203,8 +206,21 @@ impl Workshop<'_> {
 
     /// Returns the blob of each source of a plan. Whoever reads it compares.
     fn fetch(&self, plan: &Plan, base: &Path) -> Result<BTreeMap<String, Blob>, RealizeError> {
-        let blobs = self.fetch_wanted(&wishes(plan, base))?;
-        Ok(plan.sources.keys().cloned().zip(blobs).collect())
+        let wanted = wishes(plan, base);
+        let blobs = self.fetch_wanted(&wanted)?;
+        let names = wanted.into_iter().map(|wanted| wanted.name);
+        let mut found: BTreeMap<String, Blob> = names.zip(blobs).collect();
+        for (name, parts) in self.fetch_images(plan, base)? {
+            // The document that the recipe names stands for the image.
+            for (index, blob) in parts.blobs.into_iter().enumerate() {
+                let part = match index {
+                    0 => name.clone(),
+                    _ => format!("{name}@sha256:{}", blob.digest),
+                };
+                found.insert(part, blob);
+            }
+        }
+        Ok(found)
     }
 
     fn fetch_wanted(&self, wanted: &[Wanted]) -> Result<Vec<Blob>, RealizeError> {
@@ -221,7 +237,8 @@ impl Workshop<'_> {
             max_unpacked: self.max_unpacked,
             jobs: self.jobs.get(),
         };
-        assemble(plan, blobs, self.store, &limits, self.progress)
+        let locals = locals::members(plan, self.store, limits.jobs)?;
+        assemble(plan, blobs, locals, self.store, &limits, self.progress)
             .map_err(|error| explain::assembly(plan, error))
     }
 
@@ -307,7 +324,7 @@ impl Workshop<'_> {
 }
 
 fn wishes(plan: &Plan, base: &Path) -> Vec<Wanted> {
-    let sources = plan.sources.iter();
+    let sources = plan.sources.iter().filter(|(_, source)| !source.is_oci());
     sources
         .map(|(name, source)| wish(name, source, base))
         .collect()

@@ -2,7 +2,7 @@
 
 use crate::arch::Arch;
 
-use super::model::{EntryKind, Location, Origin, Recipe, Source};
+use super::model::{EntryKind, Location, Recipe, Source};
 
 /// Why no architecture could be chosen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,14 +47,7 @@ impl Recipe {
     pub fn used_sources(&self) -> impl Iterator<Item = &Source> {
         self.sources.iter().filter(|source| {
             let name = &source.name.value;
-            let used = |kind: &EntryKind| match kind {
-                EntryKind::File {
-                    origin: Origin::Source { from, .. },
-                    ..
-                }
-                | EntryKind::Tree { from, .. } => from.value == *name,
-                _ => false,
-            };
+            let used = |kind: &EntryKind| kind.sources().any(|from| from.value == *name);
             self.kernel.from().is_some_and(|from| from.value == *name)
                 || self.initramfs.entries.iter().any(|entry| used(&entry.kind))
         })

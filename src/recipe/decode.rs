@@ -12,7 +12,7 @@ use super::model::{
 use super::node::{Form, Node, Value};
 use super::report::Report;
 use super::source_map::{SourceMap, Span};
-use super::{budget, entry, location, script};
+use super::{budget, entry, location, oci, script};
 
 const IMAGE: Form = Form {
     name: "image",
@@ -81,6 +81,7 @@ pub(super) fn recipe(
     decoded.recipe = decoder.parts(&mut declared).whole();
     declared.check(root);
     if let Some(recipe) = &decoded.recipe {
+        oci::members_only(recipe, root);
         decoded.warnings = root.take_warnings();
         decoded.warnings.extend(declared.warnings(recipe));
         decoded.warnings.sort_by_key(Diagnostic::order);

@@ -130,9 +130,10 @@ fn changes(text: &str, node: &KdlNode, pin: &Pin) -> Vec<Edit> {
         edits.push((start..span.end, String::new()));
     }
     let mut missing = String::new();
-    let sha256 = format!("\"{}\"", pin.sha256);
+    let (name, sha256) = hash(node, pin);
+    let sha256 = format!("\"{sha256}\"");
     let size = pin.size.map(|size| size.to_string());
-    for (name, new) in [("sha256", Some(sha256)), ("size", size)] {
+    for (name, new) in [(name, Some(sha256)), ("size", size)] {
         let Some(new) = new else {
             continue;
         };
@@ -141,12 +142,21 @@ fn changes(text: &str, node: &KdlNode, pin: &Pin) -> Vec<Edit> {
             None => missing.push_str(&format!(" {name}={new}")),
         }
     }
-    // The parser saw to it that there is exactly one argument, the place.
-    if let Some(place) = node.entry(0).filter(|_| !missing.is_empty()) {
+    // The parser saw to it that there is exactly one place.
+    let place = node.entry(0).or(node.entry("local"));
+    if let Some(place) = place.filter(|_| !missing.is_empty()) {
         let end = range(place.span()).end;
         edits.push((end..end, missing));
     }
     edits
+}
+
+/// Returns the property that has the hash, and its text.
+fn hash(node: &KdlNode, pin: &Pin) -> (&'static str, String) {
+    match node.name().value() {
+        "oci" => ("digest", format!("sha256:{}", pin.sha256)),
+        _ => ("sha256", pin.sha256.to_string()),
+    }
 }
 
 /// Returns the place of an entry's value.
@@ -178,10 +188,8 @@ fn records(
             if pin.drop_snapshot {
                 properties.remove("snapshot");
             }
-            properties.insert(
-                "sha256".to_owned(),
-                KdlValue::String(pin.sha256.to_string()),
-            );
+            let (name, sha256) = hash(node, pin);
+            properties.insert(name.to_owned(), KdlValue::String(sha256));
             if let Some(size) = pin.size {
                 properties.insert("size".to_owned(), KdlValue::Integer(i128::from(size)));
             }

@@ -8,13 +8,16 @@ use super::model::{Compress, DeviceClass, Entry, EntryKind, GZIP_LEVEL, Origin, 
 use super::node::{Form, Node, Value, range};
 use super::report::Report;
 use super::source_map::Span;
+use super::{init, tree};
 
 pub(super) const INITRAMFS: Form = Form {
     name: "initramfs",
     arguments: &[],
     required: 0,
     properties: &["compress", "level"],
-    children: &["file", "dir", "symlink", "device", "applets", "tree"],
+    children: &[
+        "file", "dir", "symlink", "device", "applets", "tree", "init",
+    ],
     example: "`initramfs compress=\"gzip\" { .. }`",
 };
 
@@ -65,35 +68,9 @@ const APPLETS: Form = Form {
     example: "`applets \"/bin\" of=\"/bin/busybox\"`",
 };
 
-const TREE: Form = Form {
-    name: "tree",
-    arguments: &["the directory"],
-    required: 1,
-    properties: &["from", "strip", "uid", "gid", "override"],
-    children: &["include", "exclude"],
-    example: "`tree \"/\" from=\"SOURCE\" { include \"GLOB\" }`",
-};
-
-const INCLUDE: Form = Form {
-    name: "include",
-    arguments: &["the glob"],
-    required: 1,
-    properties: &[],
-    children: &[],
-    example: "`include \"usr/lib/**\"`, a node for each glob",
-};
-
-const EXCLUDE: Form = Form {
-    name: "exclude",
-    example: "`exclude \"usr/share/doc/**\"`, a node for each glob",
-    ..INCLUDE
-};
-
 /// The forms of this file, for tests that go through the whole language.
 #[cfg(test)]
-pub(super) const FORMS: &[&Form] = &[
-    &INITRAMFS, &FILE, &DIR, &SYMLINK, &DEVICE, &APPLETS, &TREE, &INCLUDE, &EXCLUDE,
-];
+pub(super) const FORMS: &[&Form] = &[&INITRAMFS, &FILE, &DIR, &SYMLINK, &DEVICE, &APPLETS];
 
 /// The numbers that the kernel takes for a device: 12 bits of major, 20 of minor (`include/linux/kdev_t.h`).
 const MAJOR: i128 = (1 << 12) - 1;
@@ -177,12 +154,19 @@ fn entry(kind: &str, kdl: &KdlNode, report: &Report<'_>, declared: &mut Declared
         "symlink" => (&SYMLINK, Shape::Symlink),
         "device" => (&DEVICE, Shape::Device),
         "applets" => (&APPLETS, Shape::Applets),
-        _ => (&TREE, Shape::Tree),
+        "init" => (&init::INIT, Shape::File),
+        _ => (&tree::TREE, Shape::Tree),
     };
     let node = Node::read(kdl, form, report);
-    let path = node
-        .get(0)
-        .and_then(|value| value.image_path(shape.is_many()));
+    let path = match kind {
+        "init" => Some(Spanned {
+            value: "/init".to_owned(),
+            span: node.head.clone(),
+        }),
+        _ => node
+            .get(0)
+            .and_then(|value| value.image_path(shape.is_many())),
+    };
     let flag = node.prop("override").map_or(Some(false), Value::flag);
     let owner = owner(&node);
     let replaces = node.replaces();
@@ -191,12 +175,13 @@ fn entry(kind: &str, kdl: &KdlNode, report: &Report<'_>, declared: &mut Declared
         None => declared.unknown_path = true,
     }
     let kind = match shape {
+        Shape::File if kind == "init" => init::init(&node, declared),
         Shape::File => file(&node, declared),
         Shape::Dir => mode(&node, 0o755).map(|mode| EntryKind::Dir { mode }),
         Shape::Symlink => symlink(&node),
         Shape::Device => device(&node),
         Shape::Applets => applets(&node, declared),
-        Shape::Tree => tree(&node, declared),
+        Shape::Tree => tree::tree(&node, declared),
     };
     Some(Entry {
         path: path?,
@@ -332,30 +317,5 @@ fn applets(node: &Node<'_>, declared: &mut Declared) -> Option<EntryKind> {
     Some(EntryKind::Applets {
         of: of?,
         except: except?,
-    })
-}
-
-fn tree(node: &Node<'_>, declared: &mut Declared) -> Option<EntryKind> {
-    let from = node.need("from").and_then(|value| declared.used(value));
-    let strip = node
-        .prop("strip")
-        .map_or(Some(0), |value| value.number(0..=255));
-    let (mut include, mut exclude) = (Vec::new(), Vec::new());
-    let mut complete = true;
-    for (kind, kdl) in node.children() {
-        let (form, globs) = match kind {
-            "include" => (&INCLUDE, &mut include),
-            _ => (&EXCLUDE, &mut exclude),
-        };
-        let child = Node::read(kdl, form, node.report);
-        let glob: Option<Spanned<String>> = child.get(0).and_then(Value::glob);
-        complete &= glob.is_some();
-        globs.extend(glob);
-    }
-    Some(EntryKind::Tree {
-        from: from?,
-        strip: strip.and_then(|strip| u32::try_from(strip).ok())?,
-        include: Some(include).filter(|_| complete)?,
-        exclude,
     })
 }

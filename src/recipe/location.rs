@@ -12,14 +12,14 @@ use super::node::{Form, Node, Value};
 use super::quantity::{is_normal, normal};
 use super::report::Report;
 use super::source_map::Span;
-use super::{Mode, word};
+use super::{Mode, oci, word};
 
 pub(super) const SOURCE: Form = Form {
     name: "source",
     arguments: &["the name"],
     required: 1,
     properties: &["override"],
-    children: &["url", "debian", "local"],
+    children: &["url", "debian", "local", "oci"],
     example: "`source \"NAME\" { url \"https://..\" sha256=\"..\" }`",
 };
 
@@ -88,6 +88,7 @@ pub(super) fn source(kdl: &KdlNode, report: &Report<'_>) -> Declared {
     let locations: Vec<Location> = nodes.into_iter().filter_map(read).collect();
     let complete = locations.len() == count && count > 0;
     if complete {
+        oci::alone(&locations, report);
         agreement(&locations, report);
     }
     Declared {
@@ -102,6 +103,9 @@ pub(super) fn source(kdl: &KdlNode, report: &Report<'_>) -> Declared {
 }
 
 fn location(kind: &str, kdl: &KdlNode, report: &Report<'_>) -> Option<Location> {
+    if kind == "oci" {
+        return oci::location(kdl, report);
+    }
     let form = match kind {
         "url" => &URL,
         "debian" => &DEBIAN,

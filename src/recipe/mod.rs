@@ -21,8 +21,10 @@ mod compose;
 mod decode;
 mod entry;
 mod include;
+mod init;
 mod location;
 pub(crate) mod node;
+mod oci;
 mod param;
 mod plain;
 mod quantity;
@@ -35,6 +37,7 @@ mod statement;
 mod string;
 pub(crate) mod syntax;
 pub(crate) mod text;
+mod tree;
 mod version;
 mod word;
 
@@ -61,7 +64,15 @@ const MAX_ERRORS: usize = 100;
 /// Returns the names of the nodes that a recipe has, and the forms of all nodes.
 #[cfg(test)]
 pub(crate) fn language() -> (&'static [&'static str], Vec<&'static node::Form>) {
-    let others = [decode::FORMS, entry::FORMS, location::FORMS, script::FORMS];
+    let others = [
+        decode::FORMS,
+        entry::FORMS,
+        tree::FORMS,
+        init::FORMS,
+        oci::FORMS,
+        location::FORMS,
+        script::FORMS,
+    ];
     let own = [
         &budget::BUDGET,
         &include::INCLUDE,

@@ -197,17 +197,91 @@ pub enum EntryKind {
         /// Applets that get no link.
         except: Vec<String>,
     },
-    /// `tree`: a whole archive.
-    Tree {
-        /// The source.
+    /// `init`: an `/init` that runs what a container image would run.
+    Init {
+        /// The source that is the image.
         from: Spanned<String>,
+        /// The source of a BusyBox, for an image without a shell.
+        busybox: Option<Spanned<String>>,
+    },
+    /// `tree`: a whole archive, or a directory beside the recipe.
+    Tree {
+        /// Where its entries come from.
+        origin: TreeOrigin,
         /// Leading path components to drop.
         strip: u32,
         /// Globs over member paths; empty is everything.
         include: Vec<Spanned<String>>,
         /// Globs over member paths, which win over `include`.
         exclude: Vec<Spanned<String>>,
+        /// Permission bits of the members that a glob matches; the last glob that matches counts.
+        modes: Vec<(Spanned<String>, u32)>,
+        /// Are the owners those of the archive? Nothing said: those of a container image are.
+        owners: Option<bool>,
     },
+}
+
+/// Where the entries of a `tree` come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TreeOrigin {
+    /// A source.
+    Source(Spanned<String>),
+    /// A directory beside the recipe (relative to it, or absolute).
+    Local {
+        /// Its path, without a `/` at the end.
+        name: Spanned<String>,
+        /// What git tracks in it, and nothing else.
+        git: bool,
+    },
+}
+
+impl TreeOrigin {
+    /// Returns the source, where it is one.
+    pub fn source(&self) -> Option<&Spanned<String>> {
+        match self {
+            TreeOrigin::Source(from) => Some(from),
+            TreeOrigin::Local { .. } => None,
+        }
+    }
+}
+
+impl EntryKind {
+    /// Returns the source that the entry is taken from, where it is.
+    pub fn from(&self) -> Option<&Spanned<String>> {
+        match self {
+            EntryKind::File {
+                origin: Origin::Source { from, .. },
+                ..
+            } => Some(from),
+            EntryKind::Tree { origin, .. } => origin.source(),
+            EntryKind::Init { from, .. } => Some(from),
+            _ => None,
+        }
+    }
+
+    /// Returns the sources that it uses.
+    pub fn sources(&self) -> impl Iterator<Item = &Spanned<String>> {
+        let busybox = match self {
+            EntryKind::Init { busybox, .. } => busybox.as_ref(),
+            _ => None,
+        };
+        self.from().into_iter().chain(busybox)
+    }
+
+    /// Returns the file or directory beside the recipe that it is, where it is one.
+    pub fn local(&self) -> Option<&Spanned<String>> {
+        match self {
+            EntryKind::File {
+                origin: Origin::Local(name),
+                ..
+            }
+            | EntryKind::Tree {
+                origin: TreeOrigin::Local { name, .. },
+                ..
+            } => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// Where a file's bytes come from.

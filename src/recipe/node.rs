@@ -55,7 +55,7 @@ pub(crate) struct Value<'a> {
     pub(crate) span: Span,
     /// The property with its name.
     pub(crate) whole: Span,
-    kdl: Cow<'a, KdlValue>,
+    pub(super) kdl: Cow<'a, KdlValue>,
     /// It is the value of a parameter, which can be written as a text, too.
     pub(super) is_param: bool,
 }
@@ -228,6 +228,11 @@ impl<'a> Node<'a> {
         value
     }
 
+    /// Returns the nodes of the block as they are.
+    pub(crate) fn block(&self) -> &'a [KdlNode] {
+        self.children
+    }
+
     /// Returns the nodes of the block with the kinds that they are, or were meant to be.
     pub(crate) fn children(&self) -> Vec<(&'static str, &'a KdlNode)> {
         if self.form.children.is_empty() {
@@ -302,7 +307,7 @@ impl Value<'_> {
     }
 
     /// Returns the property's name, or nothing for an argument.
-    fn assignment(&self) -> String {
+    pub(super) fn assignment(&self) -> String {
         match self
             .what
             .strip_prefix('`')
@@ -359,7 +364,7 @@ impl Value<'_> {
         let path = self.line()?;
         if path.value.ends_with('/') {
             let message = format!("{} is a directory", self.what);
-            let help = "name a file; a whole directory is a `tree` of an archive";
+            let help = "name a file; a whole directory is `tree \"/DIRECTORY\" local=\"..\"`";
             self.refuse(message, "ends with `/`", help);
             return None;
         }
@@ -375,6 +380,14 @@ impl Value<'_> {
                 ..path
             },
         }
+    }
+
+    /// Returns the path of a directory of this machine, without a `/` at its end.
+    pub(crate) fn directory(&self) -> Option<Spanned<String>> {
+        let mut path = self.line()?;
+        let end = path.value.trim_end_matches('/').len();
+        path.value.truncate(end.max(1));
+        Some(self.beside(path))
     }
 
     /// Says whether a text has neither a line break nor a NUL; reports it otherwise.

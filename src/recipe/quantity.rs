@@ -240,13 +240,18 @@ impl Value<'_> {
             .trim_start_matches("0o");
         let octal = digits.trim_start_matches('0');
         let is_octal = digits.chars().all(|c| ('0'..='7').contains(&c)) && !digits.is_empty();
+        let (what, name) = (&self.what, self.assignment());
         let octal = if octal.is_empty() { "0" } else { octal };
         let help = match is_octal && octal.len() <= 4 {
-            true => format!("write `mode=0o{octal}`"),
-            false => "write it in octal, such as `mode=0o755`".to_owned(),
+            true => format!("write `{name}0o{octal}`"),
+            false => format!("write it in octal, such as `{name}0o755`"),
         };
         let Some(number) = self.kdl().as_integer() else {
-            self.refuse("`mode` must be a number in octal", "not a number", help);
+            self.refuse(
+                format!("{what} must be a number in octal"),
+                "not a number",
+                help,
+            );
             return None;
         };
         let plain = raw.trim_start_matches(['+', '-']);
@@ -255,14 +260,16 @@ impl Value<'_> {
             .is_some_and(|start| matches!(start.to_ascii_lowercase().as_str(), "0o" | "0x" | "0b"));
         if !prefixed && !self.is_param {
             let label = format!("decimal {number} would be 0o{number:o}");
-            self.refuse("`mode` is not written in octal", label, help);
+            self.refuse(format!("{what} is not written in octal"), label, help);
             return None;
         }
         let mode = u32::try_from(number).ok().filter(|mode| *mode <= 0o7777);
         if mode.is_none() {
-            let help = "the type of the entry is no part of it: write the permission bits alone, such as `mode=0o755`";
+            let help = format!(
+                "the type of the entry is no part of it: write the permission bits alone, such as `{name}0o755`"
+            );
             self.refuse(
-                "`mode` is out of bounds",
+                format!("{what} is out of bounds"),
                 "more than 0o7777, or below 0",
                 help,
             );

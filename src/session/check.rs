@@ -193,17 +193,19 @@ fn image(
         unlike_lock = locking::check_image(opened, beside, &stored).err();
     }
     let is_local = |name: &String| {
-        let places = &plan.sources[name].places;
-        places
-            .iter()
-            .any(|place| matches!(place, recipe::Place::Local(_)))
+        let source = name.split('@').next().unwrap_or(name);
+        let places = plan.sources.get(source).map(|source| &source.places);
+        let local = |place: &recipe::Place| {
+            matches!(place, recipe::Place::Local(_) | recipe::Place::OciLocal(_))
+        };
+        places.is_some_and(|places| places.iter().any(local))
     };
     let given: Vec<_> = blobs
         .iter()
         .filter(|(name, _)| !options.refetch || is_local(name))
         .map(|(_, blob)| blob.clone())
         .collect();
-    let files = opened.files()?;
+    let files = opened.shareable(&store)?;
     let size: u64 = blobs.values().map(|blob| blob.size).sum();
     let room = 2 * size + 3 * stored.image.archive_size + stored.image.kernel.size;
     let mut ground = ground(session, options.refetch, store.root(), shared, room)?;
@@ -215,8 +217,7 @@ fn image(
         .iter()
         .filter(|(name, _)| Path::new(name).is_absolute())
     {
-        let allowed = file.1.path.display().to_string();
-        child.extend(["--allow-local".to_owned(), allowed]);
+        child.extend(["--allow-local".to_owned(), file.0.clone()]);
     }
     let values = opened.parsed.values.iter();
     child.extend(values.map(|(name, value)| format!("--set={name}={value}")));

@@ -29,7 +29,7 @@ pub struct Loaded<'s> {
     pub(crate) path: PathBuf,
     /// The bundle that it came out of.
     pub(crate) bundle: Option<Bundled>,
-    /// The files beside it that it names without their hash, once they were read.
+    /// The files and directories beside it that it names without their hash, by their keys, once they were read.
     pub(super) files: OnceLock<BTreeMap<String, LocalFile>>,
     /// Its plans, once they were made.
     pub(super) plans: Mutex<BTreeMap<Arch, Arc<Plan>>>,

@@ -6,10 +6,12 @@ use std::path::Path;
 use super::error::Error;
 use super::load::Loaded;
 use super::open::Session;
+use crate::arch::Arch;
 use crate::plan::{self, LocalFile, Plan};
-use crate::realize::{self, Workshop};
+use crate::realize::{self, Beside, Workshop};
 use crate::source::known::Known;
 use crate::source::local::Reach;
+use crate::store::Store;
 use crate::units::bytes;
 
 impl Session<'_> {
@@ -45,8 +47,30 @@ impl Loaded<'_> {
         Ok(files)
     }
 
-    /// Returns the files beside the recipe that it names without their hash. They are read once, whatever the architectures and the
-    /// variants.
+    /// Returns these files as they can leave this machine: the directories among them are packed into the cache.
+    pub(crate) fn shareable(&self, store: &Store) -> Result<BTreeMap<String, LocalFile>, Error> {
+        let mut files = self.files()?;
+        let named = self.parsed.recipes().flat_map(plan::local_files);
+        let packed: Vec<_> = named.filter(|one| one.taken.is_some()).collect();
+        for one in &packed {
+            files.remove(&one.key());
+        }
+        if packed.is_empty() {
+            return Ok(files);
+        }
+        let jobs = self.session.jobs().get();
+        for variant in self.each_variant()? {
+            for arch in variant.parsed.archs_for(Arch::host()) {
+                let plan = variant.plan(Some(arch))?;
+                let found = realize::shareable(&plan, store, jobs);
+                files.extend(found.map_err(|error| variant.wrong(error, arch))?);
+            }
+        }
+        Ok(files)
+    }
+
+    /// Returns the files and directories beside the recipe that it names without their hash. They are read once, whatever the
+    /// architectures and the variants.
     pub(super) fn local_files(&self) -> Result<&BTreeMap<String, LocalFile>, Error> {
         if let Some(files) = self.files.get() {
             return Ok(files);
@@ -65,8 +89,14 @@ impl Loaded<'_> {
                 let mut files: BTreeMap<String, LocalFile> = BTreeMap::new();
                 for recipe in self.parsed.recipes() {
                     let mut named = plan::local_files(recipe);
-                    named.retain(|(name, _)| !files.contains_key(name));
-                    let read = realize::local_files(named, &self.base, &reach, known);
+                    named.retain(|one| !files.contains_key(&one.key()));
+                    let beside = Beside {
+                        base: &self.base,
+                        reach: &reach,
+                        known,
+                        jobs: self.session.jobs().get(),
+                    };
+                    let read = realize::local_files(named, beside);
                     let source = &self.parsed.source;
                     files.extend(read.map_err(|error| Error::realize(error, recipe, source))?);
                 }

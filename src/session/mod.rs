@@ -99,6 +99,7 @@ mod locking;
 mod open;
 mod options;
 mod pin;
+mod pin_image;
 mod place;
 mod places;
 mod pull;

@@ -14,6 +14,8 @@ use super::places;
 use crate::progress::{Event, Progress, Silent};
 use crate::realize::Workshop;
 use crate::recipe::{Diagnostic, SourceMap};
+use crate::share::Repositories;
+use crate::share::registry::RegistryOptions;
 use crate::source::apt;
 use crate::source::fetch::FetchOptions;
 use crate::source::fetch::redirect::redacted;
@@ -138,7 +140,7 @@ impl<'r> Session<'r> {
 
     /// Returns how sources are fetched here. The machine's apt configuration is read when the first `debian` source asks.
     pub(crate) fn fetch_options(&self) -> Result<FetchOptions, Error> {
-        Ok(FetchOptions {
+        let options = FetchOptions {
             offline: self.options.offline,
             max_download: self.options.max_download,
             now: i64::try_from(self.now()).ok(),
@@ -147,6 +149,17 @@ impl<'r> Session<'r> {
             apt_roots: apt::roots_of_machine(Path::new("/etc/apt")),
             proxies: self.options.environment.proxies.clone(),
             ..FetchOptions::default()
+        };
+        let remote = Repositories {
+            options: RegistryOptions {
+                fetch: options.clone(),
+                credentials: self.options.environment.credentials.clone(),
+                plain_http: false,
+            },
+        };
+        Ok(FetchOptions {
+            remote: Some(Arc::new(remote)),
+            ..options
         })
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::Error;
 use super::load::Loaded;
 use super::open::Session;
+use super::pin_image;
 use crate::arch::Arch;
 use crate::fault::Outcome;
 use crate::recipe::edit::{self, Pin, PinError};
@@ -70,11 +71,21 @@ impl Session<'_> {
             reach,
             ..self.fetch_options()?
         };
-        let fetcher = Fetcher::new(&store, self.report, fetch);
+        let fetcher = Fetcher::new(&store, self.report, fetch.clone());
         let mut pins = Vec::new();
         for source in sources {
             if named.is_empty() || named.contains(&source.name.value) {
-                pins.extend(pins_of(&fetcher, &opened, source, options.refresh)?);
+                let refresh = options.refresh;
+                pins.extend(
+                    match source
+                        .locations
+                        .iter()
+                        .any(|location| location.place.is_oci())
+                    {
+                        true => pin_image::pins(&store, &fetch, &opened, source, refresh)?,
+                        false => pins_of(&fetcher, &opened, source, refresh)?,
+                    },
+                );
             }
         }
         self.report.clear();
@@ -319,7 +330,9 @@ fn is_unpacked(recipe: &Recipe, name: &str) -> bool {
             .entries
             .iter()
             .any(|entry| match &entry.kind {
-                EntryKind::Tree { from, .. } => from.value == name,
+                EntryKind::Tree { origin, .. } => {
+                    origin.source().is_some_and(|from| from.value == name)
+                }
                 EntryKind::File {
                     origin:
                         Origin::Source {

@@ -53,7 +53,7 @@ impl Loaded<'_> {
         };
         let (lock, text, images) = self.to_share(archs)?;
         let store = self.session.store(&self.base)?;
-        let project = self.project(lock.recipe, text)?;
+        let project = self.project(lock.recipe, text, &store)?;
         let mut sources = BTreeMap::new();
         if with_sources {
             let fetch = self.session.fetch_options()?;
@@ -111,7 +111,7 @@ impl Loaded<'_> {
         Ok((beside.lock, text, images))
     }
 
-    fn project(&self, digest: Digest, lock: String) -> Result<Project, Error> {
+    fn project(&self, digest: Digest, lock: String, store: &Store) -> Result<Project, Error> {
         let recipe = &self.parsed.recipe;
         let project = Project {
             name: recipe.name.value.clone(),
@@ -119,7 +119,7 @@ impl Loaded<'_> {
             recipe: normal_text(self.parsed.source.root()),
             digest,
             lock,
-            files: self.files()?,
+            files: self.shareable(store)?,
         };
         project.check_paths().map_err(|error| {
             Error::usage(

@@ -254,7 +254,7 @@ pub fn substitute(
 fn check_lock(shared: &Shared, project: &Project) -> Result<Digest, ShareError> {
     let object = "the lock inside";
     let parsed = project.parsed()?;
-    let recipe = recipe_digest(&parsed.source, &project.files);
+    let recipe = recipe_digest(&parsed.source, &project.locals(&parsed)?);
     shared.check_recipe_digest(&recipe)?;
     let name = format!("{}.lock", project.name);
     let lock = Lock::parse(&name, project.lock.as_bytes())

@@ -10,7 +10,8 @@ use super::text::fit;
 use crate::digest::{self, Digest, Hasher};
 use crate::dir;
 use crate::lock::{self, Lock};
-use crate::plan::{LocalFile, local_files};
+use crate::plan::{LocalFile, Named, local_files};
+use crate::realize::unpacked;
 use crate::recipe::{Documents, Files, Found, Invalid, Mode, Options, Parsed, Refusal};
 use crate::store::{Store, StoreError, There, replace};
 
@@ -92,6 +93,25 @@ impl Project {
             options.values = lock.values;
         }
         documents.recipe(&options).map_err(wrong)
+    }
+
+    /// Returns the files that the recipe names without their hash, as a plan knows them: by their keys, packed directories by what is
+    /// taken of them.
+    ///
+    /// # Errors
+    /// [`ShareError::Invalid`] about a file that is no packed directory.
+    pub(super) fn locals(
+        &self,
+        parsed: &Parsed,
+    ) -> Result<BTreeMap<String, LocalFile>, ShareError> {
+        let named: Vec<Named> = parsed.recipes().flat_map(local_files).collect();
+        let found = unpacked(&named, &self.files).map_err(|(name, error)| {
+            ShareError::invalid(format!("the file `{}`", fit(&name)), error.to_string())
+        })?;
+        let keys = named.iter().map(Named::key);
+        Ok(keys
+            .filter_map(|key| Some((key.clone(), found.get(&key)?.clone())))
+            .collect())
     }
 
     /// Reads what was unpacked below a directory with the name of its identity, and compares all of it with that.
@@ -208,7 +228,7 @@ impl Project {
 /// Returns the files that belong to a recipe, by their paths as it has them: those that it includes, and those that it names without
 /// their hash.
 pub(super) fn names(parsed: &Parsed) -> BTreeSet<String> {
-    let named = parsed.recipes().flat_map(local_files).map(|(name, _)| name);
+    let named = parsed.recipes().flat_map(local_files).map(|one| one.name);
     let included = parsed.source.included().iter();
     let paths = included.flat_map(|file| file.paths().cloned());
     named.chain(paths).collect()

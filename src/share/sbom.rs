@@ -14,7 +14,7 @@ use super::package::Package;
 use crate::assemble::Assembled;
 use crate::digest::{Digest, Hasher};
 use crate::place::Place;
-use crate::plan::{FileOrigin, Plan, Planned};
+use crate::plan::Plan;
 use crate::realize::Image;
 use crate::source::fetch::SNAPSHOT_ROOT;
 use crate::store::StoreError;
@@ -185,10 +185,9 @@ fn source_of(plan: &Plan, origin: usize) -> Option<&str> {
     plan.entries.get(origin)?.source()
 }
 
-/// Returns the file beside the recipe that an entry of the plan takes its bytes from.
+/// Returns the file or directory beside the recipe that an entry of the plan takes its bytes from.
 fn local_of(plan: &Plan, origin: usize) -> Option<&str> {
-    let entry = plan.entries.get(origin).and_then(Planned::origin)?;
-    FileOrigin::local(entry).map(|(name, _)| name)
+    plan.entries.get(origin)?.local().map(|(name, _)| name)
 }
 
 /// Returns what is said of a file that came from beside the recipe.
@@ -314,7 +313,8 @@ pub(super) fn download(places: &[Place]) -> String {
             snapshot: Some(snapshot),
             archive,
         } => Some(format!("{SNAPSHOT_ROOT}{archive}/{snapshot}/{path}")),
-        Place::Debian { .. } | Place::Local(_) => None,
+        Place::Oci(reference) => Some(format!("docker://{reference}")),
+        Place::Debian { .. } | Place::Local(_) | Place::OciLocal(_) => None,
     });
     found.unwrap_or_else(|| "NOASSERTION".to_owned())
 }

@@ -360,8 +360,9 @@ impl Shared {
     /// Returns the plan of the variant that the image is of.
     fn plan(&self, parsed: &Parsed, project: &Project) -> Result<Plan, ShareError> {
         let arch = self.image.arch;
+        let locals = project.locals(parsed)?;
         let resolved = |parsed: &Parsed| {
-            Plan::lower(parsed.of(arch), arch, &project.files).map_err(|problems| {
+            Plan::lower(parsed.of(arch), arch, &locals).map_err(|problems| {
                 let problem = problems.first().map(|problem| problem.message.clone());
                 ShareError::invalid("the recipe inside", problem.unwrap_or_default())
             })
@@ -407,6 +408,17 @@ impl Shared {
         for (role, layer) in &self.layers {
             let Role::Source(name) = role else { continue };
             let object = || format!("the source `{}`", fit(name));
+            // A part of a container image is known by its own digest, and is asked for by nothing else.
+            if let Some((image, digest)) = name.split_once("@sha256:")
+                && plan
+                    .sources
+                    .get(image)
+                    .is_some_and(|source| source.is_oci())
+                && digest == layer.digest.to_string()
+            {
+                fetch(origin, layer, store)?;
+                continue;
+            }
             let Some(source) = plan.sources.get(name) else {
                 return Err(ShareError::invalid(
                     object(),

@@ -84,6 +84,14 @@ static TAR: Form = Form {
     walk: |source| Ok(Box::new(Tar::new(source.tape()?))),
 };
 
+/// A layer of a container image.
+static LAYER: Form = Form {
+    name: "tar",
+    knows: |_| false,
+    plain: false,
+    walk: |source| Ok(Box::new(Tar::layer(source.tape()?))),
+};
+
 /// Known by its shell.
 static RPM: Form = Form {
     name: "rpm",
@@ -250,6 +258,22 @@ impl<'a> Archive<'a> {
             opened,
             form,
             part,
+            deb: false,
+        })
+    }
+
+    /// Returns a layer of a container image: a tar, which may be compressed.
+    pub(super) fn layer(blob: &'a Blob, name: &'a str) -> Result<Archive<'a>, ArchiveError> {
+        let opened = Opened { name, blob };
+        let head = head(&mut opened.file(0)?).map_err(|source| opened.failed(source))?;
+        Ok(Archive {
+            opened,
+            form: &LAYER,
+            part: Part {
+                offset: 0,
+                size: blob.size,
+                format: Format::of(&head).unwrap_or(&PLAIN),
+            },
             deb: false,
         })
     }

@@ -38,6 +38,14 @@ pub enum ArchiveError {
         #[source]
         source: io::Error,
     },
+    /// A document of a container image.
+    #[error("`{archive}`: {problem}")]
+    Image {
+        /// The image.
+        archive: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The first bytes are those of no known archive.
     #[error("`{archive}` is not an archive: {SUPPORTED}")]
     NotAnArchive {

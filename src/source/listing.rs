@@ -12,6 +12,7 @@
 //! link MODE UID GID PATH TARGET
 //! char MODE UID GID MAJOR MINOR PATH
 //! block MODE UID GID MAJOR MINOR PATH
+//! flawed MODE UID GID PATH REASON what no image can have
 //! ```
 //!
 //! Sorted by path; modes octal, other numbers decimal; of paths and targets each byte that is not printable ASCII, and `%`,
@@ -50,7 +51,13 @@ pub(super) enum RecordKind {
     File(Span),
     Directory,
     Symlink(Vec<u8>),
-    Device { block: bool, major: u32, minor: u32 },
+    Device {
+        block: bool,
+        major: u32,
+        minor: u32,
+    },
+    /// What no image can have, and why: only where it was not known yet whether it is wanted.
+    Flawed(String),
 }
 
 /// The bytes of a file.
@@ -114,6 +121,7 @@ impl Record {
             RecordKind::Symlink(_) => "link",
             RecordKind::Device { block: false, .. } => "char",
             RecordKind::Device { block: true, .. } => "block",
+            RecordKind::Flawed(_) => "flawed",
         };
         // Writing into a String cannot fail.
         let _ = write!(text, "{word} {:o} {} {} ", self.mode, self.uid, self.gid);
@@ -125,6 +133,7 @@ impl Record {
             RecordKind::Directory => writeln!(text, "{path}"),
             RecordKind::Symlink(target) => writeln!(text, "{path} {}", escaped(target)),
             RecordKind::Device { major, minor, .. } => writeln!(text, "{major} {minor} {path}"),
+            RecordKind::Flawed(reason) => writeln!(text, "{path} {}", escaped(reason.as_bytes())),
         };
     }
 
@@ -150,6 +159,11 @@ impl Record {
             "link" => {
                 let path = unescaped(words.next()?)?;
                 (RecordKind::Symlink(unescaped(words.next()?)?), path)
+            }
+            "flawed" => {
+                let path = unescaped(words.next()?)?;
+                let reason = String::from_utf8(unescaped(words.next()?)?).ok()?;
+                (RecordKind::Flawed(reason), path)
             }
             "char" | "block" => {
                 let major = words.next()?.parse().ok()?;
@@ -187,7 +201,7 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-fn unescaped(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unescaped(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
     for part in parts {
@@ -231,6 +245,7 @@ mod tests {
                     }),
                 ),
                 record(b"l", RecordKind::Symlink(b"../a\nb ".to_vec())),
+                record(b"p", RecordKind::Flawed("it is\na pipe".to_owned())),
                 record(b"c", device(false)),
                 record(b"b", device(true)),
             ],

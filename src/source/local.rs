@@ -11,6 +11,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -67,8 +68,7 @@ impl LocalError {
                 "correct the path (a relative one starts at the recipe's own directory)".to_owned()
             }
             LocalError::Directory => {
-                "name each file of it, or pack it (`tar cf`) and take that in with a `tree` node"
-                    .to_owned()
+                "a whole directory is taken with `tree \"/\" local=\"..\"`".to_owned()
             }
             LocalError::Kernel { .. } => {
                 "copy what is needed into a file beside the recipe, and name that".to_owned()
@@ -128,18 +128,31 @@ impl Reach {
         Ok(())
     }
 
+    /// Returns the home directory, where nothing of it is the project's.
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
     /// Refuses a file that is outside.
     ///
     /// # Errors
     /// [`LocalError::Outside`].
     pub fn check(&self, file: &Regular) -> Result<(), LocalError> {
-        let is_below = |root: &PathBuf| file.path.starts_with(root);
+        self.check_path(&file.path)
+    }
+
+    /// Refuses what lies at a canonical path that is outside.
+    ///
+    /// # Errors
+    /// [`LocalError::Outside`].
+    pub fn check_path(&self, path: &Path) -> Result<(), LocalError> {
+        let is_below = |root: &PathBuf| path.starts_with(root);
         let own = is_below(&self.project) && !self.home.as_ref().is_some_and(is_below);
         if own || self.allowed.iter().any(is_below) {
             return Ok(());
         }
         Err(LocalError::Outside {
-            path: file.path.clone(),
+            path: path.to_path_buf(),
             project: self.project.clone(),
         })
     }
@@ -212,18 +225,8 @@ impl Regular {
     /// # Errors
     /// [`LocalError`] for what is no regular file, and for what the kernel makes up.
     pub fn open(base: &Path, name: &Path) -> Result<Regular, LocalError> {
-        let named = base.join(name);
-        let path = fs::canonicalize(&named).map_err(LocalError::Io)?;
-        // What a name below `/proc` leads to may be a file like any other, but which one hangs on the process that asks.
-        for path in [named, path.clone()] {
-            match kernel_place(&path) {
-                Some("/dev") if in_shared_memory(base, &path) => {}
-                Some(place) => return Err(LocalError::Kernel { path, place }),
-                None => {}
-            }
-        }
-        let file = Regular::open_found(path)?;
-        match kernel_device(&file) {
+        let file = Regular::open_found(canonical(base, name)?)?;
+        match kernel_device(file.stamp.dev) {
             None => Ok(file),
             Some(place) => Err(LocalError::Kernel {
                 path: file.path,
@@ -293,6 +296,59 @@ impl Read for Regular {
     }
 }
 
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Opened {
+    /// A regular file.
+    File(Regular),
+    /// A directory, and where it is: a path without symlinks.
+    Directory(OwnedFd, PathBuf),
+}
+
+/// Opens the file or directory that a recipe in `base` names.
+///
+/// # Errors
+/// Those of [`Regular::open`].
+pub fn open(base: &Path, name: &Path) -> Result<Opened, LocalError> {
+    let path = canonical(base, name)?;
+    if !path.is_dir() {
+        return Regular::open(base, name).map(Opened::File);
+    }
+    open_directory(path)
+}
+
+/// Opens the directory at a canonical path.
+///
+/// # Errors
+/// [`LocalError`] for what is none, and for what the kernel makes up.
+pub fn open_directory(path: PathBuf) -> Result<Opened, LocalError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = match (path.parent(), path.file_name()) {
+        (Some(_), Some(last)) => openat(open_above(&path)?, last, flags, Mode::empty())?,
+        _ => rustix::fs::open("/", flags, Mode::empty())?,
+    };
+    let dev = rustix::fs::fstat(&directory)?.st_dev;
+    match kernel_file_system(&directory).or(kernel_device(dev)) {
+        Some(place) => Err(LocalError::Kernel { path, place }),
+        None => Ok(Opened::Directory(directory, path)),
+    }
+}
+
+/// Returns where a name leads, unless that is a place of the kernel's.
+fn canonical(base: &Path, name: &Path) -> Result<PathBuf, LocalError> {
+    let named = base.join(name);
+    let path = fs::canonicalize(&named).map_err(LocalError::Io)?;
+    // What a name below `/proc` leads to may be a file like any other, but which one hangs on the process that asks.
+    for path in [named, path.clone()] {
+        match kernel_place(&path) {
+            Some("/dev") if in_shared_memory(base, &path) => {}
+            Some(place) => return Err(LocalError::Kernel { path, place }),
+            None => {}
+        }
+    }
+    Ok(path)
+}
+
 /// Returns the [`LocalError`] in what reading a [`Regular`] gave.
 pub fn reading_error(error: io::Error) -> LocalError {
     error
@@ -318,16 +374,8 @@ const PASSING: OFlags = OFlags::RDONLY;
 
 /// Opens what lies at a canonical path: no symlink is followed, nothing but a regular file is opened, and nothing is waited for.
 fn open_canonical(path: &Path) -> Result<File, LocalError> {
-    let directory = PASSING | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut names = path.components().filter_map(|part| match part {
-        Component::Normal(name) => Some(name),
-        _ => None,
-    });
-    let last = names.next_back().ok_or(LocalError::Directory)?;
-    let mut above = rustix::fs::open("/", directory, Mode::empty())?;
-    for name in names {
-        above = openat(&above, name, directory, Mode::empty())?;
-    }
+    let last = path.file_name().ok_or(LocalError::Directory)?;
+    let above = open_above(path)?;
     let found = statat(&above, last, AtFlags::SYMLINK_NOFOLLOW)?;
     match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => {}
@@ -337,6 +385,18 @@ fn open_canonical(path: &Path) -> Result<File, LocalError> {
     let flags =
         OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     Ok(File::from(openat(&above, last, flags, Mode::empty())?))
+}
+
+/// Opens the directory above a canonical path.
+fn open_above(path: &Path) -> Result<OwnedFd, LocalError> {
+    let directory = PASSING | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut above = rustix::fs::open("/", directory, Mode::empty())?;
+    for part in path.parent().into_iter().flat_map(Path::components) {
+        if let Component::Normal(name) = part {
+            above = openat(&above, name, directory, Mode::empty())?;
+        }
+    }
+    Ok(above)
 }
 
 /// Returns the directory of the kernel's that a path begins with.
@@ -354,16 +414,16 @@ fn in_shared_memory(base: &Path, path: &Path) -> bool {
     top.is_some_and(|top| path.starts_with(Path::new("/dev/shm").join(top)))
 }
 
-/// Says whether a file lies on the file system of `/dev`, wherever else that is mounted: its kind does not tell it from a tmpfs.
-fn kernel_device(file: &Regular) -> Option<&'static str> {
+/// Says whether a device is the file system of `/dev`, wherever else that is mounted: its kind does not tell it from a tmpfs.
+pub(super) fn kernel_device(found: u64) -> Option<&'static str> {
     let dev = |path: &str| fs::metadata(path).map(|found| found.dev()).ok();
     let (root, devices) = (dev("/"), dev("/dev"));
-    (devices != root && devices == Some(file.stamp.dev)).then_some("/dev")
+    (devices != root && devices == Some(found)).then_some("/dev")
 }
 
 /// Returns what a file system is called whose files the kernel makes up (`include/uapi/linux/magic.h`).
 #[cfg(target_os = "linux")]
-fn kernel_file_system(file: &File) -> Option<&'static str> {
+pub(super) fn kernel_file_system(file: impl AsFd) -> Option<&'static str> {
     const KINDS: [(u32, &str); 26] = [
         (0x9fa0, "procfs"),
         (0x6265_6572, "sysfs"),
@@ -399,7 +459,7 @@ fn kernel_file_system(file: &File) -> Option<&'static str> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kernel_file_system(_: &File) -> Option<&'static str> {
+pub(super) fn kernel_file_system(_: impl AsFd) -> Option<&'static str> {
     None
 }
 

@@ -68,6 +68,8 @@ pub enum MemberKind {
     Directory,
     /// A symbolic link with its body, which is not interpreted.
     Symlink(Vec<u8>),
+    /// What no image can have, and why. Only container images give it: archives refuse it where it is selected.
+    Flawed(String),
     /// A device node.
     Device {
         /// Character or block.
@@ -115,7 +117,7 @@ pub fn members(
     let mut missing: BTreeMap<String, &Plan> = BTreeMap::new();
     for plan in &plans {
         let key = plan.key();
-        match load(store, archive, plan, limits) {
+        match load(store, &archive.digest, &key, limits) {
             Kept::Whole(members) => {
                 known.insert(key, members);
                 continue;
@@ -146,7 +148,7 @@ pub fn members(
 }
 
 /// What the cache has for a want.
-enum Kept {
+pub(super) enum Kept {
     Whole(Vec<Member>),
     /// The file that is not what it was.
     Damaged(PathBuf),
@@ -154,19 +156,19 @@ enum Kept {
 }
 
 /// Returns what the cache has, as far as names, sizes and the listing itself tell.
-fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Kept {
+pub(super) fn load(store: &Store, archive: &Digest, key: &str, limits: &Limits) -> Kept {
     if !store.is_own() {
         return Kept::Nothing;
     }
-    let want = plan.digest();
-    let path = store.members_path(&archive.digest, &want);
+    let want = Digest::of(key.as_bytes());
+    let path = store.members_path(archive, &want);
     let text = match dir::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::Nothing,
         Err(_) => return Kept::Damaged(path),
     };
-    let Some(listing) = Listing::decode(&text)
-        .filter(|listing| listing.archive == archive.digest && listing.want == plan.key())
+    let Some(listing) =
+        Listing::decode(&text).filter(|listing| listing.archive == *archive && listing.want == key)
     else {
         return Kept::Damaged(path);
     };
@@ -174,7 +176,7 @@ fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Kept {
     if listing.unpacked > limits.max_unpacked {
         return Kept::Nothing;
     }
-    let data = store.members_data_path(&archive.digest, &want);
+    let data = store.members_data_path(archive, &want);
     match listing.data {
         Some(size) => match dir::metadata(&data) {
             Ok(found) if found.is_file() && found.len() == size => {}
@@ -203,7 +205,7 @@ fn load(store: &Store, archive: &Blob, plan: &Plan, limits: &Limits) -> Kept {
 }
 
 /// Returns the member of a record; `data` is the data file, `None` where file bytes are blobs.
-fn member(store: &Store, record: Record, data: Option<&PathBuf>) -> Member {
+pub(super) fn member(store: &Store, record: Record, data: Option<&PathBuf>) -> Member {
     let kind = match record.kind {
         RecordKind::File(span) => MemberKind::File(Content {
             digest: span.digest,
@@ -215,6 +217,7 @@ fn member(store: &Store, record: Record, data: Option<&PathBuf>) -> Member {
             offset: span.offset,
         }),
         RecordKind::Directory => MemberKind::Directory,
+        RecordKind::Flawed(reason) => MemberKind::Flawed(reason),
         RecordKind::Symlink(target) => MemberKind::Symlink(target),
         RecordKind::Device {
             block,

@@ -8,6 +8,19 @@ pub(super) const PATH_MAX: usize = 4095;
 /// The longest component of a name: `NAME_MAX` of `linux/limits.h`. No file system of the kernel takes a longer one.
 const NAME_MAX: usize = 255;
 
+/// Returns a name as [`normal`] does; `..` takes back what stands before it and stops at the root, where a `/` in front begins too.
+pub(super) fn confined(raw: &[u8]) -> Result<Vec<u8>, MemberProblem> {
+    let mut parts: Vec<&[u8]> = vec![b"."];
+    for part in raw.split(|byte| *byte == b'/') {
+        match part {
+            b".." if parts.len() == 1 => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    normal(&parts.join(&b'/'))
+}
+
 /// Returns a name without `./`, `//` and a `/` at the end; the root becomes empty.
 pub(super) fn normal(raw: &[u8]) -> Result<Vec<u8>, MemberProblem> {
     match raw {

@@ -37,6 +37,8 @@ pub(super) struct Tar<'a> {
     first: bool,
     /// Was there a pax header?
     pax: bool,
+    /// Names are inside of the root whatever they say, as a runtime of containers has it.
+    confined: bool,
     /// What global headers say of all members behind them.
     owner: (Option<u64>, Option<u64>),
 }
@@ -51,7 +53,16 @@ impl<'a> Tar<'a> {
             map: None,
             first: true,
             pax: false,
+            confined: false,
             owner: (None, None),
+        }
+    }
+
+    /// Begins at the first member of a layer of a container image.
+    pub(super) fn layer(tape: Tape<'a>) -> Tar<'a> {
+        Tar {
+            confined: true,
+            ..Tar::new(tape)
         }
     }
 
@@ -123,7 +134,11 @@ impl<'a> Tar<'a> {
             member: shown(&raw),
             problem,
         };
-        let path = name::normal(&raw).map_err(member)?;
+        let normal = match self.confined {
+            true => name::confined,
+            false => name::normal,
+        };
+        let path = normal(&raw).map_err(member)?;
         let target = || {
             let target = match (&pax.linkpath, &long.link) {
                 (Some(target), _) => target.to_vec(),
@@ -140,7 +155,7 @@ impl<'a> Tar<'a> {
         };
         let flag = kind_of(header);
         let kind = match flag {
-            b'1' => EntryKind::HardLink(name::normal(&target()?).map_err(member)?),
+            b'1' => EntryKind::HardLink(normal(&target()?).map_err(member)?),
             b'2' => EntryKind::Symlink(target()?),
             b'3' | b'4' => {
                 let (major, minor) = self.device(header)?;

@@ -179,15 +179,19 @@ impl Glob {
         if self.is_path() {
             return if deb { Stop::First } else { Stop::End };
         }
-        let fixed = self
-            .text
-            .find(SPECIAL)
-            .and_then(|end| self.text[..end].rfind('/'))
-            .map(|end| self.text.as_bytes()[..end].to_vec());
-        match fixed {
-            Some(directory) if deb => Stop::Leaving(directory),
+        match self.fixed() {
+            directory if deb && !directory.is_empty() => Stop::Leaving(directory.to_vec()),
             _ => Stop::End,
         }
+    }
+
+    /// Returns the directories in front of the first component with one of `*?[`; of a path all of it.
+    pub(super) fn fixed(&self) -> &[u8] {
+        let end = match self.text.find(SPECIAL) {
+            Some(end) => self.text[..end].rfind('/').unwrap_or(0),
+            None => self.text.len(),
+        };
+        &self.text.as_bytes()[..end]
     }
 }
 

@@ -215,6 +215,12 @@ impl Store {
         let _ = self.set_record(directory, &name, std::slice::from_ref(sum));
     }
 
+    /// Returns the time by the clock of the cache's file system, which is not the one of this machine everywhere: seconds since
+    /// 1970, and nanoseconds. `None` where the cache cannot be written.
+    pub fn clock(&self) -> Option<(i64, i64)> {
+        self.begin_record().ok().map(|pending| pending.at)
+    }
+
     fn begin_record(&self) -> Result<Pending<'_>, StoreError> {
         let file = self.scratch()?;
         let io = |error| StoreError::io("look at", file.path(), error);

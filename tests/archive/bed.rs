@@ -121,6 +121,7 @@ pub fn dump(members: &[Member]) -> String {
                     format!("file {:?}", String::from_utf8_lossy(&bytes(member)))
                 }
                 MemberKind::Directory => "dir".to_owned(),
+                MemberKind::Flawed(reason) => format!("flawed {reason}"),
                 MemberKind::Symlink(target) => {
                     format!("link {:?}", String::from_utf8_lossy(target))
                 }

@@ -60,7 +60,9 @@ pub(super) fn of_members(members: &[Member]) -> Vec<String> {
                 MemberKind::File(content) => {
                     format!("{name} {mode:o} file {} {}", content.size, content.digest)
                 }
-                MemberKind::Device { .. } => format!("{name} {mode:o} device"),
+                MemberKind::Device { .. } | MemberKind::Flawed(_) => {
+                    format!("{name} {mode:o} device, or what no image has")
+                }
             }
         })
         .collect();

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use mkimg::arch::Arch;
 use mkimg::plan::{self, Plan};
 use mkimg::progress::Silent;
-use mkimg::realize::{RealizeError, Workshop, local_files};
+use mkimg::realize::{Beside, RealizeError, Workshop, local_files};
 use mkimg::recipe::{Mode, parse};
 use mkimg::source::fetch::FetchOptions;
 use mkimg::source::local::Reach;
@@ -315,7 +315,13 @@ fn a_local_file_that_changes_between_plan_and_archive_is_told_and_gives_no_image
         let parsed = parse("tiny.kdl", &fs::read(recipe).unwrap(), Mode::Strict).unwrap();
         let base = tiny.path("images");
         let named = plan::local_files(&parsed.recipe);
-        let files = local_files(named, &base, &Reach::of(&base, None), None).unwrap();
+        let beside = Beside {
+            base: &base,
+            reach: &Reach::of(&base, None),
+            known: None,
+            jobs: 1,
+        };
+        let files = local_files(named, beside).unwrap();
         let plan = Plan::lower(&parsed.recipe, Arch::X86_64, &files).unwrap();
         tiny.write("images/changes", changed);
         let store = Store::open(&tiny.path("cache")).unwrap();

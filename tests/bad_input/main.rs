@@ -10,6 +10,7 @@
 )]
 
 mod archives;
+mod directories;
 mod disk;
 mod downloads;
 mod guests;

@@ -105,9 +105,11 @@ fn whole(fragment: &str) -> String {
         .to_vec();
     let (mut entries, mut nodes) = ("dir \"/frame\"", "");
     let source = format!("source \"fragment\" {{\n{fragment}\n}}");
-    if starts(&["file", "dir", "symlink", "device", "applets", "tree"]) {
+    if starts(&[
+        "file", "dir", "symlink", "device", "applets", "tree", "init",
+    ]) {
         entries = fragment;
-    } else if starts(&["url", "debian", "local"]) {
+    } else if starts(&["url", "debian", "local", "oci"]) {
         nodes = &source;
     } else {
         nodes = fragment;

@@ -12,6 +12,7 @@ mod bed;
 mod blobs;
 #[path = "../support/cli.rs"]
 mod cli;
+mod containers;
 mod debian;
 #[path = "../support/disturbed.rs"]
 mod disturbed;

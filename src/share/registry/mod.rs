@@ -38,6 +38,7 @@ use crate::source::fetch::redirect::is_loopback;
 use crate::source::fetch::{
     Authorization, Deadline, FetchError, FetchOptions, Fetcher, Http, Reason, Wanted,
 };
+use crate::source::oci::ACCEPTED;
 use crate::store::{Blob, Store, StoreError};
 use credentials::Credentials;
 use exchange::{Outgoing, Question, Reply};
@@ -145,15 +146,31 @@ impl<'a> Registry<'a> {
         url
     }
 
+    /// Returns the manifest or index that a tag or a digest names, Docker's own among them.
+    ///
+    /// # Errors
+    /// [`ShareError`].
+    pub fn document(&self, wanted: &str) -> Result<Option<Vec<u8>>, ShareError> {
+        Ok(self.read_as(wanted, ACCEPTED)?.map(|(_, bytes)| bytes))
+    }
+
     /// Reads the manifest or index that a tag or a digest names.
     fn read(&self, wanted: &str) -> Result<Option<(Descriptor, Vec<u8>)>, ShareError> {
+        self.read_as(wanted, &format!("{INDEX}, {MANIFEST}"))
+    }
+
+    fn read_as(
+        &self,
+        wanted: &str,
+        accepted: &str,
+    ) -> Result<Option<(Descriptor, Vec<u8>)>, ShareError> {
         let object = object(wanted);
         let what = format!("read {object}");
         let reply = self.exchange(&Question {
             what: &what,
             method: Method::GET,
             url: &self.url(&["manifests", wanted]),
-            headers: &[(header::ACCEPT, format!("{INDEX}, {MANIFEST}"))],
+            headers: &[(header::ACCEPT, accepted.to_owned())],
             body: Outgoing::Nothing,
             limit: MAX_MANIFEST,
             tries: self.options.fetch.tries,

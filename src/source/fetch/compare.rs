@@ -38,7 +38,7 @@ impl Fetcher<'_> {
         let mut errors = Vec::new();
         for wanted in wanted {
             let mut attempts = Vec::new();
-            for place in &wanted.places {
+            for place in wanted.places.iter().filter(|place| !place.is_oci()) {
                 attempts.extend(self.changed_location(wanted, place)?);
             }
             errors.extend(changed(wanted, attempts));
@@ -84,6 +84,7 @@ impl Fetcher<'_> {
             Place::Url(url) => url.clone(),
             Place::Debian { path, .. } => path.clone(),
             Place::Local(path) => wanted.base.join(path).display().to_string(),
+            Place::Oci(text) | Place::OciLocal(text) => text.clone(),
         };
         match self.fetch_unpinned(&wanted.name, place, &wanted.base, wanted.size) {
             Ok(FirstSeen { blob, .. }) => {

@@ -1,6 +1,7 @@
 //! What a fetch may do and how patient it is. All of it is given by the caller: nothing here reads the environment.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -9,6 +10,7 @@ use super::deadline::Deadline;
 use super::error::Reason;
 use super::redirect::redacted;
 use crate::source::local::Reach;
+use crate::source::oci::Remote;
 
 /// The archive of everything that Debian ever published (`snapshot.debian.org`); `ARCHIVE/TIMESTAMP/PATH` follows.
 pub const SNAPSHOT_ROOT: &str = "https://snapshot.debian.org/archive/";
@@ -23,6 +25,8 @@ pub struct FetchOptions {
     pub offline: bool,
     /// The most bytes of a source that declares no size. Whoever sends more is not read to the end.
     pub max_download: u64,
+    /// The registries that container images come from; `None` is no registry.
+    pub remote: Option<Arc<dyn Remote>>,
     /// Which files of this machine may be taken to be pinned; `None` is all.
     pub reach: Option<Reach>,
     /// The time in seconds since 1970, where it is known: what changed just now may change again unseen.
@@ -62,6 +66,7 @@ pub struct FetchOptions {
 impl Default for FetchOptions {
     fn default() -> FetchOptions {
         FetchOptions {
+            remote: None,
             offline: false,
             max_download: MAX_DOWNLOAD,
             reach: None,

@@ -52,6 +52,8 @@ pub(super) fn locations(
             shown: base.join(path).display().to_string(),
             at: At::Local(base.to_path_buf(), path.into()),
         }],
+        // Container images are fetched by `oci::Remote` and `oci::take_local`.
+        Place::Oci(_) | Place::OciLocal(_) => Vec::new(),
         Place::Debian {
             path,
             snapshot,
@@ -77,6 +79,7 @@ fn in_mirror(mirror: &Mirror, places: &[Place], digest: Option<&Digest>) -> Loca
                 .map(|url| url.path().to_owned())
                 .unwrap_or_default(),
             Place::Debian { path, .. } | Place::Local(path) => path.clone(),
+            Place::Oci(_) | Place::OciLocal(_) => String::new(),
         };
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         // Nothing outside the mirror is taken for a part of it.

@@ -98,8 +98,10 @@ pub(super) fn inventory(root: &Path) -> Result<Inventory, StoreError> {
             if let Some(digest) = fanned(&fan, &name(&path)) {
                 let marked = found.added.remove(&digest);
                 let mark = marked.then(|| added::path(root, &digest));
+                let needs = mention::of_document(&path);
                 let paths = [path].into_iter().chain(mark).collect();
                 found.add(root, Kind::Blob, Some(digest), paths)?;
+                found.last_needs(needs);
                 there.extend(marked.then_some(digest));
             }
         }

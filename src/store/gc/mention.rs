@@ -14,6 +14,9 @@ use crate::dir;
 /// The most bytes of a text that are read: a lock or an image has some thousand.
 const LIMIT: u64 = 64 << 20;
 
+/// The most bytes of a document of a container image.
+const DOCUMENT: u64 = 4 << 20;
+
 /// Returns each run of exactly 64 lower-case hexadecimal digits.
 pub fn mentions(text: &[u8]) -> BTreeSet<Digest> {
     let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -21,6 +24,19 @@ pub fn mentions(text: &[u8]) -> BTreeSet<Digest> {
         .filter(|run| run.len() == 64)
         .filter_map(|run| std::str::from_utf8(run).ok()?.parse().ok())
         .collect()
+}
+
+/// Returns what a blob names that may be a document of a container image: its config and layers stay with it.
+pub(super) fn of_document(path: &Path) -> BTreeSet<Digest> {
+    let mut text = Vec::new();
+    let read = dir::open(path).and_then(|file| {
+        let small = file.metadata()?.len() <= DOCUMENT;
+        file.take(if small { 1 } else { 0 }).read_to_end(&mut text)
+    });
+    match (read, text.as_slice()) {
+        (Ok(1), b"{") => of_file(path),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// Returns what a regular file names; nothing where there is none.
