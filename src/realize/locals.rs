@@ -1,6 +1,7 @@
 //! The files and directories beside a recipe: hashed for its plan, and the kernel among them taken into the cache.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::packed::{self, PackedError};
@@ -11,7 +12,7 @@ use crate::source::directory::{self, Directory, DirectoryError};
 use crate::source::known::Known;
 use crate::source::local::{self, LocalError, Opened, Reach, Regular, reading_error};
 use crate::source::{Member, Selection, select};
-use crate::store::{Blob, Store};
+use crate::store::{Blob, Store, StoreError, limit_help};
 
 /// What is beside a recipe, and how it is read.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +46,22 @@ pub fn local_files(
         let (what, read) = match &one.taken {
             Some(taken) => {
                 let read = local_tree(&one.name, taken, beside);
-                let refused = |error| (format!("{}: {error}", verb(&error)), error.help());
+                let refused = |error| match error {
+                    DirectoryError::Local(LocalError::Io(error)) if is_limit(&error) => {
+                        Refused::Limit(error)
+                    }
+                    error => Refused::Told(format!("{}: {error}", verb(&error)), error.help()),
+                };
                 ("directory", read.map_err(refused))
             }
             None => ("file", local_file(&one.name, beside)),
         };
         match read {
             Ok(file) => drop(files.insert(key, file)),
-            Err((reason, help)) => {
+            Err(Refused::Limit(error)) => {
+                return Err(StoreError::io("read", &beside.base.join(&one.name), error).into());
+            }
+            Err(Refused::Told(reason, help)) => {
                 let message = format!("the local {what} `{}` cannot be {reason}", one.name);
                 problems.push(Problem::error(message, one.at, "named here").help(help));
             }
@@ -62,6 +71,18 @@ pub fn local_files(
         true => Ok(files),
         false => Err(RealizeError::Recipe(problems)),
     }
+}
+
+/// Why something beside a recipe cannot be taken.
+enum Refused {
+    /// A limit of this process is reached, which is no mistake of the recipe.
+    Limit(io::Error),
+    /// The reason, and what to do.
+    Told(String, String),
+}
+
+fn is_limit(error: &io::Error) -> bool {
+    limit_help(error).is_some()
 }
 
 fn verb(error: &DirectoryError) -> &'static str {
@@ -241,13 +262,14 @@ pub fn unpacked(
 }
 
 /// Reads a file beside a recipe; otherwise returns what cannot be, and what to do.
-fn local_file(name: &str, beside: Beside<'_>) -> Result<LocalFile, (String, String)> {
+fn local_file(name: &str, beside: Beside<'_>) -> Result<LocalFile, Refused> {
     let refused = |error: LocalError| {
         let verb = match error {
+            LocalError::Io(error) if is_limit(&error) => return Refused::Limit(error),
             LocalError::Outside { .. } | LocalError::Kernel { .. } => "taken",
             _ => "read",
         };
-        (format!("{verb}: {error}"), error.help())
+        Refused::Told(format!("{verb}: {error}"), error.help())
     };
     let mut file = Regular::open(beside.base, Path::new(name)).map_err(refused)?;
     beside.reach.check(&file).map_err(refused)?;
@@ -256,7 +278,7 @@ fn local_file(name: &str, beside: Beside<'_>) -> Result<LocalFile, (String, Stri
     if size > u64::from(u32::MAX) {
         let reason = format!("taken: it has {size} bytes, an archive holds files below 4 GiB");
         let help = "split it, or give it to the guest in another way than its initramfs";
-        return Err((reason, help.to_owned()));
+        return Err(Refused::Told(reason, help.to_owned()));
     }
     let hashed = match beside.known {
         Some(known) => known.digest(&mut file),
