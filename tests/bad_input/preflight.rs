@@ -274,7 +274,7 @@ const CASES: &[Case] = &[
         at: "13:21",
         says: &[
             "the local file `.` cannot be read: it is a directory",
-            "take that in with a `tree` node",
+            "a whole directory is taken with `tree",
         ],
     },
     // pitfall 24

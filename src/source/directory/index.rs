@@ -108,6 +108,10 @@ pub fn tracked(bytes: &[u8]) -> Result<BTreeMap<Vec<u8>, Tracked>, IndexError> {
             0o040_000 => return Err(IndexError::Partial),
             _ => return Err(IndexError::Damaged),
         };
+        // So a split index marks what takes the place of an entry of the shared one.
+        if name.is_empty() {
+            return Err(IndexError::Partial);
+        }
         let mut parts = name.split(|byte| *byte == b'/');
         if parts.any(|part| matches!(part, b"" | b"." | b"..")) {
             return Err(IndexError::Path);
